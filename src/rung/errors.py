@@ -1,0 +1,35 @@
+"""What a person sees when the input cannot be used: what is wrong, and what to type next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake in the input, said in two lines: `what` is wrong (with the value), and a `hint`: what to type next.
+
+    The command line prints both and exits 2; HTTP answers 4xx with {"error", "hint"}. Everything else that is raised is our bug.
+
+    >>> print(UserError("labels: 'refund' is given twice (lines 3 and 9).", "Give every label once."))
+    labels: 'refund' is given twice (lines 3 and 9).
+      Give every label once.
+    """
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what, hint)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  {self.hint}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was probably meant to be, or None.
+
+    >>> nearest("minlm", ["builtin", "minilm"])
+    'minilm'
+    """
+    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
+    return close[0] if close else None
