@@ -88,7 +88,9 @@ class Cache:
                 return
             db.execute("INSERT OR IGNORE INTO spaces (name, backbone) VALUES (?, ?)", (space, backbone or space))
             (number,) = db.execute("SELECT id FROM spaces WHERE name = ?", (space,)).fetchone()
-            rows = ((_key(space, text), number, _today(), row.tobytes()) for text, row in zip(texts, vectors, strict=True))
+            rows = (
+                (_key(space, text), number, _today(), row.tobytes()) for text, row in zip(texts, vectors, strict=True)
+            )
             db.executemany("INSERT OR REPLACE INTO vectors (key, space, used, vector) VALUES (?, ?, ?, ?)", rows)
             self._shrink(db)
 

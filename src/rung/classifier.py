@@ -35,7 +35,7 @@ class Answer:
     error: str | None = None
 
 
-class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] (scikit-learn has no types)
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Label texts from label names, without training.
 
     labels: a list of names, or a mapping from name to a description or to {"description", "words", "examples"}.
@@ -103,7 +103,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] (scikit-
         names = self.classes_.tolist()
         reason = f"nearest of {len(names)} labels by name, {self.loaded_backbone.name}"
         return [
-            Answer(names[k], float(p), self.rung_, reason) if error is None else Answer(None, None, self.rung_, error, error)
+            Answer(names[k], float(p), self.rung_, reason)
+            if error is None
+            else Answer(None, None, self.rung_, error, error)
             for k, p, error in zip(best, chances, evidence.reasons, strict=True)
         ]
 

@@ -50,6 +50,12 @@ class Backbone(Protocol):
     def windows(self, text: str) -> list[str]:
         """The pieces of a text, each within `max_tokens`."""
 
+    def cut(self, texts: Sequence[str]) -> int:
+        """How many of `texts` are longer than `max_tokens`."""
+
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """The share of tokens that the model does not know, over all `texts`."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -125,7 +131,7 @@ def fault(text: object) -> str | None:
 def is_missing(value: object) -> bool:
     """Whether a value is None, NaN, NaT or pandas.NA: nothing, or not equal to itself, or unable to say."""
     try:
-        return value is None or bool(value != value)  # noqa: PLR0124 (what NaN is)
+        return value is None or bool(value != value)  # only NaN differs from itself
     except TypeError:
         return True
     except ValueError:  # an array: something, though not a text
@@ -196,9 +202,7 @@ def unit(rows: Array) -> Array:
     return np.asarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
-def _phrasings(
-    labels: Labels, backbone: Backbone, cache: Cache | None
-) -> Iterable[tuple[list[list[str]], Array]]:
+def _phrasings(labels: Labels, backbone: Backbone, cache: Cache | None) -> Iterable[tuple[list[list[str]], Array]]:
     """Each label's groups of sentences with their embeddings, all embedded in one go."""
     groups = [label.phrasings() for label in labels]
     said = [text for label in groups for group in label for text in group]

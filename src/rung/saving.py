@@ -86,7 +86,10 @@ def _facts(classifier: Classifier) -> dict[str, Any]:
 def _read_facts(folder: Path) -> dict[str, Any]:
     file = folder / _FACTS
     if not file.is_file():
-        raise UserError(f"classifier: {folder} holds no saved classifier.", f"It should hold {_FACTS}; save one with --save {folder}")
+        raise UserError(
+            f"classifier: {folder} holds no saved classifier.",
+            f"It should hold {_FACTS}; save one with --save {folder}",
+        )
     try:
         facts: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except ValueError as error:

@@ -31,7 +31,9 @@ class EncoderBackbone:
     needs = ("torch", "sentence_transformers")
     extra = "torch"
 
-    def __init__(self, folder: Path, name: str, *, prompts: dict[str, str] | None = None, sha256: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, name: str, *, prompts: dict[str, str] | None = None, sha256: str | None = None
+    ) -> None:
         self.folder = folder
         self.name = name
         self.sha256 = sha256
@@ -144,7 +146,7 @@ class EncoderBackbone:
         """The share of tokens that the model does not know, over all `texts`."""
         unknown = self._encoder.tokenizer.unk_token_id
         counts = [(sum(i == unknown for i in ids), len(ids)) for ids in self._ids(texts, special=False)]
-        return sum(u for u, _ in counts) / max(1, sum(n for _, n in counts))
+        return float(sum(u for u, _ in counts) / max(1, sum(n for _, n in counts)))
 
     def windows(self, text: str) -> list[str]:
         """The pieces of `text`, each within `max_tokens`, cut between tokens."""

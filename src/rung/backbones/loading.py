@@ -20,6 +20,7 @@ from rung.errors import UserError, nearest
 from rung.evidence import Backbone
 
 _NOT_BACKBONES = {"loading", "catalog"}
+_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]  # of a hub's repository: no pickled weights, no code
 
 
 class BackboneClass(Protocol):
@@ -66,6 +67,17 @@ def best_installed() -> str:
     return "minilm" if all(find_spec(each) for each in needed) else "builtin"
 
 
+def is_here(entry: Entry) -> bool:
+    """Whether a model of the catalog can be used without fetching anything."""
+    if entry.source.startswith("package:"):
+        _, module, _ = entry.source.split(":")
+        if find_spec(module) is not None:
+            return entry.name == "builtin" or best_installed() == entry.name
+    if find_spec("huggingface_hub") is None:
+        return False
+    return _snapshot(entry.hub or entry.source.removeprefix("hf:")) is not None
+
+
 def kinds() -> Iterator[BackboneClass]:
     """Every way to run a model, ours first; the modules import nothing heavy at their top."""
     package = importlib.import_module("rung.backbones")
@@ -92,12 +104,15 @@ def _found(name: str) -> tuple[Path, Entry | None]:
 def _unknown(name: str) -> UserError:
     if "/" in name or "\\" in name:
         return UserError(
-            f"backbone: there is no folder {name}.", f"Check the path; for a model of the Hugging Face hub type  hf:{name}"
+            f"backbone: there is no folder {name}.",
+            f"Check the path; for a model of the Hugging Face hub type  hf:{name}",
         )
     meant = nearest(name, ["auto", *catalog()])
     return UserError(
         f"backbone {name!r} is not known.",
-        f"Did you mean {meant}?  `rung models` lists all." if meant else "`rung models` lists all; or hf:owner/name, or ./folder",
+        f"Did you mean {meant}?  `rung models` lists all."
+        if meant
+        else "`rung models` lists all; or hf:owner/name, or ./folder",
     )
 
 
@@ -133,18 +148,26 @@ def _of_hub(repository: str, name: str) -> Path:
         raise _missing(name, "torch", ("huggingface_hub",))
     from huggingface_hub import snapshot_download
 
-    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]  # no pickled weights, no code
+    here = _snapshot(repository)
+    if here is not None:
+        return here
     try:
-        here = Path(snapshot_download(repository, allow_patterns=wanted, local_files_only=True))
-        if any(here.glob("*.safetensors")):
-            return here
-    except Exception:  # noqa: BLE001, S110 (not here yet: the hub raises many kinds of error for it)
-        pass
-    try:
-        return Path(snapshot_download(repository, allow_patterns=wanted))
+        return Path(snapshot_download(repository, allow_patterns=_WANTED))
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"backbone {name!r} is not on this machine and could not be fetched ({first[:160]}).",
             "Check the name and the network; or fetch it elsewhere and give its folder:  --backbone ./folder",
         ) from error
+
+
+def _snapshot(repository: str) -> Path | None:
+    """The model's folder in Hugging Face's cache, if its weights are there; asks nobody."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        here = Path(snapshot_download(repository, allow_patterns=_WANTED, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return here if any(here.glob("*.safetensors")) else None

@@ -152,7 +152,11 @@ def _refuse_duplicates(labels: list[Label], places: list[str]) -> None:
         if first == i:
             continue
         same = labels[first].name == label.name
-        what = f"{label.name!r} is given twice" if same else f"{labels[first].name!r} and {label.name!r} differ in case only"
+        what = (
+            f"{label.name!r} is given twice"
+            if same
+            else f"{labels[first].name!r} and {label.name!r} differ in case only"
+        )
         raise UserError(
             f"labels: {what} ({places[first]} and {places[i]}).",
             f"Give every label once; to add wording to one, write  {label.name}: what it means",

@@ -53,7 +53,9 @@ def _of_list(spec: str) -> Labels:
     if len(names) == 1:
         meant = nearest(spec, ready_made())
         also = f"Did you mean {meant}?" if meant else f"Ready-made sets: {', '.join(ready_made())}."
-        raise UserError(f"labels: {spec!r} is one name, and no file or ready-made set.", f"Write  a,b,c  or a file. {also}")
+        raise UserError(
+            f"labels: {spec!r} is one name, and no file or ready-made set.", f"Write  a,b,c  or a file. {also}"
+        )
     return Labels.of([_label(name, "") for name in names])
 
 
@@ -96,7 +98,9 @@ def _table(text: str, file: str) -> Found:
         for row in reader:
             yield _at(row[named] or "", _row_details(row), f"line {reader.line_num}")
     except csv.Error as error:
-        raise UserError(f"labels: {file} is not valid CSV ({error}, line {reader.line_num}).", "Mend that line.") from None
+        raise UserError(
+            f"labels: {file} is not valid CSV ({error}, line {reader.line_num}).", "Mend that line."
+        ) from None
 
 
 def _row_details(row: dict[str, str]) -> dict[str, Any]:
