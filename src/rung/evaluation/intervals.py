@@ -11,7 +11,7 @@ from rung.errors import UserError
 def interval(correct: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
     """Where the true accuracy lies, given `correct` right answers out of `total`.
 
-    Wilson score interval; both ends in [0, 1], rounded to three digits. Source: Wilson 1927, as in Brown, Cai, DasGupta 2001, eq. 4.
+    Wilson score interval; both ends in [0, 1], to three digits. Source: Wilson 1927, as in Brown, Cai, DasGupta 2001, eq. 4.
     Raises UserError if `total` is 0: no interval can be given without a single labelled text.
 
     >>> interval(18, 20)
