@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rung.tables import Table
 
 _AT_ONCE = 4096  # rows in memory at a time
-_ADDED = ("label", "probability", "error")
 
 
 def classify(
@@ -57,13 +56,13 @@ def classify(
     with open_table(source, text=text, format=format) as table:
         tally = Tally()
         with (
-            open_output(out, table, added=_ADDED, prefix=prefix, force=force) as writer,
+            open_output(out, table, prefix=prefix, force=force) as writer,
             display.progress(table.rows, "classifying") as advance,
         ):
             for chunk in table.chunks(_AT_ONCE):
                 answers = chosen.answers(chunk.texts, progress=advance)
                 tally.add(chunk.texts, answers, chosen)
-                writer.append(chunk, _columns(answers))
+                writer.write(chunk, _columns(answers))
         if save is not None:
             chosen.save(save, force=force)
         _summarize(tally, chosen, table, out, save, time.perf_counter() - start)
