@@ -15,14 +15,17 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from rung.evidence import Array
+
+T = TypeVar("T")
 
 MAX_BYTES = 2 << 30
 _DAY_S = 86_400
@@ -72,27 +75,31 @@ class Cache:
         """Embeddings (d,) of those texts that are known, by their place in `texts`."""
         places = {_key(space, text): i for i, text in enumerate(texts)}
         found: dict[int, Array] = {}
-        with self._open() as db:
-            if db is not None:
-                for keys in _batches(list(places)):
-                    asked = "SELECT key, vector FROM vectors WHERE key IN (%s)" % ",".join("?" * len(keys))  # noqa: S608, UP031 (only question marks are put in)
-                    for key, vector in db.execute(asked, keys):
-                        found[places[key]] = np.frombuffer(vector, dtype=np.float32)
-                self._touch(db, [_key(space, texts[i]) for i in found])
+
+        def ask(db: sqlite3.Connection) -> None:
+            for keys in _batches(list(places)):
+                marks = ",".join("?" * len(keys))
+                for key, vector in db.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", keys):  # noqa: S608
+                    found[places[key]] = np.frombuffer(vector, dtype=np.float32)
+                # used today; the condition spares the disk when that is already written
+                day = (_today(), *keys, _today())
+                db.execute(f"UPDATE vectors SET used = ? WHERE key IN ({marks}) AND used < ?", day)  # noqa: S608
+
+        self._do(ask, None)
         return found
 
     def put(self, space: str, texts: Sequence[str], vectors: Array, *, backbone: str = "") -> None:
         """Keep `vectors` (n, d) of `texts`; `backbone` is the name under which `holdings` lists them."""
-        with self._open() as db:
-            if db is None:
-                return
+
+        def keep(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR IGNORE INTO spaces (name, backbone) VALUES (?, ?)", (space, backbone or space))
             (number,) = db.execute("SELECT id FROM spaces WHERE name = ?", (space,)).fetchone()
-            rows = (
-                (_key(space, text), number, _today(), row.tobytes()) for text, row in zip(texts, vectors, strict=True)
-            )
+            pairs = zip(texts, vectors, strict=True)
+            rows = ((_key(space, text), number, _today(), row.tobytes()) for text, row in pairs)
             db.executemany("INSERT OR REPLACE INTO vectors (key, space, used, vector) VALUES (?, ?, ?, ?)", rows)
             self._shrink(db)
+
+        self._do(keep, None)
 
     def holdings(self) -> list[Holding]:
         """What is kept, by backbone."""
@@ -102,8 +109,7 @@ class Cache:
             "SELECT backbone, COUNT(*), SUM(LENGTH(vector) + LENGTH(key)) FROM vectors JOIN spaces ON space = id"
             " GROUP BY backbone ORDER BY backbone"
         )
-        with self._open() as db:
-            return [Holding(*row) for row in db.execute(asked)] if db is not None else []
+        return self._do(lambda db: [Holding(*row) for row in db.execute(asked)], [])
 
     def size(self) -> int:
         """Bytes on disk."""
@@ -112,6 +118,7 @@ class Cache:
     def clear(self) -> int:
         """Forget everything; how many bytes that gave back."""
         before = self.size()
+        self._works = True
         for part in self._parts():
             part.unlink(missing_ok=True)
         return before
@@ -119,12 +126,10 @@ class Cache:
     def _parts(self) -> list[Path]:
         return [self.path.with_name(self.path.name + end) for end in ("", "-wal", "-shm")]
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection inside one transaction, or None where the cache does not work."""
+    def _do(self, act: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """What `act` returns, done in one transaction; `otherwise` where the cache does not work."""
         if not self._works:
-            yield None
-            return
+            return otherwise
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=30)) as db, db:
@@ -132,21 +137,16 @@ class Cache:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = NORMAL")
                 db.executescript(_SCHEMA)
-                yield db
+                return act(db)
         except (sqlite3.Error, OSError) as error:
             self._works = False
             warnings.warn(
-                f"the cache in {self.folder} cannot be used ({error}); going on without. `rung cache --clear` starts it anew.",
+                f"the cache in {self.folder} cannot be used ({error}); going on without it."
+                "  `rung cache --clear` starts it anew.",
                 CacheWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
-
-    def _touch(self, db: sqlite3.Connection, keys: list[bytes]) -> None:
-        """Mark as used today; the condition spares the disk when that is already written."""
-        day = _today()
-        for batch in _batches(keys):
-            marks = ",".join("?" * len(batch))
-            db.execute(f"UPDATE vectors SET used = ? WHERE key IN ({marks}) AND used < ?", (day, *batch, day))  # noqa: S608
+            return otherwise
 
     def _shrink(self, db: sqlite3.Connection) -> None:
         (pages,), (free,), (size,) = (

@@ -81,10 +81,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """The most probable label of each text (n,); None where a text could not be read."""
         evidence = self.evidence(X)
-        best = np.asarray(self.classes_, dtype=object)[self._log_posterior(evidence).argmax(axis=1)]
-        if evidence.ok.all():
-            return best.astype(self.classes_.dtype)
-        best[~evidence.ok] = None
+        best: npt.NDArray[Any] = self.classes_[self._log_posterior(evidence).argmax(axis=1)]
+        if not evidence.ok.all():
+            best = best.astype(object)
+            best[~evidence.ok] = None
         return best
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
@@ -133,7 +133,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
         Raises UserError for a folder that holds none, and for a backbone with another fingerprint.
         """
-        return saving.load(cls, Path(folder), backbone=backbone)
+        loaded: Self = saving.load(cls, Path(folder), backbone=backbone)
+        return loaded
 
     @property
     def classes_(self) -> npt.NDArray[np.str_]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rung.errors import UserError
-from rung.evidence import Array
+from rung.evidence import Array, unit
 
 
 def is_matrix(X: Any) -> bool:
@@ -51,4 +51,4 @@ def as_features(X: Any, dimensions: int) -> Array:
         )
     if not np.isfinite(rows).all():
         raise UserError("embeddings: X holds NaN or infinity.", "Take those rows out.")
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return unit(rows)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import time
-from importlib.metadata import PackageNotFoundError, requires, version
-
 from rung.errors import UserError
 
 Rows = list[tuple[str, ...]]
@@ -13,6 +9,9 @@ Rows = list[tuple[str, ...]]
 
 def doctor() -> None:
     """Say what is installed, which backbones work here, and where the cache is."""
+    import platform
+    from importlib.metadata import version
+
     from rung.cli.display import columns
 
     sections = {
@@ -30,6 +29,7 @@ def doctor() -> None:
 def _packages() -> Rows:
     """Every requirement that rung declares, with the extra that brings it, read from rung's own metadata."""
     import re
+    from importlib.metadata import requires
 
     rows: Rows = []
     for requirement in requires("rung") or []:
@@ -42,6 +42,8 @@ def _packages() -> Rows:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:
@@ -59,6 +61,8 @@ def _backbones() -> Rows:
 
 def _tried(name: str) -> tuple[str, str]:
     """Whether a backbone really works: it reads two sentences."""
+    import time
+
     from rung.backbones.loading import load
 
     start = time.perf_counter()
