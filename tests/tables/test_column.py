@@ -89,7 +89,7 @@ def test_json_numbers_are_no_texts(tmp_path):
 
 
 def test_parquet_by_type(tmp_path):
-    """In Parquet strings, large strings and dictionaries of strings can be texts, and nothing else can, even if asked."""
+    """In Parquet strings, large strings and dictionaries of strings can be texts, and nothing else, even if asked."""
     for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
         pq.write_table(pa.table({"n": [1], "body": pa.array(["hello"]).cast(kind)}), tmp_path / "a.parquet")
         with open_table(tmp_path / "a.parquet") as table:

@@ -59,7 +59,7 @@ def test_header_only(tmp_path):
 
 def test_not_utf8_names_byte_row_and_line(tmp_path):
     """The byte, its offset, its line and its row are named; quoted line breaks make line and row differ."""
-    raw = 'id,text\n1,"two\nlines"\n2,caf'.encode() + b"\xe9\n"
+    raw = b'id,text\n1,"two\nlines"\n2,caf\xe9\n'
     found = fault(tmp_path / "a.csv", raw)
     assert f"byte 0xe9 at offset {raw.index(0xE9)}, in line 4, row 2" in found.what
     assert f"iconv -f WINDOWS-1252 -t UTF-8 {tmp_path}/a.csv > {tmp_path}/a.utf8.csv" in found.hint

@@ -158,7 +158,7 @@ def test_reasons(tmp_path):
 
 
 def test_half_surrogates(tmp_path):
-    """Half a surrogate pair, which no file can hold, becomes the replacement sign; pairs and escaped backslashes stay."""
+    """Half a surrogate pair, which no file can hold, becomes the replacement sign; pairs and backslashes stay."""
     path = written(tmp_path / "a.jsonl", r'{"text": "a\ud83d b\uDE00 \ud83d\ude00 \\ud83d"}')
     assert rows_of(path)[1] == [["a\ufffd b\ufffd 😀 \\ud83d"]]
 

@@ -114,7 +114,8 @@ def test_parquet_to_json_and_csv(tmp_path):
     table = pa.table({"text": ["é"], "n": [1], "f": [float("nan")], "l": [[1, None]], "t": pa.array([0], pa.date32())})
     pq.write_table(table, tmp_path / "in.parquet")
     assert json.loads(answered(tmp_path / "in.parquet", tmp_path / "o.jsonl")) == {
-        "text": "é", "n": 1, "f": None, "l": [1, None], "t": "1970-01-01", "label": "x", "probability": 0.5, "error": None
+        "text": "é", "n": 1, "f": None, "l": [1, None], "t": "1970-01-01",
+        "label": "x", "probability": 0.5, "error": None,
     }  # fmt: skip
     assert answered(tmp_path / "in.parquet", tmp_path / "o.csv").decode().splitlines()[1] == (
         'é,1,nan,"[1, null]",1970-01-01,x,0.5,'
@@ -148,9 +149,10 @@ def test_plain_values_of_numpy(source, tmp_path):
 
 def test_wrong_lengths_are_our_bug(source, tmp_path):
     """Answers that are not as many as the rows are refused, and nothing is written."""
-    with pytest.raises(ValueError, match="3 columns of 3"), open_table(source) as table:
-        with open_output(tmp_path / "o.csv", table) as output:
+    with open_table(source) as table, open_output(tmp_path / "o.csv", table) as output:
+        with pytest.raises(ValueError, match="3 columns of 3"):
             output.write(next(table.chunks()), [["x"]] * 3)
+        output.discard()
     assert not (tmp_path / "o.csv").exists()
 
 
@@ -240,6 +242,13 @@ def test_not_writable(source, tmp_path, monkeypatch):
 # All or nothing
 
 
+def write_and_fail(source, target, error):
+    with open_table(source) as table, open_output(target, table, force=True) as output:
+        chunk = next(table.chunks(2))
+        output.write(chunk, [["x"] * 2, [0.5] * 2, [None] * 2])
+        raise error
+
+
 @pytest.mark.parametrize("ending", [*ENDINGS, "csv.gz"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_nothing_is_left_after_an_error(source, tmp_path, ending, error):
@@ -247,10 +256,8 @@ def test_nothing_is_left_after_an_error(source, tmp_path, ending, error):
     target = tmp_path / f"o.{ending}"
     target.write_text("precious")
     before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(error), open_table(source) as table, open_output(target, table, force=True) as output:
-        chunk = next(table.chunks(2))
-        output.write(chunk, [["x"] * 2, [0.5] * 2, [None] * 2])
-        raise error
+    with pytest.raises(error):
+        write_and_fail(source, target, error)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert target.read_text() == "precious"
 
@@ -267,17 +274,10 @@ def test_a_full_disk(source, tmp_path, ending, monkeypatch):
         def write(self, block):
             raise OSError(28, "No space left on device")
 
-    with open_table(source) as table:
-        real = module.Path.open
-        monkeypatch.setattr(
-            module.Path, "open", lambda self, mode, **o: (Full if mode == "xb" else real)(self, mode, **o)
-        )
-        with (
-            pytest.raises(UserError, match="No space left on device"),
-            open_output(tmp_path / f"o.{ending}", table) as o,
-        ):
-            for chunk in table.chunks():
-                o.write(chunk, [["x"] * 3, [0.5] * 3, [None] * 3])
+    real = module.Path.open
+    monkeypatch.setattr(module.Path, "open", lambda self, mode, **o: (Full if mode == "xb" else real)(self, mode, **o))
+    with pytest.raises(UserError, match="No space left on device"):
+        answered(source, tmp_path / f"o.{ending}")
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
