@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from itertools import islice
 
@@ -20,6 +21,7 @@ _NONE = "\uffff"
 _SAMPLE_CHARACTERS = 1 << 16
 # The csv module's own limit is 131072 characters. Some limit must be, else a lost quote reads a huge file into memory.
 _FIELD_CHARACTERS = 1 << 26
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are not UTF-8
 
 
 class Delimited(Reader):
@@ -68,12 +70,12 @@ class Delimited(Reader):
         csv.field_size_limit(max(csv.field_size_limit(), _FIELD_CHARACTERS))
         with self.source.text() as lines:
             reader = csv.reader(lines, delimiter=self._delimiter or ",", strict=True)
-            width, line = 0, 1  # `line` is where the row at hand begins
+            width, line = -1, 1  # no header yet; `line` is where the row at hand begins
             try:
                 for row in reader:
                     if len(row) == width:
                         yield row
-                    elif row and not width:
+                    elif row and width < 0:
                         width = len(row)
                         yield row
                     elif row:
@@ -109,11 +111,8 @@ class Delimited(Reader):
 
     def _open_quote(self, first: int) -> int:
         """The line of the quote that stays open in the row that begins in line `first`."""
-        opened, closed, fresh = (
-            0,
-            0,
-            True,
-        )  # lines of the open quote and of one just closed; at a field's first character
+        opened, closed = 0, 0  # the lines in which the open quote, and one that has just closed, began
+        fresh = True  # whether a field begins here
         with self.source.text() as lines:
             for number, line in enumerate(islice(lines, first - 1, None), first):
                 for character in line:
@@ -131,7 +130,7 @@ class Delimited(Reader):
         with self.source.text(errors="surrogateescape") as lines:
             reader = csv.reader(lines, delimiter=self._delimiter or ",")
             for number, row in enumerate(filter(None, reader)):
-                if any("\udc80" <= character <= "\udcff" for character in "".join(row)):
+                if _NOT_UTF8.search("".join(row)):
                     return self.source.not_utf8(f", row {number}" if number else ", the header")
         return self.source.not_utf8()
 

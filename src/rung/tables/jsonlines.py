@@ -43,7 +43,7 @@ class Objects(Chunk):
         return len(self.lines)
 
     def column(self, name: str) -> list[str | None]:
-        """One key's values: strings and numbers as written, the rest as JSON, None for null and where the key is missing."""
+        """One key's values: strings and numbers as written, the rest as JSON, None where it is null or missing."""
         return [_cell(row.get(name)) for row in self.values]
 
     def objects(self) -> list[str]:

@@ -19,6 +19,7 @@ from typing import BinaryIO, TextIO, cast
 from rung.encoding import BLOCK_BYTES, cannot_read, not_utf8
 from rung.errors import UserError
 
+_BUFFER_BYTES = 1 << 17
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 
@@ -67,12 +68,12 @@ class Source:
     def open(self) -> Iterator[BinaryIO]:
         """The bytes, unpacked if they are gzip; a fault while reading them is said as a UserError."""
         try:
-            with self.path.open("rb", buffering=BLOCK_BYTES) as stream:
+            with self.path.open("rb", buffering=_BUFFER_BYTES) as stream:
                 if cast(io.BufferedReader, stream).peek(2)[:2] != _GZIP:
                     yield stream
                 else:
                     with gzip.GzipFile(fileobj=stream) as packed:
-                        yield io.BufferedReader(cast(io.RawIOBase, packed), BLOCK_BYTES)
+                        yield io.BufferedReader(cast(io.RawIOBase, packed), _BUFFER_BYTES)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UserError(
                 f"{self.name}: broken gzip: {error}.", f"Check it:  gzip -t {shlex.quote(self.name)}"
