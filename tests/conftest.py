@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: socket.socket, address: Any) -> None:
         raise AssertionError(f"a test tried to reach {address}")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
-    yield
 
 
 @pytest.fixture
@@ -46,7 +44,23 @@ def shared() -> Path:
     return SHARED
 
 
-WORDS = "the a is was my card lost refund money app crashes broken invoice please about text topic help with of this".split()
+WORDS = [
+    "the",
+    "a",
+    "is",
+    "my",
+    "card",
+    "lost",
+    "refund",
+    "money",
+    "app",
+    "crashes",
+    "invoice",
+    "about",
+    "text",
+    "topic",
+    "help",
+]
 
 
 @pytest.fixture(scope="session")

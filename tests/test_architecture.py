@@ -83,7 +83,7 @@ def loaded_by(code: str) -> set[str]:
 
 def test_help_imports_nothing_heavy() -> None:
     """`rung --help` answers before NumPy could even be read."""
-    code = "from contextlib import suppress\nsys.argv = ['rung', '--help']\nimport rung.cli\nwith suppress(SystemExit): rung.cli.main()"
+    code = "import contextlib, rung.cli\nsys.argv = ['rung', '--help']\nwith contextlib.suppress(SystemExit): rung.cli.main()"
     heavy = {"numpy", "scipy", "sklearn", "pyarrow", "torch", "transformers", "tokenizers", "yaml"}
     assert not heavy & loaded_by(code)
 

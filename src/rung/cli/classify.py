@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,7 @@ from rung.errors import UserError
 
 if TYPE_CHECKING:
     from rung.classifier import Answer, Classifier
+    from rung.evidence import Long
     from rung.tables import Table
 
 _AT_ONCE = 4096  # rows in memory at a time
@@ -35,7 +36,8 @@ def classify(
     save: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep the classifier for other files.")] = None,
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
     long: Annotated[
-        str, typer.Option(help="Texts beyond the model's maximum length: cut, or mean over their pieces.")
+        Literal["cut", "mean"],
+        typer.Option(help="Texts beyond the model's maximum length: cut, or mean over their pieces."),
     ] = "cut",
     format: Annotated[str | None, typer.Option(help="How to read IN where its name does not say.")] = None,  # noqa: A002
     force: Annotated[bool, typer.Option("--force", help="Replace what is there already.")] = False,
@@ -68,7 +70,7 @@ def classify(
         _summarize(tally, chosen, table, out, save, time.perf_counter() - start)
 
 
-def _classifier(labels: str | None, saved: Path | None, backbone: str, long: str, *, cache: bool) -> Classifier:
+def _classifier(labels: str | None, saved: Path | None, backbone: str, long: Long, *, cache: bool) -> Classifier:
     """The classifier that was asked for, its labels and backbone checked before any file is read."""
     if (labels is None) == (saved is None):
         what = "both --labels and --classifier are given" if saved else "no labels are given"
@@ -77,7 +79,8 @@ def _classifier(labels: str | None, saved: Path | None, backbone: str, long: str
 
     if saved is not None:
         chosen = Classifier.load(saved, backbone=None if backbone == "auto" else backbone)
-        return chosen.set_params(cache=cache)
+        chosen.set_params(cache=cache)
+        return chosen
     from rung.labels import read_labels
 
     chosen = Classifier(read_labels(str(labels)), backbone=backbone, cache=cache, long=long)
@@ -85,7 +88,7 @@ def _classifier(labels: str | None, saved: Path | None, backbone: str, long: str
     return chosen
 
 
-def _columns(answers: list[Answer]) -> list[list[object]]:
+def _columns(answers: list[Answer]) -> list[list[Any]]:
     """The three added columns: a number that people read has four digits."""
     return [
         [answer.label for answer in answers],
