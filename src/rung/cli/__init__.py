@@ -1,0 +1,71 @@
+"""The command line: one file per command, found by itself; nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Annotated, Any
+
+import typer
+
+from rung.errors import UserError
+
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer has no public name for "the command was typed wrongly"
+
+app = typer.Typer(
+    help="Label texts with a pretrained model as it is: no training, no network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import rung
+
+        print(f"rung {rung.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    pass
+
+
+def _register() -> None:
+    """A command is a module here with a function of the module's own name."""
+    for module in iter_modules(__path__):
+        command = getattr(import_module(f"{__name__}.{module.name}"), module.name, None)
+        if callable(command):
+            app.command(module.name)(command)
+
+
+_register()
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 2 the user's mistake (two lines), 1 our bug (a traceback)."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        code = _complain(str(error))
+    except _USAGE_ERROR as error:
+        command = error.ctx.command_path if error.ctx else "rung"
+        code = _complain(f"{error.format_message()}\n  {command} --help")
+    except (KeyboardInterrupt, typer.Abort):
+        code = _complain("stopped; nothing was written.", 130)
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)
+
+
+def _complain(lines: str, code: int = 2) -> int:
+    print(lines, file=sys.stderr)
+    return code

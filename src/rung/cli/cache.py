@@ -1,0 +1,30 @@
+"""`rung cache`: what is kept on disk, and forgetting it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def cache(clear: Annotated[bool, typer.Option("--clear", help="Forget all embeddings.")] = False) -> None:
+    """Show how much the cache of embeddings holds, or clear it.
+
+    It keeps embeddings under hashes of the texts, never the texts.
+    """
+    from rung.cache import Cache
+    from rung.cli.display import columns, size
+
+    kept = Cache()
+    if clear:
+        print(f"cleared {size(kept.clear())} in {kept.folder}")
+        return
+    print(f"{size(kept.size())} in {kept.folder}   (limit {size(kept.max_bytes)}; the least recently used go first)")
+    held = [(each.backbone, f"{each.entries:,} embeddings", size(each.bytes)) for each in kept.holdings()]
+    print(
+        "\n".join(columns(held))
+        if held
+        else "  empty: the built-in model is faster than the disk, so it keeps nothing here"
+    )
+    if held:
+        print("rung cache --clear   forgets them")

@@ -1,0 +1,114 @@
+"""Bytes become text, or a person learns which byte stands in the way."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import shlex
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from rung.errors import UserError
+
+BLOCK_BYTES = 1 << 20
+
+
+class Fault(NamedTuple):
+    """The first byte that no UTF-8 text can have there: where it stands (from 0) and in which line (from 1)."""
+
+    offset: int
+    value: int
+    line: int
+
+
+def read_text(path: str | Path) -> str:
+    """The whole of a small text file, strictly UTF-8, without its byte-order mark; line ends as they are in the file.
+
+    Raises UserError if it is missing, a folder, unreadable, or not UTF-8 (naming byte and line).
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    return decode(raw, str(path))
+
+
+def decode(raw: bytes, name: str) -> str:
+    r"""The text that `raw` spells in UTF-8, without a byte-order mark; `name` is what messages call it.
+
+    >>> decode(b"\xef\xbb\xbfcaf\xc3\xa9", "menu.txt")
+    'café'
+    >>> decode(b"tea\ncaf\xe9", "menu.txt")
+    Traceback (most recent call last):
+    rung.errors.UserError: menu.txt: not UTF-8: byte 0xe9 at offset 7, in line 2.
+      If it was saved as Windows or Latin-1 text:  iconv -f WINDOWS-1252 -t UTF-8 menu.txt > menu.utf8.txt
+    """
+    try:
+        return raw.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise not_utf8(io.BytesIO(raw), name) from None
+
+
+def cannot_read(path: str | Path, error: OSError) -> UserError:
+    """What to tell a person whose file does not open."""
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{path}: there is no such file.", f"Check the name:  ls {_folder(path)}")
+    if isinstance(error, IsADirectoryError) or Path(path).is_dir():  # Windows says PermissionError for a folder
+        return UserError(f"{path} is a folder, not a file.", f"Name one file in it:  ls {shlex.quote(str(path))}")
+    return UserError(f"{path} cannot be read: {error.strerror or error}.", f"Check it:  ls -l {shlex.quote(str(path))}")
+
+
+def not_utf8(stream: BinaryIO, name: str, place: str = "") -> UserError:
+    """What to tell a person whose bytes (`stream`, from its beginning) are not UTF-8; `place` follows the line."""
+    fault = find_fault(stream)
+    if fault is None:  # it was mended between two readings
+        return UserError(f"{name} changed while it was read.", "Run it again when nothing else writes to it.")
+    if fault.offset == 0 and fault.value in (0xFF, 0xFE):  # the byte-order mark of UTF-16 (and of UTF-32)
+        return UserError(
+            f"{name}: not UTF-8 but UTF-16 (its first byte is 0x{fault.value:02x}).", _iconv("UTF-16", name)
+        )
+    return UserError(
+        f"{name}: not UTF-8: byte 0x{fault.value:02x} at offset {fault.offset}, in line {fault.line}{place}.",
+        "If it was saved as Windows or Latin-1 text:  " + _iconv("WINDOWS-1252", name),
+    )
+
+
+def find_fault(stream: BinaryIO) -> Fault | None:
+    r"""The first byte that is not UTF-8, or None; the stream is read in blocks, so it may be larger than memory.
+
+    >>> find_fault(io.BytesIO(b"ab\r\ncaf\xe9 noir"))
+    Fault(offset=7, value=233, line=2)
+    """
+    utf8 = codecs.getincrementaldecoder("utf-8")()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)  # so that \r\n and \r count as one line end
+    offset, line = 0, 1
+    while True:
+        block = stream.read(BLOCK_BYTES)
+        try:
+            text = utf8.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode("utf-8")
+            line += newlines.decode(before, final=True).count("\n")
+            return Fault(offset + error.start, error.object[error.start], line)
+        if not block:
+            return None
+        line += newlines.decode(text).count("\n")
+        offset += len(text.encode("utf-8"))
+
+
+def _iconv(encoding: str, name: str) -> str:
+    if name == "standard input":
+        return f"iconv -f {encoding} -t UTF-8 FILE | rung … -"
+    path = Path(name)
+    quoted = shlex.quote(name)
+    if path.suffix == ".gz":
+        new = shlex.quote(str(path.with_suffix("").with_suffix(".utf8" + path.with_suffix("").suffix)))
+        return f"gunzip -c {quoted} | iconv -f {encoding} -t UTF-8 > {new}"
+    new = shlex.quote(str(path.with_suffix(".utf8" + path.suffix)))
+    return f"iconv -f {encoding} -t UTF-8 {quoted} > {new}"
+
+
+def _folder(path: str | Path) -> str:
+    """The nearest folder above `path` that exists, quoted for a shell."""
+    parents = Path(path).parents
+    return shlex.quote(str(next((p for p in parents if p.is_dir()), Path())))

@@ -1,0 +1,5 @@
+"""How good the answers are: numbers with intervals."""
+
+from rung.evaluation.intervals import interval
+
+__all__ = ["interval"]

@@ -1,0 +1,27 @@
+"""Intervals: no accuracy is shown without one."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import NormalDist
+
+from rung.errors import UserError
+
+
+def interval(correct: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Where the true accuracy lies, given `correct` right answers out of `total`.
+
+    Wilson score interval; both ends in [0, 1], to three digits. Source: Wilson 1927, as in Brown, Cai, DasGupta 2001, eq. 4.
+    Raises UserError if `total` is 0: no interval can be given without a single labelled text.
+
+    >>> interval(18, 20)
+    (0.699, 0.972)
+    """
+    if not 0 <= correct <= total or total == 0:
+        raise UserError(
+            f"interval: {correct} right answers out of {total}.", "Give 0 ≤ correct ≤ total, and total > 0."
+        )
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = (correct + z * z / 2) / (total + z * z)
+    half = z / (total + z * z) * sqrt(correct * (total - correct) / total + z * z / 4)
+    return round(max(0.0, middle - half), 3), round(min(1.0, middle + half), 3)

@@ -1,0 +1,163 @@
+"""One label, and a set of them: parsed, checked, and put into words that a backbone can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from rung.errors import UserError, nearest
+
+# Frames of several shapes, for a bare word's embedding depends on chance and their mean much less: two bare (the name
+# itself says most), two for documents, three for what people ask (benchmarks/names.py compares sets of frames).
+FRAMES = (
+    "{}",
+    "{}",
+    "This text is about {}.",
+    "The topic is {}.",
+    "I have a question about {}.",
+    "help with {}",
+    "about {}",
+)
+FRAMES_DESCRIBED = ("{d}", "{n}: {d}", "{n}, {d}", "This text is about {n}, {d}.", "{n} ({d})")
+
+KEYS = ("description", "words", "examples")
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label as a person describes it. Only the name is needed; the rest sharpens what it means.
+
+    words are single words or short phrases that speak for the label, examples whole texts that carry it.
+    """
+
+    name: str
+    description: str = ""
+    words: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+
+    def phrasings(self) -> list[list[str]]:
+        """Groups of sentences that say the label; every group counts the same, however many sentences it has.
+
+        >>> Label("refund", words=("money back", "chargeback")).phrasings()[1]
+        ['money back', 'chargeback']
+        """
+        said = [frame.format(self.name) for frame in FRAMES]
+        if self.description:
+            said += [frame.format(n=self.name, d=self.description) for frame in FRAMES_DESCRIBED]
+        return [group for group in (said, list(self.words), list(self.examples)) if group]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The label as JSON keeps it: what is empty is left out."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items() if value}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """At least two labels with different names, sorted by name, as scikit-learn sorts `classes_`."""
+
+    labels: tuple[Label, ...]
+
+    @classmethod
+    def parse(cls, given: object) -> Self:
+        """Labels from what a person passes in Python: a list of names, or a mapping from name to description or details.
+
+        Raises UserError for a label without a name, a name given twice, an unknown key, or fewer than two labels.
+
+        >>> Labels.parse({"bug": "something is broken", "billing": {"words": ["invoice", "refund"]}}).names
+        ['billing', 'bug']
+        """
+        if isinstance(given, Labels):
+            return cls(given.labels)
+        if isinstance(given, str):
+            raise UserError(f"labels: got the single text {given!r}.", 'Pass a list:  labels=["billing", "bug report"]')
+        if isinstance(given, Mapping):
+            return cls.of(_label(name, value) for name, value in given.items())
+        if isinstance(given, Iterable):
+            return cls.of(each if isinstance(each, Label) else _label(each, "") for each in given)
+        raise UserError(
+            f"labels: got {type(given).__name__}, not names.", 'Pass a list of names, or {"name": "description"}.'
+        )
+
+    @classmethod
+    def of(cls, labels: Iterable[Label], places: Iterable[str] | None = None) -> Self:
+        """Check and sort `labels`; `places` say where each stands ("line 3"), so that an error can point there."""
+        found = list(labels)
+        _refuse_duplicates(found, list(places) if places is not None else [f"place {i + 1}" for i in range(len(found))])
+        if len(found) < 2:
+            given = f"only {found[0].name!r} is given" if found else "none is given"
+            raise UserError(f"labels: {given}, and a choice needs two.", "Add what the other texts are, such as  other")
+        return cls(tuple(sorted(found, key=lambda label: label.name)))
+
+    @property
+    def names(self) -> list[str]:
+        """The names, in the order of `classes_`."""
+        return [label.name for label in self.labels]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[Label]:
+        return iter(self.labels)
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """A mapping that `parse` reads back."""
+        return {label.name: {k: v for k, v in label.as_dict().items() if k != "name"} for label in self.labels}
+
+
+def _label(name: object, value: object) -> Label:
+    """One label out of a mapping's item, every mistake named."""
+    if isinstance(name, bool) or not isinstance(name, str | int | float):
+        raise UserError(f"labels: {name!r} is not a name.", "Write label names as texts, in quotes.")
+    clean = str(name).strip()
+    if not clean:
+        raise UserError("labels: one label has an empty name.", "Give it a name, or take it out.")
+    if isinstance(value, Mapping):
+        return Label(clean, **_details(clean, value))
+    if value is None or isinstance(value, str):
+        return Label(clean, (value or "").strip())
+    raise UserError(
+        f"labels: {clean!r} has {value!r} as its description.",
+        'Write a text, or  {"description": "...", "words": [...], "examples": [...]}',
+    )
+
+
+def _details(name: str, value: Mapping[Any, Any]) -> dict[str, Any]:
+    for key in value:
+        if key not in KEYS:
+            meant = nearest(str(key), KEYS)
+            raise UserError(
+                f"labels: {name!r} has the unknown key {key!r}.",
+                f"Did you mean {meant}?" if meant else f"The keys are {', '.join(KEYS)}.",
+            )
+    return {
+        "description": str(value.get("description") or "").strip(),
+        "words": _texts(name, "words", value.get("words")),
+        "examples": _texts(name, "examples", value.get("examples")),
+    }
+
+
+def _texts(name: str, key: str, value: object) -> tuple[str, ...]:
+    if not value:
+        return ()
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise UserError(f"labels: {name!r} has {value!r} as its {key}.", f'Write a list:  {key}: ["...", "..."]')
+    return tuple(clean for each in value if (clean := str(each).strip()))
+
+
+def _refuse_duplicates(labels: list[Label], places: list[str]) -> None:
+    seen: dict[str, int] = {}
+    for i, label in enumerate(labels):
+        first = seen.setdefault(label.name.casefold(), i)
+        if first == i:
+            continue
+        same = labels[first].name == label.name
+        what = (
+            f"{label.name!r} is given twice"
+            if same
+            else f"{labels[first].name!r} and {label.name!r} differ in case only"
+        )
+        raise UserError(
+            f"labels: {what} ({places[first]} and {places[i]}).",
+            f"Give every label once; to add wording to one, write  {label.name}: what it means",
+        )

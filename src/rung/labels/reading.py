@@ -1,0 +1,173 @@
+"""Label names as people write them down: a list on the command line, or a .txt, .csv, .yaml or .json file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from rung.encoding import read_text
+from rung.errors import UserError, nearest
+from rung.labels.label import Label, Labels, _label
+
+Found = Iterator[tuple[Label, str]]  # a label, and where it stands
+
+FORMATS = ".txt (one per line,  name: description), .csv (name,description), .yaml, .json"
+
+
+def read_labels(spec: str) -> Labels:
+    """Labels from a file, from a ready-made set such as `sentiment-en`, or from `a,b,c`.
+
+    Raises UserError for a file that cannot be read, and for everything that `Labels.parse` refuses.
+
+    >>> read_labels("billing, bug report").names
+    ['billing', 'bug report']
+    """
+    path = Path(spec)
+    if path.is_file():
+        return _of_file(path)
+    if spec in ready_made():
+        return _of_file(Path(str(resources.files("rung.labels") / "sets" / f"{spec}.yaml")))
+    if path.is_dir():
+        raise UserError(f"labels: {spec} is a folder.", f"Name a file: {FORMATS}.")
+    if path.suffix.lower() in READERS or ("," not in spec and ("/" in spec or "\\" in spec)):
+        raise UserError(f"labels: there is no file {spec}.", "Check the path, or list the names:  --labels billing,bug")
+    return _of_list(spec)
+
+
+def ready_made() -> list[str]:
+    """Names of the label sets that come with the package.
+
+    >>> "sentiment-en" in ready_made()
+    True
+    """
+    folder = resources.files("rung.labels") / "sets"
+    return sorted(each.name.removesuffix(".yaml") for each in folder.iterdir() if each.name.endswith(".yaml"))
+
+
+def _of_list(spec: str) -> Labels:
+    names = [name.strip() for name in spec.split(",")]
+    if len(names) == 1:
+        meant = nearest(spec, ready_made())
+        also = f"Did you mean {meant}?" if meant else f"Ready-made sets: {', '.join(ready_made())}."
+        raise UserError(
+            f"labels: {spec!r} is one name, and no file or ready-made set.", f"Write  a,b,c  or a file. {also}"
+        )
+    return Labels.of([_label(name, "") for name in names])
+
+
+def _of_file(path: Path) -> Labels:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(f"labels: {path} is none of the formats that are read.", f"Write them as {FORMATS}.")
+    found = list(reader(read_text(path), path.name))
+    if not found:
+        raise UserError(f"labels: {path} is empty.", "Write one label per line, as in  billing: invoices and refunds")
+    return Labels.of([label for label, _ in found], [place for _, place in found])
+
+
+def _lines(text: str, file: str) -> Found:  # noqa: ARG001 (all readers are called alike)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            name, _, description = line.partition(":")
+            yield _at(name, description, f"line {number}")
+
+
+def _at(name: Any, value: Any, place: str) -> tuple[Label, str]:
+    try:
+        return _label(name, value), place
+    except UserError as error:
+        raise UserError(f"{error.what.rstrip('.')} ({place}).", error.hint) from None
+
+
+def _table(text: str, file: str) -> Found:
+    head = text.split("\n", 1)[0]
+    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=max(",;\t", key=head.count), strict=True)
+    columns = [str(each).strip().lower() for each in reader.fieldnames or []]
+    named = next((each for each in ("name", "label") if each in columns), None)
+    if named is None:
+        raise UserError(
+            f"labels: {file} has no column 'name' (columns: {', '.join(columns)}).",
+            "Make its first line  name,description",
+        )
+    reader.fieldnames = columns
+    try:
+        for row in reader:
+            yield _at(row[named] or "", _row_details(row), f"line {reader.line_num}")
+    except csv.Error as error:
+        raise UserError(
+            f"labels: {file} is not valid CSV ({error}, line {reader.line_num}).", "Mend that line."
+        ) from None
+
+
+def _row_details(row: dict[str, str]) -> dict[str, Any]:
+    """Words and examples stand in one cell each, separated by |."""
+    lists = {key: [each for each in (row.get(key) or "").split("|") if each.strip()] for key in ("words", "examples")}
+    return {"description": row.get("description") or "", **lists}
+
+
+def _json(text: str, file: str) -> Found:
+    try:
+        return _structure(json.loads(text, object_pairs_hook=_Pairs), file)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"labels: {file} is not valid JSON ({error.msg}, line {error.lineno}).", "Mend that line."
+        ) from None
+
+
+def _yaml(text: str, file: str) -> Found:
+    import yaml
+
+    try:
+        return _structure(_plain(yaml.compose(text, yaml.BaseLoader)), file)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(
+            f"labels: {file} is not valid YAML ({error.problem}, line {line}).",
+            'Mend that line; a text with a colon in it needs quotes: "..."',
+        ) from None
+
+
+class _Pairs(list[tuple[Any, Any]]):
+    """A mapping as it was written, so that a name given twice is seen and not swallowed."""
+
+
+def _plain(node: Any) -> Any:
+    """YAML's tree as lists, pairs and texts: `yes`, `no` and 007 stay the texts that were written."""
+    if node is None:
+        return []
+    if node.id == "mapping":
+        return _Pairs((_plain(key), _plain(value)) for key, value in node.value)
+    return [_plain(each) for each in node.value] if node.id == "sequence" else node.value
+
+
+def _structure(given: Any, file: str) -> Found:
+    if isinstance(given, _Pairs):
+        for i, (name, value) in enumerate(given, start=1):
+            yield _at(name, dict(value) if isinstance(value, _Pairs) else value, f"entry {i}")
+    elif isinstance(given, list):
+        for i, each in enumerate(given, start=1):
+            yield _listed(each, i)
+    else:
+        raise UserError(f"labels: {file} holds neither a list nor a mapping.", 'Write  {"name": "description", ...}')
+
+
+def _listed(each: Any, place: int) -> tuple[Label, str]:
+    """An entry of a list: a name, or an object with a `name`."""
+    if not isinstance(each, _Pairs):
+        return _at(each, "", f"entry {place}")
+    details = dict(each)
+    return _at(details.pop("name", ""), details, f"entry {place}")
+
+
+READERS: dict[str, Callable[[str, str], Found]] = {
+    ".txt": _lines,
+    ".csv": _table,
+    ".tsv": _table,
+    ".yaml": _yaml,
+    ".yml": _yaml,
+    ".json": _json,
+}

@@ -1,0 +1,75 @@
+"""Which column holds the texts: the one that is named, or the only one it can be."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from rung.errors import UserError, nearest
+
+_LETTER = re.compile(r"[^\W\d_]")
+_DIGIT = re.compile(r"\d")
+_NOT_TEXT = frozenset(
+    {"true", "false", "yes", "no", "y", "n", "t", "f", "na", "n/a", "nan", "none", "null", "inf", "-inf"}
+)
+
+
+def carries_text(value: str) -> bool:
+    """Whether a value could be a text, and not only a number, a date, an identifier, or yes and no.
+
+    It needs a letter; a single ASCII word with a digit in it (T-17, 2024-01-05T10:30Z, 3fa85f64-5717) is an identifier.
+
+    >>> [carries_text(v) for v in ("hello", "007", "T-17", "2024-01-05 10:33", "yes", "order 66", "好", "")]
+    [True, False, False, False, False, True, True, False]
+    """
+    if not value or value.isdecimal() or not _LETTER.search(value):
+        return False
+    if value.isascii() and len(value.split(None, 1)) == 1 and _DIGIT.search(value):
+        return False
+    return len(value) > 5 or value.strip().lower() not in _NOT_TEXT
+
+
+def text_column(name: str, columns: Sequence[str], of_text: Sequence[str], asked: str | None) -> str:
+    """The column that holds the texts of the table called `name`.
+
+    `asked` if given; else the one named exactly text; else the only one in `of_text`; else the only one there is.
+    Raises UserError if `asked` is not there (naming the nearest), or if it is not clear which one it is.
+
+    >>> text_column("tickets.csv", ["id", "message"], ["message"], None)
+    'message'
+    """
+    if asked is not None:
+        return _known(name, columns, asked)
+    if "text" in columns:
+        return "text"
+    for choice in (of_text, columns):
+        if len(choice) == 1:
+            return choice[0]
+    several = f"{len(of_text)} columns could hold the texts" if of_text else "no column looks like texts"
+    raise UserError(f"{name}: {several} (columns: {', '.join(columns)}).", _name_it(of_text or columns))
+
+
+def _known(name: str, columns: Sequence[str], asked: str) -> str:
+    if asked in columns:
+        return asked
+    folded = {column.casefold(): column for column in reversed(columns)}
+    near = nearest(asked.casefold(), folded)
+    hint = f"--text {shlex.quote(folded[near])}" if near else _name_it(columns)
+    raise UserError(f"{name}: there is no column '{asked}' (columns: {', '.join(columns)}).", hint)
+
+
+def _name_it(columns: Sequence[str]) -> str:
+    return "Name it:  " + "  or  ".join(f"--text {shlex.quote(column)}" for column in columns[:3])
+
+
+def no_doubles(name: str, columns: Sequence[str]) -> None:
+    """Make sure that every column has a name of its own, else raise UserError."""
+    seen: dict[str, int] = {}
+    for number, column in enumerate(columns, 1):
+        if column in seen:
+            raise UserError(
+                f"{name}: columns {seen[column]} and {number} are both named '{column}'.",
+                "Give every column a name of its own in the header.",
+            )
+        seen[column] = number

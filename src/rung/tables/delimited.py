@@ -1,0 +1,159 @@
+"""CSV and TSV: any of four separators, quoted line breaks, values exactly as they were written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from rung.errors import UserError
+from rung.tables.chunk import Cells, Chunk
+from rung.tables.column import carries_text, no_doubles
+from rung.tables.reader import Reader
+from rung.tables.source import Source
+
+SEPARATORS = ",;\t|"
+# No separator in the header means one column, whose texts may hold any separator. Unicode sets this code point apart
+# as a character that no text has.
+_NONE = "\uffff"
+_SAMPLE_CHARACTERS = 1 << 16
+# The csv module's own limit is 131072 characters. Some limit must be, else a lost quote reads a huge file into memory.
+_FIELD_CHARACTERS = 1 << 26
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are not UTF-8
+
+
+class Delimited(Reader):
+    """A file of rows whose fields stand between separators. The first row that is not blank is the header."""
+
+    def __init__(self, source: Source, delimiter: str | None = None) -> None:
+        super().__init__(source)
+        self._delimiter = delimiter
+
+    @property
+    def delimiter(self) -> str:  # type: ignore[override]  # here it is learned from the file
+        """What a CSV made from this table is separated by."""
+        return "," if self._delimiter in (None, _NONE) else str(self._delimiter)
+
+    def scan(self) -> None:
+        """Check every row, and learn the separator, the columns, and which of them could hold texts."""
+        if self._delimiter is None:
+            with self.source.text(errors="replace") as text:
+                self._delimiter = separator(text.read(_SAMPLE_CHARACTERS), _SAMPLE_CHARACTERS)
+        rows = self._rows()
+        self.columns = next(rows, [])
+        if not self.columns:
+            raise self.source.empty()
+        no_doubles(self.source.name, self.columns)
+        unclear = [] if "text" in self.columns else list(range(len(self.columns)))
+        for row in rows:
+            self.rows += 1
+            if unclear:
+                unclear = [i for i in unclear if not carries_text(row[i])]
+        self.of_text = [column for i, column in enumerate(self.columns) if i not in unclear]
+        if not self.rows:
+            raise UserError(
+                f"{self.source.name} has a header but no rows.",
+                "If its first line is a text and not a header, say that it holds a text a line:  --format txt",
+            )
+
+    def chunks(self, text_column: str, size: int) -> Iterator[Chunk]:
+        """The rows, `size` at a time."""
+        rows = self._rows()
+        next(rows, None)
+        while batch := list(islice(rows, size)):
+            yield Cells(self.columns, text_column, batch)
+
+    def _rows(self) -> Iterator[list[str]]:
+        """The header, then every row. Blank lines are no rows, except where a row is one field, which may be empty."""
+        csv.field_size_limit(max(csv.field_size_limit(), _FIELD_CHARACTERS))
+        with self.source.text() as lines:
+            reader = csv.reader(lines, delimiter=self._delimiter or ",", strict=True)
+            width, line = -1, 1  # no header yet; `line` is where the row at hand begins
+            try:
+                for row in reader:
+                    if len(row) == width:
+                        yield row
+                    elif row and width < 0:
+                        width = len(row)
+                        yield row
+                    elif row:
+                        raise self._uneven(line, len(row), width)
+                    elif width == 1:
+                        yield [""]
+                    line = reader.line_num + 1
+            except csv.Error as error:
+                raise self._broken(line, reader.line_num, str(error)) from None
+            except UnicodeDecodeError:
+                raise self._not_utf8() from None
+
+    def _uneven(self, line: int, fields: int, width: int) -> UserError:
+        shown = {"\t": "tab"}.get(self.delimiter, f"'{self.delimiter}'")
+        return UserError(
+            f"{self.source.name}: line {line} has {fields} field{'s'[: fields > 1]}, the header has {width}.",
+            f"Mend that line; the separator is {shown}, and a text that holds one must stand in double quotes.",
+        )
+
+    def _broken(self, line: int, last: int, fault: str) -> UserError:
+        if "expected after" in fault:
+            where = f"in line {last}, something follows a closing quote" + (
+                f" (the row begins in line {line})" * (line < last)
+            )
+        elif "unexpected end" in fault or "field limit" in fault:
+            where = f"the quote that opens in line {self._open_quote(line)} is never closed"
+        else:
+            where = f"in line {last}, {fault}"
+        return UserError(
+            f"{self.source.name}: broken CSV: {where}.",
+            'Close the quote; a quote inside a quoted text is written twice:  "she said ""yes"" to it"',
+        )
+
+    def _open_quote(self, first: int) -> int:
+        """The line of the quote that stays open in the row that begins in line `first`."""
+        opened, closed = 0, 0  # the lines in which the open quote, and one that has just closed, began
+        fresh = True  # whether a field begins here
+        with self.source.text() as lines:
+            for number, line in enumerate(islice(lines, first - 1, None), first):
+                for character in line:
+                    if opened:
+                        if character == '"':
+                            opened, closed = 0, opened
+                    elif character == '"' and (fresh or closed):  # a quote right after a closing one opens it again
+                        opened, closed, fresh = closed or number, 0, False
+                    else:
+                        closed, fresh = 0, character == self._delimiter
+        return opened or first
+
+    def _not_utf8(self) -> UserError:
+        """Name the row as well: with quoted line breaks it is not the line."""
+        with self.source.text(errors="surrogateescape") as lines:
+            reader = csv.reader(lines, delimiter=self._delimiter or ",")
+            for number, row in enumerate(filter(None, reader)):
+                if _NOT_UTF8.search("".join(row)):
+                    return self.source.not_utf8(f", row {number}" if number else ", the header")
+        return self.source.not_utf8()
+
+
+def separator(sample: str, limit: int = _SAMPLE_CHARACTERS) -> str:
+    r"""What separates the fields of a CSV file, seen from its beginning (up to `limit` characters of it).
+
+    Of the separators that stand in the header outside of quotes, the one under which all rows are equally wide; if
+    there are several, or none, the one that makes most fields.
+
+    >>> separator('id;"name, first"\n1;"Ada"\n'), separator("a|b\n1,5|2\n"), separator("text\nyes, please\n") == _NONE
+    (';', '|', True)
+    """
+    widths = {delimiter: _widths(sample, delimiter, len(sample) >= limit) for delimiter in SEPARATORS}
+    possible = {delimiter: found for delimiter, found in widths.items() if found and found[0] > 1}
+    even = {delimiter: found for delimiter, found in possible.items() if len(set(found)) == 1}
+    choice = even or possible
+    return max(choice, key=lambda delimiter: choice[delimiter][0]) if choice else _NONE
+
+
+def _widths(sample: str, delimiter: str, cut: bool) -> list[int]:
+    try:
+        widths = [len(row) for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if row]
+    except csv.Error:  # a fault that the check of the whole file will name
+        return []
+    return widths[:-1] if cut and len(widths) > 1 else widths

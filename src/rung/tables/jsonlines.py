@@ -1,0 +1,137 @@
+"""JSON Lines: an object a line, whose keys may differ from row to row."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rung.errors import UserError
+from rung.tables.chunk import Chunk, dumps, reason
+from rung.tables.column import carries_text
+from rung.tables.reader import Reader
+
+_SPACE = " \t\r\n"  # what JSON calls space; str.strip() would take more
+_SURROGATE = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+class Number(str):
+    """A number as it was written: 1.0 is not 1, and no digit is lost."""
+
+    __slots__ = ()
+
+
+_decode = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=Number).decode
+_KINDS = {bool: "true or false", Number: "a number", list: "a list", dict: "an object"}
+
+
+@dataclass
+class Objects(Chunk):
+    """Rows as JSON objects: the `lines` they were, and the `values` they hold."""
+
+    columns: list[str]
+    text_column: str
+    lines: list[str]
+    values: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def column(self, name: str) -> list[str | None]:
+        """One key's values: strings and numbers as written, the rest as JSON, None where it is null or missing."""
+        return [_cell(row.get(name)) for row in self.values]
+
+    def objects(self) -> list[str]:
+        """The lines themselves, so that nothing about them can change."""
+        return self.lines
+
+    @property
+    def texts(self) -> list[str | None]:
+        """The texts, None where a row has no such key or where its value is not a string."""
+        values = [row.get(self.text_column) for row in self.values]
+        return [value if type(value) is str else None for value in values]
+
+    @property
+    def reasons(self) -> list[str | None]:
+        """Why a row's text cannot be answered, None where it can."""
+        return [_reason(row.get(self.text_column)) for row in self.values]
+
+
+class JsonLines(Reader):
+    """A file with a JSON object in every line that is not blank. The columns are all keys, in order of appearance."""
+
+    def scan(self) -> None:
+        """Check every line, and learn the keys and which of them could hold texts."""
+        columns: dict[str, bool] = {}
+        for _, row in self._rows():
+            self.rows += 1
+            for key, value in row.items():
+                if not columns.get(key):
+                    columns[key] = type(value) is str and carries_text(value)
+        if not self.rows:
+            raise self.source.empty()
+        self.columns = list(columns)
+        self.of_text = [key for key, of_text in columns.items() if of_text]
+
+    def chunks(self, text_column: str, size: int) -> Iterator[Chunk]:
+        """The rows, `size` at a time."""
+        rows = self._rows()
+        while batch := list(islice(rows, size)):
+            lines, values = zip(*batch, strict=True)
+            yield Objects(self.columns, text_column, list(lines), list(values))
+
+    def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        try:
+            with self.source.text() as lines:
+                for number, line in enumerate(lines, 1):
+                    if bare := line.strip(_SPACE):
+                        yield bare, self._parse(number, line)
+        except UnicodeDecodeError:
+            raise self.source.not_utf8() from None
+
+    def _parse(self, number: int, line: str) -> dict[str, Any]:
+        if "\\ud" in line or "\\uD" in line:  # half a surrogate pair is no character: no tokenizer and no file takes it
+            line = _SURROGATE.sub(lambda found: r"\ufffd" if found[1] else found[0], line)
+        try:
+            value = _decode(line)
+        except json.JSONDecodeError as error:
+            raise self._broken(number, f"line {number}, column {error.colno}: {error.msg}", line) from None
+        except RecursionError:
+            raise self._broken(number, f"line {number}: nested too deeply", line) from None
+        if not isinstance(value, dict):
+            kind = _KINDS.get(type(value), "a string" if isinstance(value, str) else "null")
+            raise self._broken(number, f"line {number} is {kind}, not an object", line)
+        return value
+
+    def _broken(self, number: int, what: str, line: str) -> UserError:
+        hint = f'Every line must be one object:  {{"text": "…"}}   Look at it:  sed -n {number}p {self.source.name}'
+        if number == 1 and line.lstrip(_SPACE)[:1] in ("[", "{"):
+            each = ".[]" if line.lstrip(_SPACE)[0] == "[" else "."
+            hint = (
+                f"If it is JSON in one piece, put one object a line:  jq -c '{each}' {self.source.name} > lines.jsonl"
+            )
+        return UserError(f"{self.source.name}: broken JSON: {what}.", hint)
+
+
+def _cell(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else _json(value)
+
+
+def _json(value: Any) -> str:
+    """JSON again, with numbers as they were written."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{dumps(key)}: {_json(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_json, value)) + "]"
+    return str(value) if isinstance(value, Number) else dumps(value)
+
+
+def _reason(value: Any) -> str | None:
+    if value is None or type(value) is str:
+        return reason(value)
+    return f"the text is {_KINDS[type(value)]}, not a string"

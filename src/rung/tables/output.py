@@ -1,0 +1,233 @@
+"""A table's answers, written beside its own columns: all of it or nothing."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import secrets
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self, cast
+
+from rung.encoding import BLOCK_BYTES
+from rung.errors import UserError
+from rung.tables.chunk import Chunk
+from rung.tables.formats import output_format
+from rung.tables.sinks import CsvSink, JsonSink, ParquetSink, Sink, Value
+from rung.tables.table import Table
+
+ANSWER: Mapping[str, type] = {"label": str, "probability": float, "error": str}
+
+
+def open_output(
+    path: str | Path | None,
+    table: Table,
+    added: Mapping[str, type] = ANSWER,
+    *,
+    prefix: str = "",
+    force: bool = False,
+) -> Output:
+    """Where the rows of `table` and their `added` columns (a name and str, float or int for each) go.
+
+    The ending of `path` says the format; None or "-" is standard output: JSON Lines if the table is, else CSV.
+    `prefix` stands before every added name; `force` lets a file that exists be replaced.
+    Raises UserError if an added name is taken or the path cannot be written. Nothing stands at `path` before `close`.
+    """
+    named = {prefix + name: kind for name, kind in added.items()}
+    _check_names(table, named, prefix)
+    if path is None or str(path) == "-":
+        return Output(None, table, named, "jsonl" if table.format == "jsonl" else "csv", table.delimiter)
+    path = Path(path)
+    kind = output_format(path)
+    _check_path(path, table, force)
+    return Output(path, table, named, kind, _delimiter(kind, table))
+
+
+class Output:
+    """Append chunks with their answers; as a context manager it is closed at the end, or discarded after an error.
+
+    A file appears under its name when it is whole, not before: it is written under another name in the same folder.
+    If whoever reads standard output goes away (as head does), the with-block ends quietly and `cut_short` is True.
+    """
+
+    def __init__(self, path: Path | None, table: Table, added: Mapping[str, type], kind: str, delimiter: str) -> None:
+        self.path = path
+        self.rows = 0
+        self.cut_short = False
+        self._added = added
+        self._target = path.resolve() if path else None  # a symbolic link stays one
+        self._part = (
+            self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.part") if self._target else None
+        )
+        self._file: BinaryIO | None = None
+        self._stream: BinaryIO | None = None
+        self._sink: Sink | None = None
+        try:
+            with self._speaking():
+                self._open()
+                self._sink = self._make_sink(table, kind, delimiter)
+        except BaseException:
+            self.discard()
+            raise
+
+    def write(self, chunk: Chunk, values: Sequence[Sequence[Value]]) -> None:
+        """Append the rows of `chunk`; `values` holds one sequence for each added column, as long as the chunk.
+
+        None and not-a-number become an empty field, null. Raises UserError if there is no room to write.
+        """
+        if [len(column) for column in values] != [len(chunk)] * len(self._added):
+            raise ValueError(f"{len(self._added)} columns of {len(chunk)} values are needed")
+        plain = [_plain(column, kind) for column, kind in zip(values, self._added.values(), strict=True)]
+        assert self._sink is not None, "written after it was closed"
+        with self._speaking():
+            self._sink.write(chunk, plain)
+            if self._part is None:
+                self._flush()  # so that a reader who has left is noticed now, and one who waits sees rows
+        self.rows += len(chunk)
+
+    def close(self) -> None:
+        """Finish, and let the file appear under its name."""
+        if self._sink is None:
+            return
+        try:
+            with self._speaking():
+                self._sink.close()
+                self._finish()
+        except BaseException:
+            self.discard()
+            raise
+        self._sink = None
+
+    def discard(self) -> None:
+        """Give up: leave no file, and an earlier one under that name as it was."""
+        if isinstance(self._sink, ParquetSink):
+            with suppress(Exception):  # the footer of a file that is thrown away
+                self._sink.close()
+        self._sink = None
+        if self._part is not None:
+            for stream in (self._stream, self._file):
+                with suppress(OSError):
+                    if stream is not None:
+                        stream.close()
+            with suppress(OSError):
+                self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is not None:
+            self.discard()
+            return isinstance(error, _ReaderLeft)
+        with suppress(_ReaderLeft):
+            self.close()
+        return False
+
+    def _open(self) -> None:
+        if self._part is None:
+            sys.stdout.flush()
+            self._stream = sys.stdout.buffer
+            return
+        self._file = self._part.open("xb", buffering=BLOCK_BYTES)
+        packed = self._part.name.lower().split(".")[-3] == "gz"
+        # no name and no time inside: the same rows make the same bytes
+        gz = gzip.GzipFile("", "wb", fileobj=self._file, mtime=0) if packed else None
+        self._stream = cast(BinaryIO, gz) if gz else self._file
+
+    def _make_sink(self, table: Table, kind: str, delimiter: str) -> Sink:
+        assert self._stream is not None
+        if kind == "jsonl":
+            return JsonSink(self._stream, self._added)
+        if kind == "parquet":
+            return ParquetSink(self._stream, self._added, table)
+        return CsvSink(self._stream, self._added, table, delimiter)
+
+    def _finish(self) -> None:
+        self._flush()
+        if self._part is None or self._target is None or self._file is None or self._stream is None:
+            return
+        self._stream.close()
+        if not self._file.closed:  # closing a gzip stream leaves its file open
+            self._file.flush()
+            self._file.close()
+        self._part.replace(self._target)
+
+    def _flush(self) -> None:
+        if self._stream is not None:
+            self._stream.flush()
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Say what the system refuses in two lines."""
+        try:
+            yield
+        except OSError as error:
+            if self._part is None and isinstance(error, BrokenPipeError):
+                self.cut_short = True
+                _silence_stdout()
+                raise _ReaderLeft from None
+            where = self.path or "standard output"
+            hint = f"Check room and rights:  df -h {_shown(self.path)} ; ls -ld {_shown(self.path)}"
+            raise UserError(f"{where} cannot be written: {error.strerror or error}.", hint) from None
+
+
+class _ReaderLeft(Exception):  # noqa: N818 - no error: it ends a with-block
+    """Nobody reads standard output any more."""
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter's own last flush go nowhere, instead of failing aloud."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _plain(column: Sequence[Value], kind: type) -> list[Value]:
+    """Python's own values, also of a NumPy array; NaN is None."""
+    values = [None if value is None or value != value else kind(value) for value in column]
+    return cast(list[Value], values)
+
+
+def _check_names(table: Table, named: Mapping[str, type], prefix: str) -> None:
+    taken = [name for name in named if name in table.columns]
+    if taken:
+        other = "rung_" if prefix != "rung_" else "rung2_"
+        names = " and ".join(f"'{name}'" for name in taken)
+        columns = f"a column {names}" if len(taken) == 1 else f"columns {names}"
+        raise UserError(f"{table.name} already has {columns}.", f"Put something before the new ones:  --prefix {other}")
+
+
+def _check_path(path: Path, table: Table, force: bool) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"--out {path}: the folder {folder} {what}.", f"mkdir -p {shlex.quote(str(folder))}")
+    if path.is_dir():
+        raise UserError(f"--out {path} is a folder.", f"Name a file in it:  --out {shlex.quote(str(path / 'out.csv'))}")
+    if not path.exists():
+        return
+    if path.samefile(table.path):
+        other = path.with_name("labelled-" + path.name)
+        raise UserError(f"--out {path} is the input itself.", f"Name another file:  --out {shlex.quote(str(other))}")
+    if not path.is_file():
+        raise UserError(f"--out {path} is no regular file.", "For standard output, leave --out away.")
+    if not force:
+        raise UserError(f"--out {path} exists already.", "To replace it, add  --force")
+
+
+def _delimiter(kind: str, table: Table) -> str:
+    """The input's own separator if the output is of the same kind, else the usual one."""
+    if kind == table.format:
+        return table.delimiter
+    return "\t" if kind == "tsv" else ","
+
+
+def _shown(path: Path | None) -> str:
+    return shlex.quote(str(path.parent)) if path else "."

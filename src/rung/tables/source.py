@@ -1,0 +1,128 @@
+"""Bytes that can be read from their beginning as often as needed: a file, a .gz, or standard input on disk."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import weakref
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from rung.encoding import BLOCK_BYTES, cannot_read, not_utf8
+from rung.errors import UserError
+
+_BUFFER_BYTES = 1 << 17
+_GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+
+
+class Source:
+    """Where a table's bytes lie. `name` is what the person typed and what messages say; `path` is what is opened.
+
+    "-" is standard input. It and named pipes can be read only once, so they are first copied to a temporary file,
+    which `close` removes (as does the end of the program, should `close` never be called).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = "standard input" if name == "-" else name
+        self.path = Path(name)
+        self._remove = None
+        if name == "-" or _is_pipe(self.path):
+            self.path = self._spool(name)
+            self._remove = weakref.finalize(self, _unlink, self.path)
+
+    def close(self) -> None:
+        """Remove the temporary copy, if there is one."""
+        if self._remove is not None:
+            self._remove()
+
+    def start(self) -> bytes:
+        """The first four bytes, as they lie on disk.
+
+        Raises UserError if the file is missing, a folder, unreadable or empty.
+        """
+        try:
+            with self.path.open("rb") as stream:
+                first = stream.read(4)
+        except OSError as error:
+            raise cannot_read(self.name, error) from None
+        if first in (b"", _BOM):
+            raise self.empty()
+        return first
+
+    def empty(self) -> UserError:
+        """What to tell a person whose file has nothing in it."""
+        typed = self.name != "standard input"
+        hint = f"Check it:  ls -l {shlex.quote(self.name)}" if typed else "Pipe a table into it:  cat FILE | rung … -"
+        return UserError(f"{self.name} is empty.", hint)
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """The bytes, unpacked if they are gzip; a fault while reading them is said as a UserError."""
+        try:
+            with self.path.open("rb", buffering=_BUFFER_BYTES) as stream:
+                if cast(io.BufferedReader, stream).peek(2)[:2] != _GZIP:
+                    yield stream
+                else:
+                    with gzip.GzipFile(fileobj=stream) as packed:
+                        yield io.BufferedReader(cast(io.RawIOBase, packed), _BUFFER_BYTES)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UserError(
+                f"{self.name}: broken gzip: {error}.", f"Check it:  gzip -t {shlex.quote(self.name)}"
+            ) from None
+        except OSError as error:
+            raise cannot_read(self.name, error) from None
+
+    @contextmanager
+    def text(self, errors: str = "strict") -> Iterator[TextIO]:
+        r"""The UTF-8 text, without a byte-order mark; lines end in \n, \r\n or \r and keep their ends."""
+        with self.open() as stream:
+            if cast(io.BufferedReader, stream).peek(3)[:3] == _BOM:
+                stream.read(3)
+            # the mark is skipped by hand because the codec that would (utf-8-sig) is several times slower
+            yield io.TextIOWrapper(stream, encoding="utf-8", errors=errors, newline="")
+
+    def not_utf8(self, place: str = "") -> UserError:
+        """What to tell a person whose bytes are not UTF-8."""
+        with self.open() as stream:
+            return not_utf8(stream, self.name, place)
+
+    def _spool(self, name: str) -> Path:
+        handle, path = tempfile.mkstemp(prefix="rung-", suffix=".input")
+        try:
+            with os.fdopen(handle, "wb") as copy:
+                if name == "-":
+                    shutil.copyfileobj(sys.stdin.buffer, copy, BLOCK_BYTES)
+                else:
+                    with Path(name).open("rb") as pipe:
+                        shutil.copyfileobj(pipe, copy, BLOCK_BYTES)
+        except OSError as error:
+            _unlink(path)
+            raise UserError(
+                f"{self.name} cannot be copied to {path}: {error.strerror or error}.",
+                "Make room there, or name another folder:  TMPDIR=FOLDER rung …",
+            ) from None
+        except BaseException:
+            _unlink(path)
+            raise
+        return Path(path)
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        return path.exists() and not path.is_file() and not path.is_dir()
+    except (OSError, ValueError):  # a name that no file can have: opening it will say so
+        return False
+
+
+def _unlink(path: str | Path) -> None:
+    with suppress(FileNotFoundError):
+        Path(path).unlink()

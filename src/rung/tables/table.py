@@ -1,0 +1,124 @@
+"""A person's table, checked from end to end before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rung.errors import UserError
+from rung.tables.chunk import Chunk
+from rung.tables.column import text_column
+from rung.tables.delimited import Delimited
+from rung.tables.formats import format_of, refused
+from rung.tables.jsonlines import JsonLines
+from rung.tables.lines import Lines
+from rung.tables.parquet import ParquetFile
+from rung.tables.reader import Reader
+from rung.tables.source import Source
+
+CHUNK_ROWS = 8192
+
+
+def open_table(path: str | Path, *, text: str | None = None, format: str | None = None) -> Table:  # noqa: A002 - its flag
+    """The table in a file, checked: .csv .tsv .txt .jsonl .parquet, the text formats also .gz, or "-" (standard input).
+
+    `text` names the column of texts; without it, it is the one named text, or the only one that is not all numbers,
+    dates, identifiers or yes and no. `format` overrides the ending; standard input is CSV unless it says otherwise.
+    Raises UserError at the first fault of the file, of its structure or of its encoding.
+    """
+    kind = format_of(str(path), format)
+    source = Source(str(path))
+    try:
+        _check_start(source, kind)
+        reader = _reader(source, kind)
+        reader.scan()
+        column = text_column(source.name, reader.columns, reader.of_text, text)
+        reader.check_text(column)
+    except BaseException:
+        source.close()
+        raise
+    return Table(source, reader, kind, column)
+
+
+class Table:
+    """A checked table: its columns, which of them holds the texts, how many rows it has, and the rows in chunks.
+
+    Use it as a context manager: at the end the temporary copy of standard input is removed.
+    """
+
+    def __init__(self, source: Source, reader: Reader, format: str, text_column: str) -> None:  # noqa: A002 - its flag
+        self.name = source.name
+        self.path = source.path
+        self.format = format
+        self.delimiter = reader.delimiter
+        self.columns = reader.columns
+        self.text_column = text_column
+        self.rows = reader.rows
+        self._source = source
+        self._reader = reader
+
+    def chunks(self, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
+        """The rows in order, `size` at a time; as often as wanted, and never more than a chunk in memory.
+
+        Raises UserError if the file is no longer what was checked.
+        """
+        count = 0
+        for chunk in self._reader.chunks(self.text_column, size):
+            count += len(chunk)
+            yield chunk
+        if count != self.rows:
+            raise UserError(
+                f"{self.name} changed while it was read: it had {self.rows} rows, now {count}.",
+                "Run it again when nothing else writes to it.",
+            )
+
+    def column(self, name: str) -> list[str | None]:
+        """One column's values, of all rows, as strings; None where there is none (an empty CSV cell is "").
+
+        Raises UserError if there is no such column.
+        """
+        if name not in self.columns:
+            raise UserError(
+                f"{self.name}: there is no column '{name}' (columns: {', '.join(self.columns)}).",
+                "Name one of these columns.",
+            )
+        return [value for chunk in self.chunks() for value in chunk.column(name)]
+
+    def schema(self) -> Any:
+        """The Arrow schema of the rows; strings unless the table is Parquet."""
+        return self._reader.schema()
+
+    def close(self) -> None:
+        """Remove the temporary copy of standard input, if there is one."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _check_start(source: Source, kind: str) -> None:
+    """Tell a format by its first bytes where the name promises another."""
+    start = source.start()
+    if start == b"PK\x03\x04":
+        raise refused(source.name, ".xlsx")
+    if start == b"PAR1" and kind != "parquet":
+        raise UserError(f"{source.name} is Parquet, not {kind}.", "--format parquet")
+    if kind == "parquet" and start[:2] == b"\x1f\x8b":
+        raise UserError(f"{source.name} is Parquet inside gzip.", f"Unpack it first:  gunzip {source.name}")
+
+
+def _reader(source: Source, kind: str) -> Reader:
+    if kind == "csv":
+        return Delimited(source)
+    if kind == "tsv":
+        return Delimited(source, "\t")
+    if kind == "txt":
+        return Lines(source)
+    return JsonLines(source) if kind == "jsonl" else ParquetFile(source)

@@ -1,0 +1,53 @@
+"""Labels as people pass them in Python."""
+
+from __future__ import annotations
+
+import pytest
+
+from rung import UserError
+from rung.labels import Label, Labels
+
+
+def test_names_are_sorted_whatever_their_order() -> None:
+    """The order of the labels is that of scikit-learn's classes_, not that of the input."""
+    assert Labels.parse(["b", "a"]) == Labels.parse({"a": "", "b": None})
+
+
+def test_details_are_kept_and_read_back() -> None:
+    """as_dict gives a mapping that parse turns into the same labels."""
+    labels = Labels.parse(
+        {"up": {"description": "good news", "words": ["win"], "examples": ["We won."]}, "down": "bad news"}
+    )
+    assert Labels.parse(labels.as_dict()) == labels
+
+
+def test_phrasings_say_name_and_description() -> None:
+    """Every phrasing of the first group holds the name or the description; words and examples are groups of their own."""
+    label = Label("refund", "money back", ("chargeback",), ("I want my money back.",))
+    said, words, examples = label.phrasings()
+    assert all("refund" in text or "money back" in text for text in said)
+    assert (words, examples) == (["chargeback"], ["I want my money back."])
+
+
+@pytest.mark.parametrize(
+    ("given", "what", "hint"),
+    [
+        ([], "none is given", "Add"),
+        (["only"], "only 'only' is given", "Add"),
+        (["a", "a"], "'a' is given twice (place 1 and place 2)", "once"),
+        (["Spam", "spam"], "differ in case only", "once"),
+        (["a", "  "], "empty name", "name"),
+        ("a,b", "the single text 'a,b'", "list"),
+        (7, "int, not names", "list"),
+        (["a", None], "None is not a name", "texts"),
+        ({"a": "", "b": {"word": ["x"]}}, "unknown key 'word'", "Did you mean words?"),
+        ({"a": "", "b": {"words": "x"}}, "'x' as its words", "list"),
+        ({"a": "", "b": 3}, "3 as its description", "description"),
+    ],
+)
+def test_what_cannot_be_used_is_said(given: object, what: str, hint: str) -> None:
+    """Every mistake in labels names its value, and says what would be right."""
+    with pytest.raises(UserError) as caught:
+        Labels.parse(given)
+    assert what in caught.value.what
+    assert hint in caught.value.hint

@@ -1,0 +1,89 @@
+"""Labels as people write them in files and on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rung import UserError
+from rung.labels import Labels, read_labels
+
+SAME = Labels.parse({"billing": "invoices, refunds", "no": "", "007": "secret"})
+
+FILES = {
+    "labels.txt": "billing: invoices, refunds\n\nno\n007: secret\n",
+    "labels.csv": 'name,description\nbilling,"invoices, refunds"\nno,\n007,secret\n',
+    "label.csv": "\ufefflabel;description\r\nbilling;invoices, refunds\r\nno;\r\n007;secret\r\n",
+    "labels.tsv": "description\tname\ninvoices, refunds\tbilling\n\tno\nsecret\t007\n",
+    "labels.yaml": "billing: invoices, refunds\nno:\n007: secret\n",
+    "list.yml": "- {name: billing, description: 'invoices, refunds'}\n- no\n- {name: 007, description: secret}\n",
+    "labels.json": '{"billing": "invoices, refunds", "no": "", "007": {"description": "secret"}}',
+    "list.json": '[{"name": "billing", "description": "invoices, refunds"}, "no", {"name": "007", "description": "secret"}]',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format_says_the_same(name: str, tmp_path: Path) -> None:
+    """One set of labels reads the same from every format; `no` and 007 stay the texts that were written."""
+    file = tmp_path / name
+    file.write_text(FILES[name], "utf-8", newline="")
+    assert read_labels(str(file)) == SAME
+
+
+def test_words_and_examples_stand_in_csv_cells(tmp_path: Path) -> None:
+    """In a table, words and examples are separated by a bar."""
+    file = tmp_path / "labels.csv"
+    file.write_text("name,words,examples\nup,win|gain,\ndown,,We lost.\n", "utf-8")
+    assert read_labels(str(file)) == Labels.parse(
+        {"up": {"words": ["win", "gain"]}, "down": {"examples": ["We lost."]}}
+    )
+
+
+def test_a_ready_made_set_is_read_by_its_name() -> None:
+    """`--labels sentiment-en` needs no file."""
+    assert read_labels("sentiment-en").names == ["negative", "positive"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("l.txt", "", "is empty"),
+        ("l.txt", "a\n\nb\na: again\n", "'a' is given twice (line 1 and line 4)"),
+        ("l.txt", "a\n: nothing\n", "empty name (line 2)"),
+        ("l.csv", "title,description\na,b\n", "no column 'name' (columns: title, description)"),
+        ("l.csv", 'name\na\n"b\n', "not valid CSV"),
+        ("l.json", '{"a": ""\n "b": ""}', "not valid JSON (Expecting ',' delimiter, line 2)"),
+        ("l.json", '{"a": "", "b": "", "a": ""}', "'a' is given twice (entry 1 and entry 3)"),
+        ("l.json", '"a"', "neither a list nor a mapping"),
+        ("l.yaml", "a: b: c\n", "not valid YAML"),
+        ("l.yaml", "a: x\nb: y\na: z\n", "'a' is given twice"),
+        ("l.yaml", "", "is empty"),
+        ("l.docx", "a", "none of the formats"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(name: str, content: str, what: str, tmp_path: Path) -> None:
+    """Every fault of a label file is named with its place."""
+    file = tmp_path / name
+    file.write_text(content, "utf-8")
+    with pytest.raises(UserError) as caught:
+        read_labels(str(file))
+    assert what in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("spec", "what", "hint"),
+    [
+        ("missing.csv", "no file missing.csv", "path"),
+        ("dir/missing", "no file dir/missing", "path"),
+        ("sentimnt-en", "no file or ready-made set", "Did you mean sentiment-en?"),
+        ("a,,b", "empty name", "name"),
+        ("a,a", "twice", "once"),
+    ],
+)
+def test_a_list_that_cannot_be_used_says_why(spec: str, what: str, hint: str) -> None:
+    """Neither a file, nor a set, nor a list: the error says which was tried."""
+    with pytest.raises(UserError) as caught:
+        read_labels(spec)
+    assert what in caught.value.what
+    assert hint in caught.value.hint
