@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from rung.backbones.catalog import Entry
 from rung.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 BUILTIN = Path(__file__).parent / "builtin"
 FORMAT = "rung-static"
 VERSION = 1
+UNKNOWN = "[UNK]"  # what BERT's tokenizer calls a word that it cannot spell
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 CHUNK = 8192  # texts held as words at a time: memory stays flat however many texts come
 
@@ -38,9 +40,12 @@ class StaticBackbone:
     """
 
     abilities = frozenset({"embed"})
+    costly = False
     input = "text"
-    numerics = "numpy"
     max_tokens: int | None = None
+    needs: tuple[str, ...] = ()
+    extra: str | None = None
+    numerics = "numpy-float32"
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
@@ -56,7 +61,7 @@ class StaticBackbone:
         return isinstance(config, dict) and config.get("format") == FORMAT
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> StaticBackbone:
+    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:  # noqa: ARG003 - the folder says it all
         """The backbone that lies in `folder`.
 
         Raises UserError if `folder` holds something else, or a version of the format that this rung cannot read.
@@ -95,24 +100,32 @@ class StaticBackbone:
         """Token vectors (vocabulary, d) as they are summed; zero rows say nothing."""
         return self._tensors["vectors"].astype(np.float32) * self._tensors["scales"].astype(np.float32)[:, None]
 
-    def embed(self, texts: list[str], role: Role = "text") -> Array:  # noqa: ARG002 - one prompt for both roles
+    def embed(self, texts: Sequence[str], role: Role = "text") -> Array:  # noqa: ARG002 - one prompt for both roles
         """Unit rows (n, d), float32: the same for a text and for a label."""
         rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for start, counts, tokens in self._chunks(texts):
             rows[start : start + counts.shape[0]] = counts @ (tokens @ self.vectors)
         return _unit_rows(rows, instead=self.background)
 
-    def unknown_share(self, texts: list[str]) -> npt.NDArray[np.float64]:
-        """Share of each text's tokens that the tokenizer does not know (n,), from 0 to 1; 0 for a text without tokens."""
-        unknown = np.ones((self.vectors.shape[0], 2))
-        unknown[:, 0] = 0.0
-        unknown[self._unknown_id, 0] = 1.0
-        counted = np.zeros((len(texts), 2))
-        for start, counts, tokens in self._chunks(texts):
-            counted[start : start + counts.shape[0]] = counts @ (tokens @ unknown)
-        return counted[:, 0] / np.maximum(counted[:, 1], 1.0)
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """The share of tokens that the model does not know, over all `texts`; 0 if they hold no tokens at all."""
+        known = np.ones((self.vectors.shape[0], 2), dtype=np.float32)
+        known[self.tokenizer.token_to_id(UNKNOWN), 0] = 0.0
+        counts = sum(
+            (texts @ (tokens @ known)).sum(axis=0, dtype=np.float64) for _, texts, tokens in self._chunks(texts)
+        )
+        known_tokens, all_tokens = np.broadcast_to(counts, 2)
+        return float(1.0 - known_tokens / all_tokens) if all_tokens else 0.0
 
-    def _chunks(self, texts: list[str]) -> Iterator[tuple[int, csr_array, csr_array]]:
+    def windows(self, text: str) -> list[str]:
+        """The text itself: there is no maximum length."""
+        return [text]
+
+    def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002 - none is ever cut
+        """None: there is no maximum length."""
+        return 0
+
+    def _chunks(self, texts: Sequence[str]) -> Iterator[tuple[int, csr_array, csr_array]]:
         """Where each chunk starts, its texts as words (n, words), its distinct words as tokens (words, vocabulary)."""
         for start in range(0, len(texts), CHUNK):
             lengths, codes, words = _split(texts[start : start + CHUNK])
@@ -135,18 +148,17 @@ class StaticBackbone:
         tensors: dict[str, npt.NDArray[Any]] = load_file(self.folder / "model.safetensors")
         return tensors
 
-    @property
-    def _unknown_id(self) -> int:
-        return int(self._config["unknown_id"])
-
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "name": self.name}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> StaticBackbone:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # frozen, so one copy serves everybody
 
     def __repr__(self) -> str:
         return f"StaticBackbone({str(self.folder)!r}, name={self.name!r})"
+
+
+BACKBONE = StaticBackbone
 
 
 def read_tokenizer(text: str) -> Tokenizer:
@@ -172,7 +184,6 @@ def write_static(
     vectors: Array,
     tokenizer: str,
     *,
-    unknown_id: int,
     tensors: dict[str, npt.NDArray[Any]],
     notes: dict[str, str],
 ) -> None:
@@ -186,7 +197,8 @@ def write_static(
     folder.mkdir(parents=True, exist_ok=True)
     whole, scales = _to_int8(vectors)
     save_file({**tensors, "scales": scales, "vectors": whole}, folder / "model.safetensors")
-    config = {"format": FORMAT, "version": VERSION, "dimensions": vectors.shape[1], "unknown_id": unknown_id, **notes}
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner only; a package is read by everybody
+    config = {"format": FORMAT, "version": VERSION, "dimensions": vectors.shape[1], **notes}
     (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
 
@@ -198,7 +210,7 @@ def _to_int8(vectors: Array) -> tuple[npt.NDArray[np.int8], Array]:
     return whole.astype(np.int8), scales.astype(np.float32)
 
 
-def _split(texts: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], list[str]]:
+def _split(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], list[str]]:
     """Words a text (n,), every word as a code in reading order, and the distinct words that the codes stand for.
 
     Only characters that BERT's own splitter treats as a space may cut here, and cutting at fewer of them is no error:

