@@ -26,6 +26,7 @@ FORMAT = "rung-static"
 VERSION = 1
 UNKNOWN = "[UNK]"  # what BERT's tokenizer calls a word that it cannot spell
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
+REMEMBERED = 200_000  # distinct words, about 30 MB
 CHUNK = 8192  # texts held as words at a time: memory stays flat however many texts come
 
 
@@ -34,8 +35,9 @@ class StaticBackbone:
 
     x = unit( Σ_t u_t )     u_t (d,) one vector a token, its length being the token's weight; kept as int8 with a scale.
 
-    Rows do not depend on the batch or on the order of the texts, to the last bit: each is summed in the order of its
-    own words. A text without any known token gets the direction of `background`, which is what an average text says.
+    Tokens are those of BERT's uncased tokenizer. Rows do not depend on the batch or on the order of the texts, to the
+    last bit: each is summed in the order of its own words. A text without any known token gets the direction of
+    `background`, which is what an average text says.
     Constructing reads nothing; files are read at first use, and neither pickled nor copied with the object.
     """
 
@@ -129,7 +131,29 @@ class StaticBackbone:
         """Where each chunk starts, its texts as words (n, words), its distinct words as tokens (words, vocabulary)."""
         for start in range(0, len(texts), CHUNK):
             lengths, codes, words = _split(texts[start : start + CHUNK])
-            yield start, _sparse(codes, lengths, len(words)), count_tokens(self.tokenizer, words)
+            ids = self._spelled(words)
+            tokens = np.fromiter((token for row in ids for token in row), dtype=np.int64)
+            yield (
+                start,
+                _ones(codes, lengths, len(words)),
+                _ones(tokens, [len(row) for row in ids], self.vectors.shape[0]),
+            )
+
+    def _spelled(self, words: list[str]) -> list[Sequence[int]]:
+        """The tokens of each word; words met before are remembered, up to a bound."""
+        new = [word for word in words if word not in self._known]
+        encoded = self.tokenizer.encode_batch_fast(new, add_special_tokens=False)
+        found: dict[str, Sequence[int]] = dict(zip(new, (encoding.ids for encoding in encoded), strict=True))
+        ids = [found[word] if word in found else self._known[word] for word in words]
+        if len(self._known) + len(found) <= REMEMBERED:
+            self._known.update(found)
+        return ids
+
+    @cached_property
+    def _known(self) -> dict[str, Sequence[int]]:
+        """Tokens by word, to begin with those words that are a token each: half of a text's, and no work for a tokenizer."""
+        vocabulary = self.tokenizer.get_vocab()
+        return {word: (token,) for word, token in vocabulary.items() if word.isascii() and word.isalnum()}
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -175,8 +199,8 @@ def read_tokenizer(text: str) -> Tokenizer:
 def count_tokens(tokenizer: Tokenizer, texts: list[str]) -> csr_array:
     """Which tokens each text holds (n, vocabulary), in reading order, without an encoder's marks around the text."""
     ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-    columns = np.fromiter((token for row in ids for token in row), dtype=np.int64)
-    return _sparse(columns, [len(row) for row in ids], tokenizer.get_vocab_size())
+    tokens = np.fromiter((token for row in ids for token in row), dtype=np.int64)
+    return _ones(tokens, [len(row) for row in ids], tokenizer.get_vocab_size())
 
 
 def write_static(
@@ -194,6 +218,7 @@ def write_static(
     """
     from safetensors.numpy import save_file
 
+    assert json.loads(tokenizer)["normalizer"].get("lowercase"), "texts are read with BERT's uncased tokenizer"
     folder.mkdir(parents=True, exist_ok=True)
     whole, scales = _to_int8(vectors)
     save_file({**tensors, "scales": scales, "vectors": whole}, folder / "model.safetensors")
@@ -213,13 +238,15 @@ def _to_int8(vectors: Array) -> tuple[npt.NDArray[np.int8], Array]:
 def _split(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], list[str]]:
     """Words a text (n,), every word as a code in reading order, and the distinct words that the codes stand for.
 
-    Only characters that BERT's own splitter treats as a space may cut here, and cutting at fewer of them is no error:
-    what is left inside a word is cut by the tokenizer. So space, tab and line breaks do; form feed and the like do not.
+    Done as BERT's uncased tokenizer would, though less: small ASCII letters, cuts at space, tab, line breaks and around
+    ASCII punctuation. What is left inside a word is cut by the tokenizer itself, so doing less is no error; doing more
+    would be (a form feed, say, is no space to BERT).
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = pa.array([_encodable(text) for text in texts], type=pa.large_string())
+    column = pc.ascii_lower(pa.array([_encodable(text) for text in texts], type=pa.large_string()))
+    column = pc.replace_substring_regex(column, r"([!-/:-@\[-`{-~])", r" \1 ")
     for blank in "\t\n\r":
         column = pc.replace_substring(column, blank, " ")
     words = pc.split_pattern(column, " ")
@@ -232,7 +259,7 @@ def _encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "ignore").decode("utf-8")
 
 
-def _sparse(columns: npt.NDArray[Any], lengths: Any, width: int) -> csr_array:
+def _ones(columns: npt.NDArray[Any], lengths: Any, width: int) -> csr_array:
     """Ones at `columns`, row after row: repeated columns stay apart, so a product sums in reading order."""
     from scipy.sparse import csr_array
 
