@@ -95,12 +95,16 @@ class StaticBackbone:
     @cached_property
     def background(self) -> Array:
         """Mean embedding of general text (d,), to be subtracted by whoever centers; not a unit vector."""
-        return self._tensors["background"].astype(np.float32)
+        return self.tensor("background")
 
     @cached_property
     def vectors(self) -> Array:
         """Token vectors (vocabulary, d) as they are summed; zero rows say nothing."""
-        return self._tensors["vectors"].astype(np.float32) * self._tensors["scales"].astype(np.float32)[:, None]
+        return self.tensor("vectors") * self.tensor("scales")[:, None]
+
+    def tensor(self, name: str) -> Array:
+        """One of the tensors that came with the vectors, as float32."""
+        return self._tensors[name].astype(np.float32)
 
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:  # noqa: ARG002 - one prompt for both roles
         """Unit rows (n, d), float32: the same for a text and for a label."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rung.backbones.encoder import EncoderBackbone
 from rung.backbones.loading import load
@@ -49,11 +50,14 @@ def load_teacher(precision: str) -> Any:
     return encoder.to(getattr(torch, precision)).eval()
 
 
-def teacher_tokens(ids: Any) -> Array:
+def teacher_tokens(ids: npt.NDArray[np.int64]) -> Array:
     """What MiniLM says about single tokens (tokens, 384), in float32: the start of the fit, and a test's evidence."""
-    encoder = load_teacher("float32")
-    special = encoder.tokenizer
-    return static.encode_tokens(encoder[0].auto_model, ids, start=special.cls_token_id, end=special.sep_token_id)
+    from transformers import AutoModel
+
+    folder = teacher_folder()
+    transformer = AutoModel.from_pretrained(folder, dtype="float32", use_safetensors=True, local_files_only=True).eval()
+    marks = read_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8")).get_vocab()
+    return static.encode_tokens(transformer, ids, start=marks["[CLS]"], end=marks["[SEP]"])
 
 
 def collect(work: Path, rng: np.random.Generator) -> tuple[list[freetext.Source], dict[str, list[str]]]:
@@ -112,9 +116,8 @@ def fit(texts: list[str], embeddings: Array, tokenizer: str, rng: np.random.Gene
     targets = embeddings @ directions
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     alone = teacher_tokens(np.arange(reader.get_vocab_size()))
-    weights = static.frequency_weights(counts, half=SETTINGS["half_frequency"])
-    start = static.start_vectors(alone, alone.mean(axis=0), directions, weights)
-    vectors = static.fit_vectors(counted, targets, start, rounds=SETTINGS["rounds"], rng=rng, tell=log.info)
+    begin = start(alone, alone.mean(axis=0), directions, counts, int(counts.sum()))
+    vectors = static.fit_vectors(counted, targets, begin, rounds=SETTINGS["rounds"], rng=rng, tell=log.info)
     for mark in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"):
         vectors[reader.token_to_id(mark)] = 0.0  # what is unknown says nothing
     return {
@@ -124,6 +127,12 @@ def fit(texts: list[str], embeddings: Array, tokenizer: str, rng: np.random.Gene
         "counts": counts,
         "directions": directions.astype(np.float16),
     }
+
+
+def start(alone: Array, center: Array, directions: Array, counts: npt.NDArray[Any], total: int) -> Array:
+    """Vectors of tokens (tokens, d) as the fit finds them: for one that no text holds, also as the fit leaves them."""
+    weights = static.frequency_weights(counts, total, half=SETTINGS["half_frequency"])
+    return static.start_vectors(alone, center, directions, weights)
 
 
 def describe(folder: Path, sources: list[freetext.Source], texts: dict[str, int]) -> dict[str, Any]:

@@ -60,13 +60,12 @@ def principal_directions(rows: Array, size: int) -> Array:
     return np.asarray(top * signs, dtype=np.float32)
 
 
-def frequency_weights(counts: npt.NDArray[np.integer[Any]], *, half: float = 1e-3) -> Array:
-    """Weight of each token, half / (half + its share of all tokens): 1 for a token never seen, ½ at a share of `half`.
+def frequency_weights(counts: npt.NDArray[Any], total: int, *, half: float) -> Array:
+    """Weight of tokens seen `counts` times among `total`: 1 for one never seen, ½ for one whose share is `half`.
 
-    Source: Arora, Liang, Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings", section 3.
+    half / (half + share). Source: Arora, Liang, Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings", section 3.
     """
-    shares = counts / max(int(counts.sum()), 1)
-    return (half / (half + shares)).astype(np.float32)
+    return np.asarray(half / (half + counts / max(total, 1)), dtype=np.float32)
 
 
 def start_vectors(tokens: Array, center: Array, directions: Array, weights: Array) -> Array:
