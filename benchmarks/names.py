@@ -15,7 +15,7 @@ import sets
 
 from rung import load
 from rung.cache import Cache
-from rung.evidence import Evidence, about_labels, about_texts, embed, unit
+from rung.evidence import Array, Evidence, about_labels, about_texts, embed, unit
 from rung.labels import Label, Labels
 from rung.rungs.names import Names
 
@@ -53,21 +53,15 @@ def variants(given: sets.TestSet, evidence: Evidence, backbone: Any) -> list[tup
     made = [(f"centring {c:g}", (evidence, Names(centring=c))) for c in (0.0, 0.5, 1.0)]
     made.append(("no descriptions", (replace(evidence, anchors=plain.anchors), Names())))
     for title, frames in FRAMES.items():
-        said = [
-            embed([frame.format(n) for n in given.labels.names], backbone, "label", cache=Cache()) for frame in frames
-        ]
-        made.append(
-            (
-                f"{title}, no descriptions, centring 0",
-                (replace(evidence, anchors=unit(np.mean(said, axis=0))), Names(centring=0)),
-            )
-        )
-    both = replace(
-        evidence,
-        background=2 * evidence.features.mean(axis=0),
-        anchors=unit(evidence.anchors - evidence.anchors.mean(axis=0)),
-    )
-    return [*made, ("both sides centred on the pool (not the names rung: it needs the pool)", (both, Names()))]
+        said = [[frame.format(name) for name in given.labels.names] for frame in frames]
+        anchors = unit(np.mean([embed(each, backbone, "label", cache=Cache()) for each in said], axis=0))
+        made.append((f"{title} only, not centred", (replace(evidence, anchors=anchors), Names(centring=0))))
+    both = replace(evidence, background=2 * evidence.features.mean(axis=0), anchors=_centred(evidence.anchors))
+    return [*made, ("both sides centred on the set itself, which needs its texts", (both, Names()))]
+
+
+def _centred(rows: Array) -> Array:
+    return unit(rows - rows.mean(axis=0))
 
 
 def speed() -> dict[str, Any]:

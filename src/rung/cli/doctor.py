@@ -8,7 +8,7 @@ Rows = list[tuple[str, ...]]
 
 
 def doctor() -> None:
-    """Say what is installed, which backbones work here, and where the cache is."""
+    """Say what is installed, what works here, and where the cache is."""
     import platform
     from importlib.metadata import version
 
