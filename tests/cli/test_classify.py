@@ -94,7 +94,7 @@ def test_a_row_without_a_text_keeps_its_place(rung: Run, tmp_path: Path) -> None
     ran = rung("classify", file, *BASE)
     assert ran.code == 0
     assert [(row["label"], row["error"]) for row in rows(ran.out)][1] == ("", "the text is empty")
-    assert "1 row has no label" in ran.err
+    assert "1 row without a label" in ran.err
 
 
 def test_a_classifier_is_saved_and_applied(rung: Run, source: Path, tmp_path: Path) -> None:
