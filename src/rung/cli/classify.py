@@ -45,7 +45,7 @@ def classify(
     OUT keeps the columns of IN and adds label, probability and error.
     """
     from rung.cli import display
-    from rung.cli.summary import Tally, summary
+    from rung.cli.summary import Tally, closing_lines
     from rung.saving import check_free
     from rung.tables import open_output, open_table
 
@@ -66,7 +66,7 @@ def classify(
         if save is not None:
             chosen.save(save, force=force)
     places = [str(out or "standard output"), *([f"{save} (the classifier)"] if save else [])]
-    for line in summary(tally, chosen, seconds=time.perf_counter() - start, places=places, saved=save):
+    for line in closing_lines(tally, chosen, seconds=time.perf_counter() - start, places=places, saved=save):
         display.say(line)
 
 

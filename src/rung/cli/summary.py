@@ -45,7 +45,7 @@ class Tally:
         return self.labels.total()
 
 
-def summary(
+def closing_lines(
     tally: Tally, classifier: Classifier, *, seconds: float, places: Sequence[str], saved: Path | None
 ) -> list[str]:
     """The closing lines; `places` are what was written, `saved` the folder of the classifier, if it was kept."""
