@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rung.tables import open_table
+from rung.tables.delimited import separator
 
 
 def rows_of(path, **options):
@@ -57,6 +58,12 @@ def test_separator_in_a_long_file(tmp_path):
     path = written(tmp_path / "a.csv", "id|text\n" + '1|"yes, and\nno, not"\n' * 9000)
     with open_table(path) as table:
         assert (table.columns, table.rows, table.delimiter) == (["id", "text"], 9000, "|")
+
+
+def test_a_cut_row_does_not_count():
+    """The last row of the sample, which may be cut short, has no say in what the separator is."""
+    sample = "id,text; as sent; raw\n111,hello\n22"
+    assert separator(sample, limit=len(sample)) == ","
 
 
 def test_one_column(tmp_path):
