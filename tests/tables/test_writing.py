@@ -329,6 +329,14 @@ def test_standard_output(tmp_path, capfdbinary, name, content, first):
     assert capfdbinary.readouterr().out.decode("utf-8").splitlines()[0] == first
 
 
+def test_captured_standard_output(source, capsysbinary):
+    """Where standard output is no file, as in a notebook, the table still goes there, and it stays open."""
+    with open_table(source) as table, open_output("-", table) as output:
+        output.write(next(table.chunks()), [["x"] * 3, [0.5] * 3, [None] * 3])
+    sys.stdout.write("after\n")
+    assert capsysbinary.readouterr().out.splitlines()[-1] == b"after"
+
+
 PIPED = """
 import sys
 from rung.tables import open_output, open_table
@@ -339,11 +347,13 @@ print("cut short:", output.cut_short, output.rows < table.rows, file=sys.stderr)
 """
 
 
-def test_a_reader_that_leaves(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves(tmp_path, unbuffered):
     """Where the reader of standard output goes away, as head does, writing ends at once, quietly and with success."""
     (tmp_path / "in.txt").write_text("some words to read\n" * 50_000)
     command = [sys.executable, "-c", PIPED, str(tmp_path / "in.txt")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout.readline() == "text,label,probability,error\n"
         child.stdout.close()
         assert child.stderr.read() == "cut short: True True\n"
