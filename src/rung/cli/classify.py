@@ -62,7 +62,7 @@ def classify(
             for chunk in table.chunks(_AT_ONCE):
                 answers = chosen.answers(chunk.texts, progress=advance)
                 tally.add(chunk.texts, answers, chosen)
-                writer.write(chunk, _columns(answers))
+                writer.write(chunk, _columns(answers, chunk.reasons))
         if save is not None:
             chosen.save(save, force=force)
     places = [str(out or "standard output"), *([f"{save} (the classifier)"] if save else [])]
@@ -88,10 +88,10 @@ def _classifier(labels: str | None, saved: Path | None, backbone: str, long: Lon
     return chosen
 
 
-def _columns(answers: list[Answer]) -> list[list[Any]]:
+def _columns(answers: list[Answer], reasons: list[str | None]) -> list[list[Any]]:
     """The three added columns: a number that people read has four digits."""
     return [
         [answer.label for answer in answers],
         [None if answer.probability is None else round(answer.probability, 4) for answer in answers],
-        [answer.error for answer in answers],
+        [reason or answer.error for reason, answer in zip(reasons, answers, strict=True)],
     ]
