@@ -56,7 +56,7 @@ def _backbones() -> Rows:
 
     here = [name for name, entry in catalog().items() if is_here(entry)]
     rows: Rows = [(name, *_tried(name)) for name in here]
-    return [*rows, ("auto", f"takes {best_installed()} here")]
+    return [*rows, ("auto", f"takes {best_installed()} here", "")]
 
 
 def _tried(name: str) -> tuple[str, str]:
