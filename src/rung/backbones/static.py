@@ -1,0 +1,281 @@
+"""Embed texts as sums of token vectors: NumPy only, tens of thousands of texts a second. The built-in model is one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.backbones.catalog import Entry
+from rung.errors import UserError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+    from tokenizers import Tokenizer
+
+    from rung.evidence import Array, Role
+
+BUILTIN = Path(__file__).parent / "builtin"
+FORMAT = "rung-static"
+VERSION = 1
+UNKNOWN = "[UNK]"  # what BERT's tokenizer calls a word that it cannot spell
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+REMEMBERED = 200_000  # distinct words, about 30 MB
+CHUNK = 8192  # texts held as words at a time: memory stays flat however many texts come
+
+
+class StaticBackbone:
+    """Embed a text as the direction of the sum of its tokens' vectors.
+
+    x = unit( Σ_t u_t )     u_t (d,) one vector a token, its length being the token's weight; kept as int8 with a scale.
+
+    Tokens are those of BERT's uncased tokenizer. Rows do not depend on the batch or on the order of the texts, to the
+    last bit: each is summed in the order of its own words. A text without any known token gets the direction of
+    `background`, which is what an average text says.
+    Constructing reads nothing; files are read at first use, and neither pickled nor copied with the object.
+    """
+
+    abilities = frozenset({"embed"})
+    costly = False
+    input = "text"
+    max_tokens: int | None = None
+    needs: tuple[str, ...] = ()
+    extra: str | None = None
+    numerics = "numpy-float32"
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Whether `folder` holds token vectors in this format, by its config.json alone."""
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(config, dict) and config.get("format") == FORMAT
+
+    @classmethod
+    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:  # noqa: ARG003 - the folder says it all
+        """The backbone that lies in `folder`.
+
+        Raises UserError if `folder` holds something else, or a version of the format that this rung cannot read.
+        """
+        if not cls.recognizes(folder):
+            raise UserError(
+                f"{folder} holds no static token vectors.",
+                f'Give a folder whose config.json says "format": "{FORMAT}".',
+            )
+        backbone = cls(folder, name)
+        version = backbone._config.get("version")
+        if version != VERSION:
+            raise UserError(
+                f"{folder} has format version {version}; this rung reads {VERSION}.", "pip install --upgrade rung"
+            )
+        return backbone
+
+    @property
+    def dimensions(self) -> int:
+        """Length d of every vector."""
+        return int(self._config["dimensions"])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name of exactly these weights, tokenizer and settings: equal bytes, equal fingerprint, wherever they lie."""
+        parts = [hashlib.sha256((self.folder / file).read_bytes()).digest() for file in FILES]
+        return f"static-{hashlib.sha256(b''.join(parts)).hexdigest()}"
+
+    @cached_property
+    def background(self) -> Array:
+        """Mean embedding of general text (d,), to be subtracted by whoever centers; not a unit vector."""
+        return self._tensors["background"].astype(np.float32)
+
+    @cached_property
+    def vectors(self) -> Array:
+        """Token vectors (vocabulary, d) as they are summed; zero rows say nothing."""
+        return self._tensors["vectors"].astype(np.float32) * self._tensors["scales"].astype(np.float32)[:, None]
+
+    def embed(self, texts: Sequence[str], role: Role = "text") -> Array:  # noqa: ARG002 - one prompt for both roles
+        """Unit rows (n, d), float32: the same for a text and for a label."""
+        rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for start, counts, tokens in self._chunks(texts):
+            rows[start : start + counts.shape[0]] = counts @ (tokens @ self.vectors)
+        return _unit_rows(rows, instead=self.background)
+
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """The share of tokens that the model does not know, over all `texts`; 0 if they hold no tokens at all."""
+        known = np.ones((self.vectors.shape[0], 2), dtype=np.float32)
+        known[self.tokenizer.token_to_id(UNKNOWN), 0] = 0.0
+        counts = sum(
+            (texts @ (tokens @ known)).sum(axis=0, dtype=np.float64) for _, texts, tokens in self._chunks(texts)
+        )
+        known_tokens, all_tokens = np.broadcast_to(counts, 2)
+        return float(1.0 - known_tokens / all_tokens) if all_tokens else 0.0
+
+    def windows(self, text: str) -> list[str]:
+        """The text itself: there is no maximum length."""
+        return [text]
+
+    def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002 - none is ever cut
+        """None: there is no maximum length."""
+        return 0
+
+    def _chunks(self, texts: Sequence[str]) -> Iterator[tuple[int, csr_array, csr_array]]:
+        """Where each chunk starts, its texts as words (n, words), its distinct words as tokens (words, vocabulary)."""
+        for start in range(0, len(texts), CHUNK):
+            lengths, codes, words = _split(texts[start : start + CHUNK])
+            ids = self._spelled(words)
+            tokens = np.fromiter((token for row in ids for token in row), dtype=np.int64)
+            yield (
+                start,
+                _ones(codes, lengths, len(words)),
+                _ones(tokens, [len(row) for row in ids], self.vectors.shape[0]),
+            )
+
+    def _spelled(self, words: list[str]) -> list[Sequence[int]]:
+        """The tokens of each word; words met before are remembered, up to a bound."""
+        new = [word for word in words if word not in self._known]
+        encoded = self.tokenizer.encode_batch_fast(new, add_special_tokens=False)
+        found: dict[str, Sequence[int]] = dict(zip(new, (encoding.ids for encoding in encoded), strict=True))
+        ids = [found[word] if word in found else self._known[word] for word in words]
+        if len(self._known) + len(found) <= REMEMBERED:
+            self._known.update(found)
+        return ids
+
+    @cached_property
+    def _known(self) -> dict[str, Sequence[int]]:
+        """Tokens by word, to begin with those words that are a token each: half of a text's, and no work for a tokenizer."""
+        vocabulary = self.tokenizer.get_vocab()
+        return {word: (token,) for word, token in vocabulary.items() if word.isascii() and word.isalnum()}
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that goes with `vectors`."""
+        return read_tokenizer((self.folder / "tokenizer.json").read_text(encoding="utf-8"))
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        return config
+
+    @cached_property
+    def _tensors(self) -> dict[str, npt.NDArray[Any]]:
+        from safetensors.numpy import load_file
+
+        tensors: dict[str, npt.NDArray[Any]] = load_file(self.folder / "model.safetensors")
+        return tensors
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "name": self.name}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # frozen, so one copy serves everybody
+
+    def __repr__(self) -> str:
+        return f"StaticBackbone({str(self.folder)!r}, name={self.name!r})"
+
+
+BACKBONE = StaticBackbone
+
+
+def read_tokenizer(text: str) -> Tokenizer:
+    """The tokenizer of a tokenizer.json: nothing cut or padded, and marks such as [SEP] in a text are plain text."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(text)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def count_tokens(tokenizer: Tokenizer, texts: list[str]) -> csr_array:
+    """Which tokens each text holds (n, vocabulary), in reading order, without an encoder's marks around the text."""
+    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    tokens = np.fromiter((token for row in ids for token in row), dtype=np.int64)
+    return _ones(tokens, [len(row) for row in ids], tokenizer.get_vocab_size())
+
+
+def write_static(
+    folder: Path,
+    vectors: Array,
+    tokenizer: str,
+    *,
+    tensors: dict[str, npt.NDArray[Any]],
+    notes: dict[str, str],
+) -> None:
+    """A folder that `StaticBackbone.open` reads, from token vectors (vocabulary, d) and the text of a tokenizer.json.
+
+    Vectors are rounded to int8 with one scale a token: a component moves by at most 1/254 of its row's largest.
+    `tensors` go into the model file as they are and must hold `background` (d,); `notes` go into config.json.
+    """
+    from safetensors.numpy import save_file
+
+    assert json.loads(tokenizer)["normalizer"].get("lowercase"), "texts are read with BERT's uncased tokenizer"
+    folder.mkdir(parents=True, exist_ok=True)
+    whole, scales = _to_int8(vectors)
+    save_file({**tensors, "scales": scales, "vectors": whole}, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner only; a package is read by everybody
+    config = {"format": FORMAT, "version": VERSION, "dimensions": vectors.shape[1], **notes}
+    (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+
+
+def _to_int8(vectors: Array) -> tuple[npt.NDArray[np.int8], Array]:
+    """Rows as whole numbers from -127 to 127 and the scale (vocabulary,) that undoes it."""
+    scales = np.abs(vectors).max(axis=1) / np.float32(127)
+    whole = np.rint(vectors / np.where(scales > 0, scales, 1)[:, None])
+    return whole.astype(np.int8), scales.astype(np.float32)
+
+
+def _split(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], list[str]]:
+    """Words a text (n,), every word as a code in reading order, and the distinct words that the codes stand for.
+
+    Done as BERT's uncased tokenizer would, though less: small ASCII letters, cuts at space, tab, line breaks and around
+    ASCII punctuation. What is left inside a word is cut by the tokenizer itself, so doing less is no error; doing more
+    would be (a form feed, say, is no space to BERT).
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = pc.ascii_lower(pa.array([_encodable(text) for text in texts], type=pa.large_string()))
+    column = pc.replace_substring_regex(column, r"([!-/:-@\[-`{-~])", r" \1 ")
+    for blank in "\t\n\r":
+        column = pc.replace_substring(column, blank, " ")
+    words = pc.split_pattern(column, " ")
+    coded = words.flatten().dictionary_encode()
+    return np.diff(words.offsets.to_numpy()), coded.indices.to_numpy(), coded.dictionary.to_pylist()
+
+
+def _encodable(text: str) -> str:
+    """The text itself, or without its half characters (lone surrogates), which neither Arrow nor a tokenizer takes."""
+    return text if text.isascii() else text.encode("utf-8", "ignore").decode("utf-8")
+
+
+def _ones(columns: npt.NDArray[Any], lengths: Any, width: int) -> csr_array:
+    """Ones at `columns`, row after row: repeated columns stay apart, so a product sums in reading order."""
+    from scipy.sparse import csr_array
+
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return csr_array(
+        (np.ones(len(columns), dtype=np.float32), columns.astype(np.int64), starts), shape=(len(starts) - 1, width)
+    )
+
+
+def _unit_rows(rows: Array, *, instead: Array) -> Array:
+    """Rows at length one, in place; a row of zeros takes the direction of `instead`, or of all ones if that is zero."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    empty = norms[:, 0] == 0
+    if empty.any():
+        filler = instead if instead.any() else np.ones_like(instead)
+        rows[empty] = filler / np.linalg.norm(filler)
+        norms[empty] = 1.0
+    rows /= norms
+    return rows

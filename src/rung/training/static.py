@@ -1,0 +1,120 @@
+"""Turn an encoder into token vectors: start from what it says about each token, then fit whole texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from rung.evidence import Array
+
+LEARNING_RATE = 0.01  # of the length of a rare token's vector, which is 1
+MOMENTUM = 0.9
+SQUARES = 0.99
+BATCH = 2048
+
+
+def encode_tokens(transformer: Any, ids: npt.NDArray[np.int64], *, start: int, end: int) -> Array:
+    """What a transformer says about each token alone (tokens, D): the mean over `start`, the token and `end`."""
+    import torch
+
+    rows = []
+    with torch.inference_mode():
+        for batch in torch.from_numpy(ids).split(1024):
+            texts = torch.stack([torch.full_like(batch, start), batch, torch.full_like(batch, end)], dim=1)
+            hidden = transformer(input_ids=texts, attention_mask=torch.ones_like(texts)).last_hidden_state
+            rows.append(hidden.mean(dim=1).float().numpy())
+    return np.concatenate(rows)
+
+
+def encode_texts(encoder: Any, texts: list[str], *, tokens_at_once: int = 4096) -> Array:
+    """Unit rows (n, D) of a sentence-transformers encoder, texts of like length together so that little is padding."""
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    out: Array = np.empty((len(texts), encoder.get_embedding_dimension()), dtype=np.float32)
+    at = 0
+    while at < len(order):
+        # 4 characters a token; the longest text of the next 128 speaks for all of them
+        longest = max(16.0, len(texts[order[min(at + 128, len(order) - 1)]]) / 4)
+        rows = order[at : at + int(np.clip(tokens_at_once / longest, 8, 512))]
+        batch = [texts[i] for i in rows]
+        found = encoder.encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
+        out[rows] = found.float().numpy()
+        at += len(rows)
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    return out
+
+
+def principal_directions(rows: Array, size: int) -> Array:
+    """The `size` orthonormal directions (D, size) that keep most of the rows' squared length.
+
+    Not centered: the encoder's mean direction is part of what it says. Signs are fixed: equal rows, equal directions.
+    """
+    _, vectors = np.linalg.eigh(rows.T.astype(np.float64) @ rows)
+    top = vectors[:, ::-1][:, :size]
+    signs = np.sign(top[np.abs(top).argmax(axis=0), np.arange(size)])
+    return np.asarray(top * signs, dtype=np.float32)
+
+
+def frequency_weights(counts: npt.NDArray[np.integer[Any]], *, half: float = 1e-3) -> Array:
+    """Weight of each token, half / (half + its share of all tokens): 1 for a token never seen, ½ at a share of `half`.
+
+    Source: Arora, Liang, Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings", section 3.
+    """
+    shares = counts / max(int(counts.sum()), 1)
+    return (half / (half + shares)).astype(np.float32)
+
+
+def start_vectors(tokens: Array, center: Array, directions: Array, weights: Array) -> Array:
+    """Token vectors (tokens, d) before any fit: what lies off the `center` (D,), in principal directions, weighted."""
+    turned = (tokens - center) @ directions
+    return np.asarray(turned / np.linalg.norm(turned, axis=1, keepdims=True) * weights[:, None], dtype=np.float32)
+
+
+def fit_vectors(
+    texts: csr_array,
+    targets: Array,
+    start: Array,
+    *,
+    rounds: int,
+    rng: np.random.Generator,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Array:
+    """Token vectors (vocabulary, d) whose sums point where the encoder's embeddings of whole texts point.
+
+    Minimizes  mean_i  1 − cos( Σ_t C_it u_t , y_i )      C (n, vocabulary) token counts, y (n, d) unit targets
+    by Adam with a step that falls to zero, over tokens that occur only: one that no text holds keeps its start exactly.
+    Source: Kingma, Ba 2015, algorithm 1, without bias correction (rows are touched too unevenly for one clock).
+    """
+    vectors, mean, square = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    steps = max(1, rounds * -(-texts.shape[0] // BATCH))
+    step = 0
+    for round_ in range(rounds):
+        agreement = 0.0
+        order = rng.permutation(texts.shape[0])
+        for at in range(0, len(order), BATCH):
+            rows = order[at : at + BATCH]
+            tokens, slope, cosines = _slope(texts[rows], targets[rows], vectors)
+            mean[tokens] += (1 - MOMENTUM) * (slope - mean[tokens])
+            square[tokens] += (1 - SQUARES) * (slope**2 - square[tokens])
+            pace = LEARNING_RATE * (1 - step / steps)
+            vectors[tokens] -= pace * mean[tokens] / (np.sqrt(square[tokens]) + np.float32(1e-8))
+            agreement += cosines
+            step += 1
+        tell(f"round {round_ + 1} of {rounds}: mean cosine {agreement / len(order):.4f}")
+    return vectors
+
+
+def _slope(texts: csr_array, targets: Array, vectors: Array) -> tuple[npt.NDArray[np.int32], Array, float]:
+    """Tokens that occur, the loss's slope at their vectors (tokens, d), and the sum of the texts' cosines."""
+    sums = texts @ vectors
+    lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.float32(1e-6))
+    directions = sums / lengths
+    cosines = np.sum(directions * targets, axis=1, keepdims=True)
+    tokens = np.unique(texts.indices)
+    slope = texts.T @ ((cosines * directions - targets) / lengths)
+    return tokens, slope[tokens], float(cosines.sum())
