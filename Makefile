@@ -22,7 +22,7 @@ format: .venv/dev.stamp
 	$(BIN)/ruff format .
 
 docs: .venv/dev.stamp  ## write the README's tables and the help pages anew from results and code
-	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python docs/make.py
 
 bench: .venv/dev.stamp  ## measure again; needs the data sets in ../shared/data
 	$(BIN)/python benchmarks/names.py

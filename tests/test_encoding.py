@@ -52,6 +52,11 @@ def test_cut_character_at_the_end():
     assert find_fault(io.BytesIO(b"caf\xc3")) == Fault(3, 0xC3, 1)
 
 
+def test_first_byte_of_a_line():
+    """A fault right after a line end is in the next line, also where the end is a lone carriage return."""
+    assert find_fault(io.BytesIO(b"tea\r\xe9")) == Fault(4, 0xE9, 2)
+
+
 def fault_in_one_piece(raw):
     try:
         raw.decode("utf-8")

@@ -112,3 +112,12 @@ def _folder(path: str | Path) -> str:
     """The nearest folder above `path` that exists, quoted for a shell."""
     parents = Path(path).parents
     return shlex.quote(str(next((p for p in parents if p.is_dir()), Path())))
+
+
+def encodable(text: str) -> str:
+    r"""The text with halves of surrogate pairs, which no encoding knows, as question marks.
+
+    >>> encodable("half \ud83d")
+    'half ?'
+    """
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -29,6 +29,8 @@ def test_missing_and_folder(tmp_path):
     assert "no such file" in fault(tmp_path / "gone.csv").what
     (tmp_path / "folder.csv").mkdir()
     assert "is a folder" in fault(tmp_path / "folder.csv").what
+    assert "is a folder" in fault(tmp_path).what
+    assert "no such file" in fault(tmp_path / "no" / "ending").what
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "txt", "jsonl", "parquet"])
@@ -92,6 +94,8 @@ def test_unclosed_quote(tmp_path):
     """The line in which the quote opened is named, not the end of the file."""
     content = 'id,text,more\n1,fine,"a\nb"\n2,"x ""y""\nz","never closed\n3,a,b\n4,c,d\n'
     assert "the quote that opens in line 5 is never closed" in fault(tmp_path / "a.csv", content).what
+    content = 'text\nfine\n"opens here\nand ""goes"" on\n'
+    assert "the quote that opens in line 3 is never closed" in fault(tmp_path / "c.csv", content).what
     assert "the quote that opens in line 2 is never" in fault(tmp_path / "b.csv", 'text\n"""never closed""\n').what
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rung.tables import open_table
+from rung.tables.delimited import separator
 
 
 def rows_of(path, **options):
@@ -57,6 +58,12 @@ def test_separator_in_a_long_file(tmp_path):
     path = written(tmp_path / "a.csv", "id|text\n" + '1|"yes, and\nno, not"\n' * 9000)
     with open_table(path) as table:
         assert (table.columns, table.rows, table.delimiter) == (["id", "text"], 9000, "|")
+
+
+def test_a_cut_row_does_not_count():
+    """The last row of the sample, which may be cut short, has no say in what the separator is."""
+    sample = "id,text; as sent; raw\n111,hello\n22"
+    assert separator(sample, limit=len(sample)) == ","
 
 
 def test_one_column(tmp_path):
@@ -161,6 +168,8 @@ def test_half_surrogates(tmp_path):
     """Half a surrogate pair, which no file can hold, becomes the replacement sign; pairs and backslashes stay."""
     path = written(tmp_path / "a.jsonl", r'{"text": "a\ud83d b\uDE00 \ud83d\ude00 \\ud83d"}')
     assert rows_of(path)[1] == [["a\ufffd b\ufffd 😀 \\ud83d"]]
+    for half in (r"\ud83d", r"\uD83D"):
+        assert rows_of(written(path, f'{{"text": "{half}"}}'))[1] == [["\ufffd"]]
 
 
 def test_parquet_values(tmp_path):
@@ -230,7 +239,7 @@ def test_named_pipe(tmp_path, monkeypatch):
     from threading import Thread
 
     os.mkfifo(tmp_path / "pipe.csv")
-    writer = Thread(target=lambda: (tmp_path / "pipe.csv").write_text("text\nhello\n"))
+    writer = Thread(target=lambda: (tmp_path / "pipe.csv").write_text("text\nhello\n"), daemon=True)
     writer.start()
     assert rows_of(tmp_path / "pipe.csv") == (["text"], [["hello"]])
     writer.join()

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from rung.backbones.catalog import Entry
+from rung.encoding import encodable
 from rung.errors import UserError
 from rung.evidence import Array, Role
 
@@ -130,7 +131,7 @@ class EncoderBackbone:
         """Unit rows (n, d), float32; computed every time."""
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
-        said = [self.prompts.get(role, "") + text for text in texts]
+        said = [self.prompts.get(role, "") + encodable(text) for text in texts]
         rows = self._encoder.encode(said, batch_size=32, normalize_embeddings=True, show_progress_bar=False, prompt="")
         return np.asarray(rows, dtype=np.float32)
 
@@ -163,7 +164,8 @@ class EncoderBackbone:
         if not texts:
             return []
         tokenizer = self._encoder.tokenizer
-        return list(tokenizer(list(texts), add_special_tokens=special, truncation=False, verbose=False)["input_ids"])
+        said = [encodable(text) for text in texts]
+        return list(tokenizer(said, add_special_tokens=special, truncation=False, verbose=False)["input_ids"])
 
 
 BACKBONE = EncoderBackbone

@@ -19,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: quick, the same everywhere, and readable in a pipe
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -40,10 +41,11 @@ def _top(
 
 def _register() -> None:
     """A command is a module here with a function of the module's own name."""
-    for module in iter_modules(__path__):
-        command = getattr(import_module(f"{__name__}.{module.name}"), module.name, None)
+    names = sorted((module.name for module in iter_modules(__path__)), key=lambda name: (name != "classify", name))
+    for name in names:  # the main job first
+        command = getattr(import_module(f"{__name__}.{name}"), name, None)
         if callable(command):
-            app.command(module.name)(command)
+            app.command(name)(command)
 
 
 _register()

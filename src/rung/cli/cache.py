@@ -13,14 +13,14 @@ def cache(clear: Annotated[bool, typer.Option("--clear", help="Forget all embedd
     It keeps embeddings under hashes of the texts, never the texts.
     """
     from rung.cache import Cache
-    from rung.cli.display import columns, size
+    from rung.cli.display import columns, counted, size
 
     kept = Cache()
     if clear:
         print(f"cleared {size(kept.clear())} in {kept.folder}")
         return
     print(f"{size(kept.size())} in {kept.folder}   (limit {size(kept.max_bytes)}; the least recently used go first)")
-    held = [(each.backbone, f"{each.entries:,} embeddings", size(each.bytes)) for each in kept.holdings()]
+    held = [(each.backbone, counted(each.entries, "embedding"), size(each.bytes)) for each in kept.holdings()]
     print(
         "\n".join(columns(held))
         if held

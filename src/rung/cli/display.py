@@ -34,6 +34,15 @@ def bar(share: float, *, width: int = 24) -> str:
     return "█" * max(1 if share > 0 else 0, round(share * width))
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def size(count: float) -> str:
     """Bytes in words.
 

@@ -8,7 +8,7 @@ Rows = list[tuple[str, ...]]
 
 
 def doctor() -> None:
-    """Say what is installed, which backbones work here, and where the cache is."""
+    """Say what is installed, what works here, and where the cache is."""
     import platform
     from importlib.metadata import version
 
@@ -56,7 +56,7 @@ def _backbones() -> Rows:
 
     here = [name for name, entry in catalog().items() if is_here(entry)]
     rows: Rows = [(name, *_tried(name)) for name in here]
-    return [*rows, ("auto", f"takes {best_installed()} here")]
+    return [*rows, ("auto", f"takes {best_installed()} here", "")]
 
 
 def _tried(name: str) -> tuple[str, str]:

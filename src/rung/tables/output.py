@@ -108,11 +108,9 @@ class Output:
             with suppress(Exception):  # the footer of a file that is thrown away
                 self._sink.close()
         self._sink = None
+        with suppress(OSError):
+            self._close_streams()
         if self._part is not None:
-            for stream in (self._stream, self._file):
-                with suppress(OSError):
-                    if stream is not None:
-                        stream.close()
             with suppress(OSError):
                 self._part.unlink(missing_ok=True)
 
@@ -132,7 +130,8 @@ class Output:
     def _open(self) -> None:
         if self._part is None:
             sys.stdout.flush()
-            self._stream = sys.stdout.buffer
+            self._file = _own_stdout()
+            self._stream = self._file or sys.stdout.buffer
             return
         self._file = self._part.open("xb", buffering=BLOCK_BYTES)
         packed = self._part.name.lower().split(".")[-3] == "gz"
@@ -150,13 +149,18 @@ class Output:
 
     def _finish(self) -> None:
         self._flush()
-        if self._part is None or self._target is None or self._file is None or self._stream is None:
+        self._close_streams()
+        if self._part is not None and self._target is not None:
+            self._part.replace(self._target)
+
+    def _close_streams(self) -> None:
+        if self._file is None:  # Python's own standard output stays open
             return
-        self._stream.close()
-        if not self._file.closed:  # closing a gzip stream leaves its file open
-            self._file.flush()
+        try:
+            if self._stream is not None:
+                self._stream.close()
+        finally:  # closing a gzip stream leaves its file open
             self._file.close()
-        self._part.replace(self._target)
 
     def _flush(self) -> None:
         if self._stream is not None:
@@ -170,7 +174,6 @@ class Output:
         except OSError as error:
             if self._part is None and isinstance(error, BrokenPipeError):
                 self.cut_short = True
-                _silence_stdout()
                 raise _ReaderLeft from None
             where = self.path or "standard output"
             hint = f"Check room and rights:  df -h {_shown(self.path)} ; ls -ld {_shown(self.path)}"
@@ -181,12 +184,16 @@ class _ReaderLeft(Exception):  # noqa: N818 - no error: it ends a with-block
     """Nobody reads standard output any more."""
 
 
-def _silence_stdout() -> None:
-    """Let the interpreter's own last flush go nowhere, instead of failing aloud."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _own_stdout() -> BinaryIO | None:
+    """Standard output as a stream of our own, or None where it is no file of the system (in a test, in a notebook).
+
+    Python's own may be unbuffered (python -u), and then a write may take only a part of what it is given. And what it
+    could not write to a reader who has left, it tries again at the end of the program, and fails aloud.
+    """
+    try:
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=BLOCK_BYTES)
+    except (OSError, ValueError):
+        return None
 
 
 def _plain(column: Sequence[Value], kind: type) -> list[Value]:

@@ -116,6 +116,18 @@ class Source:
         return Path(path)
 
 
+def check_there(name: str) -> None:
+    """Raise UserError if there is no file of this name, or if it is a folder; "-" is always there."""
+    if name == "-":
+        return
+    try:
+        Path(name).stat()
+    except OSError as error:
+        raise cannot_read(name, error) from None
+    if Path(name).is_dir():
+        raise cannot_read(name, IsADirectoryError())
+
+
 def _is_pipe(path: Path) -> bool:
     try:
         return path.exists() and not path.is_file() and not path.is_dir()

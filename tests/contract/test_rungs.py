@@ -1,0 +1,64 @@
+"""What every rung keeps, found by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rung.rungs
+from rung.evidence import Evidence, unit
+
+
+def rungs() -> list[Any]:
+    """Every class in rung.rungs that has `fit` and `log_posterior`."""
+    modules = [import_module(f"rung.rungs.{module.name}") for module in iter_modules(rung.rungs.__path__)]
+    return [
+        thing
+        for module in modules
+        for thing in vars(module).values()
+        if isinstance(thing, type) and thing.__module__ == module.__name__ and hasattr(thing, "log_posterior")
+    ]
+
+
+def evidence(n: int, k: int, d: int = 12, seed: int = 0) -> Evidence:
+    rng = np.random.default_rng(seed)
+    features, anchors = (unit(rng.normal(size=(m, d)).astype(np.float32)) for m in (n, k))
+    return Evidence(features, anchors, np.zeros(d, np.float32), np.ones(n, dtype=bool), (None,) * n)
+
+
+@pytest.mark.parametrize("kind", rungs())
+@given(n=st.integers(1, 40), k=st.integers(2, 8), seed=st.integers(0, 99))
+def test_rows_of_probabilities_sum_to_one(kind: Any, n: int, k: int, seed: int) -> None:
+    """exp of a log posterior is a distribution over labels for every text."""
+    given = evidence(n, k, seed=seed)
+    posterior = np.exp(kind().fit(given).log_posterior(given))
+    assert posterior.shape == (n, k)
+    assert posterior.sum(axis=1) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", rungs())
+def test_the_order_of_texts_and_of_labels_does_not_matter(kind: Any) -> None:
+    """Permuted texts and labels give permuted probabilities, within 1e-3."""
+    given = evidence(60, 4)
+    rows, columns = np.random.default_rng(1).permutation(60), np.array([2, 0, 3, 1])
+    other = dataclasses.replace(given, features=given.features[rows], anchors=given.anchors[columns])
+    straight = np.exp(kind().fit(given).log_posterior(given))
+    permuted = np.exp(kind().fit(other).log_posterior(other))
+    assert permuted == pytest.approx(straight[rows][:, columns], abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", rungs())
+def test_a_rung_predicts_texts_it_has_not_seen(kind: Any) -> None:
+    """Fitted on some texts, it answers others, each by itself."""
+    fitted = kind().fit(evidence(50, 3))
+    new = evidence(10, 3, seed=5)
+    new = dataclasses.replace(new, anchors=evidence(50, 3).anchors)
+    alone = [fitted.log_posterior(new.of_texts(new.features[i : i + 1], [None])) for i in range(10)]
+    assert np.exp(np.concatenate(alone)) == pytest.approx(np.exp(fitted.log_posterior(new)), abs=1e-4)
