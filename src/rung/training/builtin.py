@@ -23,7 +23,7 @@ from rung.training import freetext, static
 if TYPE_CHECKING:
     from rung.evidence import Array
 
-SETTINGS: dict[str, Any] = {"dimensions": 256, "rounds": 6, "half_frequency": 1e-3, "precision": "bfloat16", "seed": 0}
+SETTINGS: dict[str, Any] = {"dimensions": 256, "rounds": 4, "half_frequency": 1e-3, "precision": "bfloat16", "seed": 0}
 NOTES = {
     "license": "Apache-2.0",
     "origin": "token vectors fitted to the sentence embeddings of sentence-transformers/all-MiniLM-L6-v2",

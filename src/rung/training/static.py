@@ -108,12 +108,15 @@ def fit_vectors(
     return vectors
 
 
-def _slope(texts: csr_array, targets: Array, vectors: Array) -> tuple[npt.NDArray[np.int32], Array, float]:
+def _slope(texts: csr_array, targets: Array, vectors: Array) -> tuple[npt.NDArray[np.int64], Array, float]:
     """Tokens that occur, the loss's slope at their vectors (tokens, d), and the sum of the texts' cosines."""
-    sums = texts @ vectors
+    from scipy.sparse import csr_array
+
+    # only the tokens of this batch take part: the whole vocabulary would cost several times as much
+    tokens, columns = np.unique(texts.indices, return_inverse=True)
+    counts = csr_array((texts.data, columns, texts.indptr), shape=(texts.shape[0], len(tokens)))
+    sums = counts @ vectors[tokens]
     lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.float32(1e-6))
     directions = sums / lengths
     cosines = np.sum(directions * targets, axis=1, keepdims=True)
-    tokens = np.unique(texts.indices)
-    slope = texts.T @ ((cosines * directions - targets) / lengths)
-    return tokens, slope[tokens], float(cosines.sum())
+    return tokens, counts.T @ ((cosines * directions - targets) / lengths), float(cosines.sum())
