@@ -13,6 +13,7 @@ from rung.backbones.catalog import catalog
 from rung.backbones.static import BUILTIN, StaticBackbone
 from rung.errors import UserError
 from rung.training import builtin, freetext
+from rung.training.static import mapped_vectors
 
 RECORD = json.loads((BUILTIN / "record.json").read_text(encoding="utf-8"))
 
@@ -50,9 +51,7 @@ def test_token_vectors_can_be_made_again_from_minilm() -> None:
     untouched = rng.choice(np.flatnonzero((counts == 0) & model.vectors.any(axis=1)), 200, replace=False)
     fitted = rng.choice(np.flatnonzero(counts > 20), 200, replace=False)
     ids = np.concatenate([untouched, fitted])
-    again = builtin.start(
-        builtin.teacher_tokens(ids), model.tensor("center"), model.tensor("directions"), counts[ids], int(counts.sum())
-    )
+    again = mapped_vectors(builtin.teacher_tokens(ids), model.tensor("map"))
     cosines = np.sum(unit(again) * unit(model.vectors[ids]), axis=1)
     assert cosines[:200].min() > 0.999
     assert np.abs(again[:200] - model.vectors[untouched]).max() < 0.01

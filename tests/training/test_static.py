@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from rung.training.static import fit_vectors, frequency_weights, principal_directions, start_vectors
+from rung.training.static import (
+    fit_vectors,
+    frequency_weights,
+    mapped_vectors,
+    principal_directions,
+    shared_map,
+    start_vectors,
+)
 
 
 def made_up(seed: int = 0) -> tuple[csr_array, np.ndarray, np.ndarray]:
@@ -71,3 +78,13 @@ def test_frequent_tokens_weigh_less() -> None:
     assert np.allclose(weights[:2], [1, 0.5])
     assert weights[2] < 0.01
     assert np.allclose(np.linalg.norm(start_vectors(np.eye(3), np.zeros(3), np.eye(3), weights), axis=1), weights)
+
+
+def test_the_shared_map_carries_what_was_learned_to_tokens_never_seen() -> None:
+    """Where vectors follow from the encoder's words by an affine map, tokens that no text holds get theirs by it."""
+    rng = np.random.default_rng(0)
+    tokens, turn = rng.normal(size=(500, 5)), rng.normal(size=(5, 3))
+    vectors = tokens @ turn + 1.0
+    counts = np.where(np.arange(500) < 400, 1000, 0)
+    garbled = np.where(counts[:, None] > 0, vectors, 99.0)
+    assert np.allclose(mapped_vectors(tokens, shared_map(tokens, garbled, counts)), vectors, atol=1e-3)

@@ -29,6 +29,7 @@ NOTES = {
     "origin": "token vectors fitted to the sentence embeddings of sentence-transformers/all-MiniLM-L6-v2",
     "language": "en",
 }
+MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LIBRARIES = ("numpy", "scipy", "tokenizers", "torch", "transformers", "sentence-transformers")
 
 log = logging.getLogger("rung.builtin")
@@ -108,7 +109,11 @@ def make(folder: Path, work: Path) -> dict[str, Any]:
 
 
 def fit(texts: list[str], embeddings: Array, tokenizer: str, rng: np.random.Generator) -> dict[str, Any]:
-    """The tensors of the model: vectors, background, and what a test needs to make unfitted vectors again."""
+    """The tensors of the model: vectors, background, and what a test needs to make unfitted vectors again.
+
+    Fitted twice: the first fit shows how a token's vector follows from what MiniLM says about the token alone, and that
+    is where the second one starts, so that rare tokens begin near the place which frequent ones have found.
+    """
     reader = read_tokenizer(tokenizer)
     counted = count_tokens(reader, texts)
     counts = np.asarray(counted.sum(axis=0)).astype(np.int32).ravel()
@@ -116,23 +121,15 @@ def fit(texts: list[str], embeddings: Array, tokenizer: str, rng: np.random.Gene
     targets = embeddings @ directions
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     alone = teacher_tokens(np.arange(reader.get_vocab_size()))
-    begin = start(alone, alone.mean(axis=0), directions, counts, int(counts.sum()))
-    vectors = static.fit_vectors(counted, targets, begin, rounds=SETTINGS["rounds"], rng=rng, tell=log.info)
-    for mark in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"):
+    weights = static.frequency_weights(counts, int(counts.sum()), half=SETTINGS["half_frequency"])
+    vectors = static.start_vectors(alone, alone.mean(axis=0), directions, weights)
+    vectors = static.fit_vectors(counted, targets, vectors, rounds=SETTINGS["rounds"], rng=rng, tell=log.info)
+    mapping = static.shared_map(alone, vectors, counts).astype(np.float16)
+    vectors = static.mapped_vectors(alone, mapping)
+    vectors = static.fit_vectors(counted, targets, vectors, rounds=SETTINGS["rounds"], rng=rng, tell=log.info)
+    for mark in MARKS:
         vectors[reader.token_to_id(mark)] = 0.0  # what is unknown says nothing
-    return {
-        "vectors": vectors,
-        "background": targets.mean(axis=0),
-        "center": alone.mean(axis=0),
-        "counts": counts,
-        "directions": directions.astype(np.float16),
-    }
-
-
-def start(alone: Array, center: Array, directions: Array, counts: npt.NDArray[Any], total: int) -> Array:
-    """Vectors of tokens (tokens, d) as the fit finds them: for one that no text holds, also as the fit leaves them."""
-    weights = static.frequency_weights(counts, total, half=SETTINGS["half_frequency"])
-    return static.start_vectors(alone, center, directions, weights)
+    return {"vectors": vectors, "background": targets.mean(axis=0), "counts": counts, "map": mapping}
 
 
 def describe(folder: Path, sources: list[freetext.Source], texts: dict[str, int]) -> dict[str, Any]:

@@ -74,6 +74,30 @@ def start_vectors(tokens: Array, center: Array, directions: Array, weights: Arra
     return np.asarray(turned / np.linalg.norm(turned, axis=1, keepdims=True) * weights[:, None], dtype=np.float32)
 
 
+def shared_map(tokens: Array, vectors: Array, counts: npt.NDArray[Any], *, enough: int = 20) -> Array:
+    """The affine map (D + 1, d) from what the encoder says about a token alone to the vector that a fit gave it.
+
+    Least squares over tokens that the texts hold at least `enough` times, each weighing as much as it was seen, up to
+    ten times `enough`. It carries what the fit learned over to tokens too rare to be fitted themselves.
+    """
+    seen = counts >= enough
+    weights = np.minimum(counts[seen], 10 * enough)[:, None].astype(np.float64)
+    inputs = _with_one(tokens[seen])
+    ridge = np.eye(inputs.shape[1])
+    return np.asarray(
+        np.linalg.solve(inputs.T @ (weights * inputs) + ridge, inputs.T @ (weights * vectors[seen])), dtype=np.float32
+    )
+
+
+def mapped_vectors(tokens: Array, mapping: npt.NDArray[Any]) -> Array:
+    """Token vectors (tokens, d) by `shared_map` alone: where the second fit starts, and where it leaves unseen tokens."""
+    return np.asarray(_with_one(tokens) @ mapping.astype(np.float32), dtype=np.float32)
+
+
+def _with_one(rows: Array) -> Array:
+    return np.hstack([rows, np.ones((len(rows), 1), dtype=np.float32)])
+
+
 def fit_vectors(
     texts: csr_array,
     targets: Array,
