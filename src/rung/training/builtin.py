@@ -65,13 +65,8 @@ def collect(work: Path, rng: np.random.Generator) -> tuple[list[freetext.Source]
     """The sources, and the texts to fit on by kind: whole ones, and short ones made of them."""
     dictionary, words = freetext.fetch_wordnet(work)
     packages, titles, paragraphs = freetext.fetch_descriptions(work)
-    whole = {
-        "gloss": words.glosses,
-        "example": words.examples,
-        "title": titles,
-        "paragraph": paragraphs,
-        "word": words.words,
-    }
+    # whole paragraphs would double the time and bring nothing: only phrases are cut from them
+    whole = {"gloss": words.glosses, "example": words.examples, "title": titles, "word": words.words}
     sentences = words.glosses + words.examples + titles + paragraphs
     return [dictionary, packages], {**whole, **freetext.phrase(words, sentences, rng)}
 
