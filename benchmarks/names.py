@@ -1,4 +1,5 @@
-"""How good the rung `names` is with each backbone, and what each of its parts brings: frames, descriptions, centring.
+"""How good the rung `names` is with each backbone, and what each of its parts brings: frames, descriptions,
+the correction for hubs; and what centring would do instead.
 
 Writes results/names.json. Zero labels, no unlabelled texts: label names and descriptions of each set's labels.csv.
 """
@@ -50,18 +51,26 @@ def score(given: sets.TestSet, evidence: Evidence, rung: Names) -> dict[str, Any
 def variants(given: sets.TestSet, evidence: Evidence, backbone: Any) -> list[tuple[str, tuple[Evidence, Names]]]:
     """The same texts with one part of the rung taken away or changed."""
     plain = about_labels(Labels(tuple(Label(label.name) for label in given.labels)), backbone, cache=Cache())
-    made = [(f"centring {c:g}", (evidence, Names(centring=c))) for c in (0.0, 0.5, 1.0)]
+    made = [(f"correction {c:g}", (evidence, Names(correction=c))) for c in (0.0, 0.25, 0.5, 1.0)]
     made.append(("no descriptions", (replace(evidence, anchors=plain.anchors), Names())))
     for title, frames in FRAMES.items():
         said = [[frame.format(name) for name in given.labels.names] for frame in frames]
         anchors = unit(np.mean([embed(each, backbone, "label", cache=Cache()) for each in said], axis=0))
-        made.append((f"{title} only, not centred", (replace(evidence, anchors=anchors), Names(centring=0))))
-    both = replace(evidence, background=2 * evidence.features.mean(axis=0), anchors=_centred(evidence.anchors))
-    return [*made, ("both sides centred on the set itself, which needs its texts", (both, Names()))]
+        made.append((f"{title} only, no correction", (replace(evidence, anchors=anchors), Names(correction=0))))
+    general = evidence.general.mean(axis=0)
+    made.append(("texts centred on general texts", (_centred(evidence, general, 0), Names(correction=0))))
+    pool, anchors = evidence.features.mean(axis=0), evidence.anchors.mean(axis=0)
+    return [
+        *made,
+        (
+            "both sides centred on the set, which needs its texts",
+            (_centred(evidence, pool, anchors), Names(correction=0)),
+        ),
+    ]
 
 
-def _centred(rows: Array) -> Array:
-    return unit(rows - rows.mean(axis=0))
+def _centred(evidence: Evidence, texts: Array, anchors: Array | int) -> Evidence:
+    return replace(evidence, features=unit(evidence.features - texts), anchors=unit(evidence.anchors - anchors))
 
 
 def speed() -> dict[str, Any]:

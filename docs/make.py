@@ -31,11 +31,17 @@ def main() -> None:
 
 def generated() -> dict[Path, str]:
     """Every generated file with what it should hold."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    for name, table in {"names": names_table()}.items():
+    tables = {"names": names_table(), "variants": variants_table()}
+    pages = {ROOT / name: filled((ROOT / name).read_text("utf-8"), tables) for name in ("README.md", "docs/log.md")}
+    return pages | {ROOT / "docs" / "cli.md": cli_page()}
+
+
+def filled(page: str, tables: dict[str, str]) -> str:
+    """The page with each table put between its two marks."""
+    for name, table in tables.items():
         marks = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        readme = re.sub(marks, lambda found, table=table: found[1] + table + found[2], readme, flags=re.DOTALL)
-    return {ROOT / "README.md": readme, ROOT / "docs" / "cli.md": cli_page()}
+        page = re.sub(marks, lambda found, table=table: found[1] + table + found[2], page, flags=re.DOTALL)
+    return page
 
 
 def result(name: str) -> dict[str, Any]:
@@ -57,6 +63,20 @@ def names_table() -> str:
         lines.append(f"| {name} | {first['labels']} | {first['texts']:,} | " + " | ".join(cells) + " |")
     means = [sum(r["accuracy"] for r in rows if r["backbone"] == b) / len(lines[2:]) for b in backbones]
     lines.append("| mean | | | " + " | ".join(f"{mean:.1f}" for mean in means) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def variants_table() -> str:
+    """One row a backbone and variant of the names rung, one column a data set."""
+    rows = result("names")["variants"]
+    names = list(dict.fromkeys(row["set"] for row in rows))
+    lines = ["| backbone | variant | " + " | ".join(names) + " | mean |", "|---|---|" + "---|" * (len(names) + 1)]
+    for backbone, variant in dict.fromkeys((row["backbone"], row["variant"]) for row in rows):
+        found = {
+            row["set"]: row["accuracy"] for row in rows if (row["backbone"], row["variant"]) == (backbone, variant)
+        }
+        mean = sum(found.values()) / len(found)
+        lines.append(f"| {backbone} | {variant} | " + " | ".join(f"{found[n]}" for n in names) + f" | {mean:.1f} |")
     return "\n".join(lines) + "\n"
 
 

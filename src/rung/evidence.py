@@ -63,14 +63,15 @@ class Evidence:
 
     features    (n, d) unit rows, one a text; a row that could not be read is zero
     anchors     (k, d) unit rows, one a label: the mean of its phrasings
-    background  (d,) the mean of general texts under the same backbone; what all texts share says nothing about a label
+    general     (g, d) unit rows of general texts of many kinds, which ship with the package: what a label's anchor is near
+                without cause
     ok          (n,) bool, which texts could be read; `reasons` says of each why not, or None
     recipe      how it was made: backbone, fingerprint, phrasings
     """
 
     features: Array
     anchors: Array
-    background: Array
+    general: Array
     ok: npt.NDArray[np.bool_]
     reasons: tuple[str | None, ...] = ()
     recipe: dict[str, str] = field(default_factory=dict)
@@ -92,7 +93,7 @@ def about_labels(labels: Labels, backbone: Backbone, *, cache: Cache | None = No
     return Evidence(
         features=np.zeros((0, backbone.dimensions), dtype=np.float32),
         anchors=anchors,
-        background=background(backbone, cache=cache),
+        general=embed(_general_texts(), backbone, cache=cache),
         ok=np.zeros(0, dtype=bool),
         recipe=Evidence.recipe_of(backbone),
     )
@@ -218,11 +219,6 @@ def _anchor(groups: list[list[str]], vectors: Array) -> Array:
     """The unit mean over groups of the mean within each: twenty seed words weigh no more than the name."""
     ends = np.cumsum([len(group) for group in groups])[:-1]
     return unit(np.mean([part.mean(axis=0) for part in np.split(vectors, ends)], axis=0))
-
-
-def background(backbone: Backbone, *, cache: Cache | None = None) -> Array:
-    """The mean embedding (d,) of a few hundred general sentences of many kinds, which ship with the package."""
-    return np.asarray(embed(_general_texts(), backbone, cache=cache).mean(axis=0), dtype=np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -32,7 +32,7 @@ def save(classifier: Classifier, folder: Path, *, force: bool) -> None:
     meaning = classifier.meaning()
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        save_file({"anchors": meaning.anchors, "background": meaning.background}, fresh / _ARRAYS)
+        save_file({"anchors": meaning.anchors, "general": meaning.general}, fresh / _ARRAYS)
         (fresh / _FACTS).write_text(json.dumps(_facts(classifier), indent=2, ensure_ascii=False) + "\n", "utf-8")
         fresh.chmod(0o777 & ~_umask())
         if folder.exists():
@@ -108,11 +108,11 @@ def _meaning(folder: Path, backbone: Backbone) -> Evidence:
 
     try:
         arrays = load_file(folder / _ARRAYS)
-        anchors, background = arrays["anchors"], arrays["background"]
+        anchors, general = arrays["anchors"], arrays["general"]
     except (OSError, KeyError, SafetensorError) as error:
         raise UserError(f"classifier: {folder / _ARRAYS} is damaged ({error}).", "Save the classifier anew.") from None
     none = np.zeros((0, anchors.shape[1]), dtype=np.float32)
-    return Evidence(none, anchors, background, np.zeros(0, dtype=bool), (), Evidence.recipe_of(backbone))
+    return Evidence(none, anchors, general, np.zeros(0, dtype=bool), (), Evidence.recipe_of(backbone))
 
 
 def _umask() -> int:

@@ -29,8 +29,8 @@ def rungs() -> list[Any]:
 
 def evidence(n: int, k: int, d: int = 12, seed: int = 0) -> Evidence:
     rng = np.random.default_rng(seed)
-    features, anchors = (unit(rng.normal(size=(m, d)).astype(np.float32)) for m in (n, k))
-    return Evidence(features, anchors, np.zeros(d, np.float32), np.ones(n, dtype=bool), (None,) * n)
+    features, anchors, general = (unit(rng.normal(size=(m, d)).astype(np.float32)) for m in (n, k, 30))
+    return Evidence(features, anchors, general, np.ones(n, dtype=bool), (None,) * n)
 
 
 @pytest.mark.parametrize("kind", rungs())

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from rung.errors import UserError, nearest
 
-# Frames of several shapes, for a bare word's embedding depends on chance and their mean much less: two bare (the name
-# itself says most), two for documents, three for what people ask (benchmarks/names.py compares sets of frames).
+# Frames of several shapes, for a bare word's embedding depends on chance and their mean much less: three bare (the name
+# itself says most), two for documents, two for what people ask (benchmarks/names.py compares sets of frames).
 FRAMES = (
     "{}",
     "{}",
@@ -17,7 +17,7 @@ FRAMES = (
     "The topic is {}.",
     "I have a question about {}.",
     "help with {}",
-    "about {}",
+    "{}.",
 )
 FRAMES_DESCRIBED = ("{d}", "{n}: {d}", "{n}, {d}", "This text is about {n}, {d}.", "{n} ({d})")
 
