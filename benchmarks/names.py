@@ -7,8 +7,6 @@ Writes results/names.json. Zero labels, no unlabelled texts: label names and des
 from __future__ import annotations
 
 from dataclasses import replace
-from statistics import median
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -40,7 +38,7 @@ def main() -> None:
                 for v, made in variants(given, evidence, backbone)
             ]
             print(name, rows[-1]["set"], rows[-1]["accuracy"], rows[-1]["interval"])
-    sets.write("names", {"rung": "names", "rows": rows, "variants": parts, "speed": speed()})
+    sets.write("names", {"rung": "names", "rows": rows, "variants": parts})
 
 
 def score(given: sets.TestSet, evidence: Evidence, rung: Names) -> dict[str, Any]:
@@ -71,19 +69,6 @@ def variants(given: sets.TestSet, evidence: Evidence, backbone: Any) -> list[tup
 
 def _centred(evidence: Evidence, texts: Array, anchors: Array | int) -> Evidence:
     return replace(evidence, features=unit(evidence.features - texts), anchors=unit(evidence.anchors - anchors))
-
-
-def speed() -> dict[str, Any]:
-    """Texts a second of the built-in model, ag_news test, median of five."""
-    texts = sets.read("ag_news").texts
-    backbone = load("builtin")
-    backbone.embed(texts[:100])
-    seconds = []
-    for _ in range(5):
-        start = perf_counter()
-        backbone.embed(texts)
-        seconds.append(perf_counter() - start)
-    return {"backbone": "builtin", "set": "ag_news", "texts_per_s": round(len(texts) / median(seconds))}
 
 
 if __name__ == "__main__":

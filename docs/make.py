@@ -31,7 +31,7 @@ def main() -> None:
 
 def generated() -> dict[Path, str]:
     """Every generated file with what it should hold."""
-    tables = {"names": names_table(), "variants": variants_table()}
+    tables = {"names": names_table(), "variants": variants_table(), "builtin": builtin_line()}
     pages = {ROOT / name: filled((ROOT / name).read_text("utf-8"), tables) for name in ("README.md", "docs/log.md")}
     return pages | {ROOT / "docs" / "cli.md": cli_page()}
 
@@ -64,6 +64,16 @@ def names_table() -> str:
     means = [sum(r["accuracy"] for r in rows if r["backbone"] == b) / len(lines[2:]) for b in backbones]
     lines.append("| mean | | | " + " | ".join(f"{mean:.1f}" for mean in means) + " |")
     return "\n".join(lines) + "\n"
+
+
+def builtin_line() -> str:
+    """Size and speed of the built-in model."""
+    found = result("builtin")
+    speed = found["speed"]
+    return (
+        f"`builtin` is a static model of {found['size_bytes'] / 1e6:.1f} MB that comes with the package and needs no torch;"
+        f" it embeds {speed['texts_per_s']:,} texts of {speed['set']} a second on two cores.\n"
+    )
 
 
 def variants_table() -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.catalog import Entry
+from rung.encoding import encodable
 from rung.errors import UserError
 
 if TYPE_CHECKING:
@@ -249,18 +250,13 @@ def _split(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = pc.ascii_lower(pa.array([_encodable(text) for text in texts], type=pa.large_string()))
+    column = pc.ascii_lower(pa.array([encodable(text) for text in texts], type=pa.large_string()))
     column = pc.replace_substring_regex(column, r"([!-/:-@\[-`{-~])", r" \1 ")
     for blank in "\t\n\r":
         column = pc.replace_substring(column, blank, " ")
     words = pc.split_pattern(column, " ")
     coded = words.flatten().dictionary_encode()
     return np.diff(words.offsets.to_numpy()), coded.indices.to_numpy(), coded.dictionary.to_pylist()
-
-
-def _encodable(text: str) -> str:
-    """The text itself, or without its half characters (lone surrogates), which neither Arrow nor a tokenizer takes."""
-    return text if text.isascii() else text.encode("utf-8", "ignore").decode("utf-8")
 
 
 def _ones(columns: npt.NDArray[Any], lengths: Any, width: int) -> csr_array:
