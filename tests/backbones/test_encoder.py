@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rung import UserError, load
-from rung.backbones.catalog import catalog
+from rung.backbones.catalog import Entry, catalog
 from rung.backbones.encoder import EncoderBackbone
 
 pytestmark = pytest.mark.torch
@@ -77,7 +77,8 @@ def test_the_fingerprint_follows_weights_and_prompts(tiny_encoder: Path, tmp_pat
     shutil.copytree(tiny_encoder, copy)
     same = EncoderBackbone.open(copy, "copy").fingerprint
     assert same == EncoderBackbone.open(tiny_encoder, "tiny").fingerprint
-    assert same != EncoderBackbone(copy, "copy", prompts={"text": "query: "}).fingerprint
+    prompted = Entry("copy", "", ["embed"], ["en"], "", prompts={"text": "query: ", "label": "query: "})
+    assert same != EncoderBackbone(copy, "copy", prompted).fingerprint
     weights = next(copy.rglob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     assert same != EncoderBackbone.open(copy, "copy").fingerprint

@@ -32,13 +32,10 @@ class EncoderBackbone:
     needs = ("torch", "sentence_transformers")
     extra = "torch"
 
-    def __init__(
-        self, folder: Path, name: str, *, prompts: dict[str, str] | None = None, sha256: str | None = None
-    ) -> None:
+    def __init__(self, folder: Path, name: str, entry: Entry | None = None) -> None:
         self.folder = folder
         self.name = name
-        self.sha256 = sha256
-        self._given_prompts = prompts or {}
+        self.entry = entry  # what the catalog knows of it
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
@@ -47,29 +44,30 @@ class EncoderBackbone:
 
     @classmethod
     def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:
-        """The backbone of `folder`; `entry` adds what the catalog knows of it. Raises UserError for other weights than it names."""
+        """The backbone of `folder`; `entry` is what the catalog knows of it. Raises UserError for other weights than it names."""
         if not list(folder.rglob("*.safetensors")):
             raise UserError(
                 f"backbone {name!r}: {folder} has no .safetensors weights.",
                 "rung reads no pickled weights; convert them with  model.save_pretrained(folder, safe_serialization=True)",
             )
-        opened = cls(folder, name, prompts=entry.prompts if entry else None, sha256=entry.sha256 if entry else None)
+        opened = cls(folder, name, entry)
         opened._verify()
         return opened
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # frozen and large: shared, never copied
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self.folder, self.name, self._given_prompts, self.sha256)
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "name": self.name, "entry": self.entry}  # weights are read again where it goes
 
     def _verify(self) -> None:
-        if self.sha256 is None:
+        wanted = self.entry.sha256 if self.entry else None
+        if wanted is None:
             return
         found = self._hashes["model.safetensors"]
-        if found != self.sha256:
+        if found != wanted:
             raise UserError(
-                f"backbone {self.name!r}: the weights in {self.folder} have sha256 {found[:12]}…, not {self.sha256[:12]}….",
+                f"backbone {self.name!r}: the weights in {self.folder} have sha256 {found[:12]}…, not {wanted[:12]}….",
                 "They are not the model that this name stands for: install it anew, or name the folder itself as backbone.",
             )
 
@@ -93,8 +91,8 @@ class EncoderBackbone:
     @cached_property
     def prompts(self) -> dict[str, str]:
         """What is put before a text and before a label: the catalog's word, else the model's own config."""
-        if self._given_prompts:
-            return self._given_prompts
+        if self.entry and self.entry.prompts:
+            return self.entry.prompts
         config = self.folder / "config_sentence_transformers.json"
         own = json.loads(config.read_text("utf-8")).get("prompts", {}) if config.is_file() else {}
         return {side: next((own[n] for n in names if own.get(n)), "") for side, names in _PROMPTS.items()}
@@ -118,14 +116,30 @@ class EncoderBackbone:
 
     @cached_property
     def dimensions(self) -> int:
-        """Length of an embedding."""
-        return int(self._encoder.get_embedding_dimension())
+        """Length of an embedding; the catalog's word spares loading torch where all embeddings are in the cache."""
+        known = self.entry.dimensions if self.entry else None
+        return known or int(self._encoder.get_embedding_dimension())
 
     @cached_property
     def max_tokens(self) -> int | None:
         """Tokens of a text that are read, special tokens included; what comes after is cut."""
-        limit = self._encoder.max_seq_length
+        known = self.entry.max_tokens if self.entry else None
+        limit = known or self._encoder.max_seq_length
         return int(limit) if limit else None
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """The model's tokenizer as the library `tokenizers` runs it, without torch; cutting and padding are off."""
+        from tokenizers import Tokenizer
+
+        file = self.folder / "tokenizer.json"
+        if file.is_file():
+            tokenizer = Tokenizer.from_file(str(file))
+        else:
+            tokenizer = Tokenizer.from_str(self._encoder.tokenizer.backend_tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
 
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:
         """Unit rows (n, d), float32; computed every time."""
@@ -137,42 +151,40 @@ class EncoderBackbone:
 
     def cut(self, texts: Sequence[str]) -> int:
         """How many of `texts` are longer than `max_tokens`, so that their end is not read."""
-        if self.max_tokens is None:
+        limit = self.max_tokens
+        if limit is None:
             return 0
         # a token is at least one character: shorter texts need no counting
-        long = [text for text in texts if len(text) + 2 > self.max_tokens]
-        return sum(len(ids) > self.max_tokens for ids in self._ids(long, special=True))
+        long = [text for text in texts if len(text) + self._marks > limit]
+        return sum(len(each.ids) + self._marks > limit for each in self._encode(long))
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """The share of tokens that the model does not know, over all `texts`."""
-        unknown = self._encoder.tokenizer.unk_token_id
-        counts = [(sum(i == unknown for i in ids), len(ids)) for ids in self._ids(texts, special=False)]
+        marks = {mark for mark in ("[UNK]", "<unk>") if self._tokenizer.token_to_id(mark) is not None}
+        counts = [(sum(token in marks for token in each.tokens), len(each.ids)) for each in self._encode(texts)]
         return float(sum(u for u, _ in counts) / max(1, sum(n for _, n in counts)))
 
     def windows(self, text: str) -> list[str]:
         """The pieces of `text`, each within `max_tokens`, cut between tokens."""
-        room = (self.max_tokens or 0) - 2 - len(self._ids([self.prompts.get("text", "")], special=False)[0])
-        if self.max_tokens is None or len(text) <= room or room < 1:
+        prompt = self._encode([self.prompts.get("text", "")])[0]
+        room = (self.max_tokens or 0) - self._marks - len(prompt.ids)
+        if room < 1 or len(text) <= room:
             return [text]
-        encoded = self._encoder.tokenizer([text], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        spans = encoded["offset_mapping"][0]
-        starts = [spans[i][0] for i in range(0, len(spans), room)] or [0]
+        spans = self._encode([text])[0].offsets
+        starts = [0, *(spans[i][0] for i in range(room, len(spans), room))]
         pieces = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
         return [piece for piece in pieces if piece.strip()] or [text]
 
-    def _ids(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
-        if not texts:
-            return []
-        tokenizer = self._encoder.tokenizer
-        said = [encodable(text) for text in texts]
-        return list(tokenizer(said, add_special_tokens=special, truncation=False, verbose=False)["input_ids"])
+    @property
+    def _marks(self) -> int:
+        """Special tokens that are put around a text."""
+        return int(self._tokenizer.num_special_tokens_to_add(is_pair=False))
+
+    def _encode(self, texts: Sequence[str]) -> list[Any]:
+        return list(self._tokenizer.encode_batch([encodable(text) for text in texts], add_special_tokens=False))
 
 
 BACKBONE = EncoderBackbone
-
-
-def _reopened(folder: Path, name: str, prompts: dict[str, str], sha256: str | None) -> EncoderBackbone:
-    return EncoderBackbone(folder, name, prompts=prompts, sha256=sha256)
 
 
 def _sha256(path: Path) -> str:

@@ -66,7 +66,9 @@ def classify(
         if save is not None:
             chosen.save(save, force=force)
     places = [str(out or "standard output"), *([f"{save} (the classifier)"] if save else [])]
-    for line in closing_lines(tally, chosen, seconds=time.perf_counter() - start, places=places, saved=save):
+    for line in closing_lines(
+        tally, chosen, seconds=time.perf_counter() - start, places=places, saved=save or classifier
+    ):
         display.say(line)
 
 
