@@ -25,6 +25,7 @@ Long = Literal["cut", "mean"]
 Progress = Callable[[int], object]  # called with the number of texts that have just been embedded
 
 _AT_ONCE = 1024  # texts between two writes to the cache and two steps of a progress bar
+_AT_ONCE_CHEAP = 8192  # the same for a backbone that is fast: larger parts share more words
 
 
 class Backbone(Protocol):
@@ -155,8 +156,9 @@ def embed(
     rows = np.zeros((len(distinct), backbone.dimensions), dtype=np.float32)
     kept = cache if backbone.costly else None
     space = f"{backbone.fingerprint}/{backbone.numerics}/{role}"
-    for start in range(0, len(distinct), _AT_ONCE):
-        part = distinct[start : start + _AT_ONCE]
+    step = _AT_ONCE if backbone.costly else _AT_ONCE_CHEAP
+    for start in range(0, len(distinct), step):
+        part = distinct[start : start + step]
         rows[start : start + len(part)] = _looked_up(part, backbone, role, kept, space)
         if progress is not None:
             progress(int(counts[start : start + len(part)].sum()))
