@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from rung.evidence import Array
-
+Array = npt.NDArray[np.float32]
 T = TypeVar("T")
 
 MAX_BYTES = 2 << 30
