@@ -97,7 +97,9 @@ class Reject:
     def probability(self, features: Array) -> Floats:
         """How probable it is (n,) that a text belongs to none of the labels; falls as its score rises."""
         low, high = sorted((self.outside_[0], self.inside_[0]))
-        s = np.clip(self.score(features), low, high)  # between the two means the odds are monotone, beyond them maybe not
+        s = np.clip(
+            self.score(features), low, high
+        )  # between the two means the odds are monotone, beyond them maybe not
         return _outside(s, self.outside_, self.inside_, self.share_)
 
 
@@ -114,9 +116,7 @@ def checked_share(share: float | str) -> float | None:
     return float(share)
 
 
-def _mixture(
-    scores: Floats, outside: tuple[float, float], given: float | None
-) -> tuple[float, tuple[float, float]]:
+def _mixture(scores: Floats, outside: tuple[float, float], given: float | None) -> tuple[float, tuple[float, float]]:
     """The share out of scope and the mean and spread of the rest, by EM with the part out of scope held fixed."""
     share = 0.1 if given is None else given
     inside = (float(np.median(scores)), max(float(scores.std()), _LEAST_SPREAD))

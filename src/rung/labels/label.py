@@ -135,8 +135,8 @@ def _listed(each: object) -> Label:
     """One label out of a list: a name, a `Label`, or a mapping with a `name`."""
     if isinstance(each, Label):
         return each
-    if isinstance(each, Mapping) and "name" in each:
-        return _label(each["name"], {key: value for key, value in each.items() if key != "name"})
+    if isinstance(each, Mapping):
+        return _label(each.get("name", ""), {key: value for key, value in each.items() if key != "name"})
     return _label(each, "")
 
 
