@@ -39,8 +39,10 @@ TREES = {
     "tree.csv": "name,parent,description\ntravel,,\ncard,money,a bank card\nloan,money,\nno,007,\n",
     "rows.tsv": "name\tparent\tdescription\ncard\tmoney\ta bank card\nmoney\t\t\nloan\tmoney\t\ntravel\t\t\n007\t\t\nno\t007\t\n",
     "tree.yaml": "money: {children: {card: a bank card, loan: }}\ntravel:\n007:\n  children: [no]\n",
-    "list.yaml": "- name: money\n  children:\n  - {name: card, description: a bank card}\n  - loan\n- travel\n- {name: 007, children: [no]}\n",
-    "tree.json": '{"money": {"children": {"card": {"description": "a bank card"}, "loan": ""}}, "travel": "", "007": {"children": ["no"]}}',
+    "list.yaml": "- name: money\n  children:\n  - {name: card, description: a bank card}\n  - loan\n"
+    "- travel\n- {name: 007, children: [no]}\n",
+    "tree.json": '{"money": {"children": {"card": {"description": "a bank card"}, "loan": ""}}, '
+    '"travel": "", "007": {"children": ["no"]}}',
 }
 
 

@@ -15,7 +15,7 @@ from rung.errors import UserError
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
-_COLDEST, _HOTTEST = 0.05, 200.0  # an EM posterior is sometimes a hundred times too sure
+_COLDEST, _HOTTEST = 0.01, 200.0  # an EM posterior is sometimes a hundred times too sure
 _PRIOR_SPREAD = 0.25  # of log T: with this, five labels already help on the mean of eight sets; with .5 or 1 they harm
 
 

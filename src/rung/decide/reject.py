@@ -17,9 +17,9 @@ Floats = npt.NDArray[np.float64]
 
 _CENTRING = 0.5  # of the general texts' mean, as in the names rung; centring on the pool itself loses its subject
 _MARGIN = 0.05  # rejecting a little more than the believed share: the two kinds of text overlap
-_ROUNDS = 200
+_ROUNDS, _TOLERANCE = 200, 1e-6
 _DOUBT = 20  # texts' worth of belief that all are in scope, so that a handful of texts is not thinned by chance
-_NULL_QUANTILE = 0.8  # without a pool: what is less near than four fifths of general texts are
+_SEPARATED = 0.8  # a pool that beats general texts less often cannot say by itself which of its texts are foreign
 _LEAST_SPREAD = 1e-3  # of cosines, so that identical texts have a density
 
 
@@ -40,9 +40,9 @@ class Reject:
     Model       s ~ π N(ν₀, σ₀) + (1 − π) N(ν₁, σ₁),  where ν₀, σ₀ are those of general texts and stay fixed
 
     b is the mean of general texts. They know nothing of the labels, so they show how texts out of scope score: only the
-    share π and the in-scope part are learned, by EM. share="auto" takes π from there and rejects that part of the
-    pool; a number is taken as π, and share + 5 % (at most twice the share) is rejected. The in-scope texts
-    that score lowest are then given up for more of the others.
+    share π and the in-scope part are learned, by EM. share="auto" takes π from there and rejects that part of the pool,
+    or nothing where separation_ is under .8. A number is taken as π, and share + 5 % (at most twice the share) is
+    rejected: the in-scope texts that score lowest are given up for more of the others.
 
     After `fit`: threshold_ (a lower score is rejected), share_ (π), separation_ (how often a text of the pool scores above a
     general text; near ½ nothing can be told), outside_ and inside_ (mean and spread of either part), centre_ (d,),
@@ -63,21 +63,22 @@ class Reject:
         """Learn the threshold from a pool (n, d), labels' means (k, d) and general texts (m, d).
 
         means are the anchors on the names rung, `label_means` above it; shots (s, d) are features of labelled texts.
-        With an empty pool the threshold comes from the general texts alone.
-        Raises UserError unless share is "auto" or from 0 up to, not including, 1.
+        Raises UserError for an empty pool, and unless share is "auto" or from 0 up to, not including, 1.
         """
         given = checked_share(self.share)
+        if len(features) == 0:
+            raise UserError(
+                "reject: there are no texts to compare with.", "Fit it on unlabelled texts first:  fit(texts)"
+            )
         self.centre_ = np.asarray(_CENTRING * general.mean(axis=0), dtype=np.float32)
         self.means_ = unit(means)
-        self.shots_ = unit((np.zeros((0, means.shape[1]), np.float32) if shots is None else shots) - self.centre_)
+        self.shots_ = unit((means[:0] if shots is None else shots) - self.centre_)
         null, scores = self.score(general), self.score(features)
-        self.outside_ = (float(null.mean()), max(float(null.std()), _LEAST_SPREAD))
-        if len(scores) == 0:
-            self.inside_, self.share_ = self.outside_, given or 0.0
-            self.threshold_ = -np.inf if given == 0 else float(np.quantile(null, _NULL_QUANTILE))
-            return self
         self.separation_ = float(np.searchsorted(np.sort(null), scores).mean() / len(null))
+        self.outside_ = (float(null.mean()), max(float(null.std()), _LEAST_SPREAD))
         self.share_, self.inside_ = _mixture(scores, self.outside_, given)
+        if given is None and self.separation_ < _SEPARATED:
+            self.share_ = 0.0
         part = self.share_ if given is None else min(given + _MARGIN, 2 * given, 1.0)
         self.threshold_ = float(np.quantile(scores, part)) if part > 0 else -np.inf
         return self
@@ -85,10 +86,10 @@ class Reject:
     def score(self, features: Array) -> Floats:
         """How near each text (n,) is to its nearest label, at most 1."""
         z = unit(features - self.centre_)
-        near = (z @ self.means_.T).max(axis=1, initial=-1.0).astype(np.float64)
-        if len(self.shots_) == 0:
-            return near
-        return (near + (z @ self.shots_.T).max(axis=1)) / 2
+        near = (z @ self.means_.T).max(axis=1)
+        if len(self.shots_):
+            near = (near + (z @ self.shots_.T).max(axis=1)) / 2
+        return np.asarray(near, dtype=np.float64)
 
     def rejected(self, features: Array) -> npt.NDArray[np.bool_]:
         """Which texts (n,) belong to none of the labels."""
@@ -124,10 +125,12 @@ def _mixture(scores: Floats, outside: tuple[float, float], given: float | None) 
         if inside[0] <= outside[0]:  # the pool is no nearer to the labels than general texts: nothing can be told
             return given or 0.0, inside
         within = 1 - _outside(scores, outside, inside, share)
-        mean = float(np.average(scores, weights=within))
+        before, mean = share, float(np.average(scores, weights=within))
         spread = float(np.sqrt(np.average((scores - mean) ** 2, weights=within)))
         inside = (mean, max(spread, _LEAST_SPREAD))
         share = float((1 - within).sum()) / (len(scores) + _DOUBT) if given is None else given
+        if given is None and abs(share - before) < _TOLERANCE:
+            break
     return share, inside
 
 
