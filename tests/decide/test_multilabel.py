@@ -32,6 +32,17 @@ def test_texts_with_two_labels_get_both() -> None:
     assert yes[both].sum() > 0.8 * truth[both].sum()
 
 
+def test_texts_teach_what_goes_with_a_label() -> None:
+    """What often comes with a label's wording, and is not in it, speaks for the label once texts have been seen."""
+    texts, truth = carried()
+    company = np.roll(ANCHORS, 8, axis=1)
+    chances = (
+        MultiLabel().fit(unit(texts + truth.astype(np.float32) @ company), ANCHORS, BACKGROUND).probabilities(company)
+    )
+    assert (chances.argmax(axis=1) == np.arange(K)).all()
+    assert (chances.diagonal() > 2 * np.sort(chances, axis=1)[:, -2]).all()
+
+
 @given(seed=st.integers(0, 50), column=st.integers(0, K - 1))
 def test_another_label_changes_nothing_in_a_column(seed: int, column: int) -> None:
     """Rewording one label leaves the columns of the others as they were."""

@@ -37,6 +37,23 @@ def test_the_order_of_texts_plays_no_part(seed: int) -> None:
     assert (rows[permuted] == straight).all()
 
 
+def test_the_order_plays_no_part_in_a_large_pool() -> None:
+    """Where not all texts of a label are looked at, which are does not depend on their order."""
+    features, chances = pool(n=2500)
+    rows = np.random.default_rng(1).permutation(2500)
+    chances[:, 2] = 0
+    straight, permuted = suggest(features, chances, 20), suggest(features[rows], chances[rows], 20)
+    assert (rows[permuted] == straight).all()
+
+
+def test_many_known_texts_leave_room_for_the_rest() -> None:
+    """With 2400 of 2500 texts labelled, the others can all be suggested."""
+    features, chances = pool(n=2500)
+    chances[:, 2] = 0
+    known = np.where(np.arange(2500) < 2400, chances.argmax(axis=1), -1)
+    assert sorted(suggest(features, chances, 2500, known)) == list(range(2400, 2500))
+
+
 @given(seed=st.integers(0, 99), n=st.integers(0, 80), more=st.integers(0, 30))
 def test_fewer_are_the_first_of_more(seed: int, n: int, more: int) -> None:
     """Stopping early is no loss: the first n are what n alone would be; each text comes once."""
@@ -60,7 +77,7 @@ def test_known_texts_are_skipped_and_count() -> None:
     chances[:2] = [0.98, 0.01, 0.01]
     known = np.full(N, -1)
     known[0] = 0
-    chosen = suggest(features, chances, 50, known)
+    chosen = suggest(features, chances, N, known)
     assert not {0, 1} & set(chosen.tolist())
     assert sorted(chances[chosen[:2]].argmax(axis=1)) == [1, 2]
 

@@ -80,7 +80,8 @@ class Reject:
         if given is None and self.separation_ < _SEPARATED:
             self.share_ = 0.0
         part = self.share_ if given is None else min(given + _MARGIN, 2 * given, 1.0)
-        self.threshold_ = float(np.quantile(scores, part)) if part > 0 else -np.inf
+        rejected = int(part * len(scores) + 1e-9)  # whole texts: the least share must not cost the lowest text
+        self.threshold_ = float(np.sort(scores)[min(rejected, len(scores) - 1)]) if rejected else -np.inf
         return self
 
     def score(self, features: Array) -> Floats:
@@ -98,10 +99,9 @@ class Reject:
     def probability(self, features: Array) -> Floats:
         """How probable it is (n,) that a text belongs to none of the labels; falls as its score rises."""
         low, high = sorted((self.outside_[0], self.inside_[0]))
-        s = np.clip(
-            self.score(features), low, high
-        )  # between the two means the odds are monotone, beyond them maybe not
-        return _outside(s, self.outside_, self.inside_, self.share_)
+        # Between the means of the two parts the odds are monotone in the score; beyond them they need not be.
+        scores = np.clip(self.score(features), low, high)
+        return _outside(scores, self.outside_, self.inside_, self.share_)
 
 
 def checked_share(share: float | str) -> float | None:
