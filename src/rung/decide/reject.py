@@ -36,7 +36,7 @@ def label_means(features: Array, probabilities: Floats, general: Array) -> Array
 class Reject:
     """Tell the texts that belong to none of the labels, from nothing but the texts themselves.
 
-    Score       s(x) = max_k cos(z, m_k),   z = x − ½b;   with shots: the mean of that and max_s cos(z, z_s)
+    Score       s(x) = max_k cos(z, m_k),   z = x − ½b
     Model       s ~ π N(ν₀, σ₀) + (1 − π) N(ν₁, σ₁),  where ν₀, σ₀ are those of general texts and stay fixed
 
     b is the mean of general texts. They know nothing of the labels, so they show how texts out of scope score: only the
@@ -46,7 +46,7 @@ class Reject:
 
     After `fit`: threshold_ (a lower score is rejected), share_ (π), separation_ (how often a text of the pool scores above a
     general text; near ½ nothing can be told), outside_ and inside_ (mean and spread of either part), centre_ (d,),
-    means_ (k, d), shots_ (m, d).
+    means_ (k, d).
     """
 
     share: float | Literal["auto"] = "auto"
@@ -57,12 +57,11 @@ class Reject:
     inside_: tuple[float, float] = field(init=False, default=(0.0, 1.0))
     centre_: Array = field(init=False, repr=False)
     means_: Array = field(init=False, repr=False)
-    shots_: Array = field(init=False, repr=False)
 
-    def fit(self, features: Array, means: Array, general: Array, *, shots: Array | None = None) -> Self:
+    def fit(self, features: Array, means: Array, general: Array) -> Self:
         """Learn the threshold from a pool (n, d), labels' means (k, d) and general texts (m, d).
 
-        means are the anchors on the names rung, `label_means` above it; shots (s, d) are features of labelled texts.
+        means are the anchors on the names rung, `label_means` above it.
         Raises UserError for an empty pool, and unless share is "auto" or from 0 up to, not including, 1.
         """
         given = checked_share(self.share)
@@ -72,7 +71,6 @@ class Reject:
             )
         self.centre_ = np.asarray(_CENTRING * general.mean(axis=0), dtype=np.float32)
         self.means_ = unit(means)
-        self.shots_ = unit((means[:0] if shots is None else shots) - self.centre_)
         null, scores = self.score(general), self.score(features)
         self.separation_ = float(np.searchsorted(np.sort(null), scores).mean() / len(null))
         self.outside_ = (float(null.mean()), max(float(null.std()), _LEAST_SPREAD))
@@ -86,11 +84,8 @@ class Reject:
 
     def score(self, features: Array) -> Floats:
         """How near each text (n,) is to its nearest label, at most 1."""
-        z = unit(features - self.centre_)
-        near = (z @ self.means_.T).max(axis=1)
-        if len(self.shots_):
-            near = (near + (z @ self.shots_.T).max(axis=1)) / 2
-        return np.asarray(near, dtype=np.float64)
+        cosines = unit(features - self.centre_) @ self.means_.T
+        return np.asarray(cosines.max(axis=1), dtype=np.float64)
 
     def rejected(self, features: Array) -> npt.NDArray[np.bool_]:
         """Which texts (n,) belong to none of the labels."""
