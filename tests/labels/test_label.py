@@ -21,6 +21,23 @@ def test_details_are_kept_and_read_back() -> None:
     assert Labels.parse(labels.as_dict()) == labels
 
 
+def test_a_tree_is_kept_and_read_back() -> None:
+    """Children may be a mapping or a list, to any depth, and as_dict writes what parse reads."""
+    tree = Labels.parse(
+        {"money": {"children": {"card": {"children": ["stolen", "lost"]}, "loan": "borrowing"}}, "b": ""}
+    )
+    assert Labels.parse(tree.as_dict()) == tree
+    assert [each.name for each in tree.labels] == ["b", "money"]
+
+
+def test_texts_are_compared_with_the_leaves() -> None:
+    """Names, length and iteration speak of the labels without children, sorted whatever their parents."""
+    tree = Labels.parse({"z": {"children": ["b", "d"]}, "c": {"children": ["e"]}, "a": ""})
+    assert (tree.names, len(tree), tree.is_tree) == (["a", "b", "d", "e"], 4, True)
+    assert [label.name for label in tree] == tree.names
+    assert not Labels.parse(["a", "b"]).is_tree
+
+
 def test_phrasings_say_name_and_description() -> None:
     """Every phrasing of the first group holds the name or the description; words and examples are groups of their own."""
     label = Label("refund", "money back", ("chargeback",), ("I want my money back.",))
@@ -43,6 +60,10 @@ def test_phrasings_say_name_and_description() -> None:
         ({"a": "", "b": {"word": ["x"]}}, "unknown key 'word'", "Did you mean words?"),
         ({"a": "", "b": {"words": "x"}}, "'x' as its words", "list"),
         ({"a": "", "b": 3}, "3 as its description", "description"),
+        ({"a": {"children": "x"}, "b": ""}, "'x' as its children", "list"),
+        ({"a": {"children": ["b"]}, "b": ""}, "'b' is given twice (place 1 and place 2)", "once"),
+        ({"a": {"children": ["c", {"name": "d", "children": ["C"]}]}, "b": ""}, "'c' and 'C' differ in case", "once"),
+        ({"a": {"children": ["b"]}}, "only 'b' is given", "Add"),
     ],
 )
 def test_what_cannot_be_used_is_said(given: object, what: str, hint: str) -> None:

@@ -31,6 +31,29 @@ def test_every_format_says_the_same(name: str, tmp_path: Path) -> None:
     assert read_labels(str(file)) == SAME
 
 
+TREE = Labels.parse(
+    {"money": {"children": {"card": "a bank card", "loan": ""}}, "travel": "", "007": {"children": ["no"]}}
+)
+
+TREES = {
+    "tree.csv": "name,parent,description\ntravel,,\ncard,money,a bank card\nloan,money,\nno,007,\n",
+    "rows.tsv": "name\tparent\tdescription\ncard\tmoney\ta bank card\nmoney\t\t\nloan\tmoney\t\ntravel\t\t\n007\t\t\nno\t007\t\n",
+    "tree.yaml": "money: {children: {card: a bank card, loan: }}\ntravel:\n007:\n  children: [no]\n",
+    "list.yaml": "- name: money\n  children:\n  - {name: card, description: a bank card}\n  - loan\n"
+    "- travel\n- {name: 007, children: [no]}\n",
+    "tree.json": '{"money": {"children": {"card": {"description": "a bank card"}, "loan": ""}}, '
+    '"travel": "", "007": {"children": ["no"]}}',
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_every_format_grows_the_same_tree(name: str, tmp_path: Path) -> None:
+    """Children are nested in YAML and JSON and name their `parent` in a table, which may have a row of its own or not."""
+    file = tmp_path / name
+    file.write_text(TREES[name], "utf-8", newline="")
+    assert read_labels(str(file)) == TREE
+
+
 def test_words_and_examples_stand_in_csv_cells(tmp_path: Path) -> None:
     """In a table, words and examples are separated by a bar."""
     file = tmp_path / "labels.csv"
@@ -60,6 +83,12 @@ def test_a_ready_made_set_is_read_by_its_name() -> None:
         ("l.yaml", "a: x\nb: y\na: z\n", "'a' is given twice"),
         ("l.yaml", "", "is empty"),
         ("l.docx", "a", "none of the formats"),
+        ("l.csv", "name,parent\na,b\nb,c\nc,a\n", "'a' lies under itself (line 2)"),
+        ("l.csv", "name,parent\na,x\nb,y\na,y\n", "'a' is given twice"),
+        ("l.csv", "name,parent\na,Money\nb,money\n", "differ in case only"),
+        ("l.json", '{"m": {"children": {"a": "", "a": ""}}}', "'a' is given twice (entry 1 and entry 1)"),
+        ("l.yaml", "m: {children: [a, b]}\na:\n", "'a' is given twice (entry 1 and entry 2)"),
+        ("l.yaml", "- {description: x}\n- b\n", "empty name (entry 1)"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(name: str, content: str, what: str, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from rung.errors import UserError, nearest
@@ -21,20 +21,22 @@ FRAMES = (
 )
 FRAMES_DESCRIBED = ("{d}", "{n}: {d}", "{n}, {d}", "This text is about {n}, {d}.", "{n} ({d})")
 
-KEYS = ("description", "words", "examples")
+KEYS = ("description", "words", "examples", "children")
 
 
 @dataclass(frozen=True)
 class Label:
     """A label as a person describes it. Only the name is needed; the rest sharpens what it means.
 
-    words are single words or short phrases that speak for the label, examples whole texts that carry it.
+    words are single words or short phrases that speak for the label, examples whole texts that carry it. A label with
+    children is their sum: texts are compared with the children, whose wording alone counts.
     """
 
     name: str
     description: str = ""
     words: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
+    children: tuple[Label, ...] = ()
 
     def phrasings(self) -> list[list[str]]:
         """Groups of sentences that say the label; every group counts the same, however many sentences it has.
@@ -49,12 +51,24 @@ class Label:
 
     def as_dict(self) -> dict[str, Any]:
         """The label as JSON keeps it: what is empty is left out."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items() if value}
+        kept = {"name": self.name, "description": self.description}
+        lists = {"words": list(self.words), "examples": list(self.examples), "children": _as_mapping(self.children)}
+        return {key: value for key, value in {**kept, **lists}.items() if value}
+
+    def nodes(self) -> Iterator[Label]:
+        """The label and all that lie under it, parents first."""
+        yield self
+        for child in self.children:
+            yield from child.nodes()
 
 
 @dataclass(frozen=True)
 class Labels:
-    """At least two labels with different names, sorted by name, as scikit-learn sorts `classes_`."""
+    """At least two labels with different names, sorted by name, as scikit-learn sorts `classes_`.
+
+    labels are those at the top. Texts are compared with the leaves of the tree, the labels without children: they are
+    what `names`, length and iteration speak of. In a flat list all labels are leaves.
+    """
 
     labels: tuple[Label, ...]
 
@@ -74,7 +88,7 @@ class Labels:
         if isinstance(given, Mapping):
             return cls.of(_label(name, value) for name, value in given.items())
         if isinstance(given, Iterable):
-            return cls.of(each if isinstance(each, Label) else _label(each, "") for each in given)
+            return cls.of(_listed(each) for each in given)
         raise UserError(
             f"labels: got {type(given).__name__}, not names.", 'Pass a list of names, or {"name": "description"}.'
         )
@@ -83,26 +97,47 @@ class Labels:
     def of(cls, labels: Iterable[Label], places: Iterable[str] | None = None) -> Self:
         """Check and sort `labels`; `places` say where each stands ("line 3"), so that an error can point there."""
         found = list(labels)
-        _refuse_duplicates(found, list(places) if places is not None else [f"place {i + 1}" for i in range(len(found))])
-        if len(found) < 2:
-            given = f"only {found[0].name!r} is given" if found else "none is given"
+        where = list(places) if places is not None else [f"place {i + 1}" for i in range(len(found))]
+        _refuse_duplicates([(node, place) for label, place in zip(found, where, strict=True) for node in label.nodes()])
+        made = cls(tuple(sorted(found, key=lambda label: label.name)))
+        if len(made) < 2:
+            given = f"only {made.names[0]!r} is given" if found else "none is given"
             raise UserError(f"labels: {given}, and a choice needs two.", "Add what the other texts are, such as  other")
-        return cls(tuple(sorted(found, key=lambda label: label.name)))
+        return made
 
     @property
     def names(self) -> list[str]:
-        """The names, in the order of `classes_`."""
-        return [label.name for label in self.labels]
+        """The names of the leaves, in the order of `classes_`."""
+        return [label.name for label in self]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[Label]:
-        return iter(self.labels)
+        leaves = (node for label in self.labels for node in label.nodes() if not node.children)
+        return iter(sorted(leaves, key=lambda label: label.name))
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether any label has children."""
+        return any(label.children for label in self.labels)
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """A mapping that `parse` reads back."""
-        return {label.name: {k: v for k, v in label.as_dict().items() if k != "name"} for label in self.labels}
+        return _as_mapping(self.labels)
+
+
+def _as_mapping(labels: Iterable[Label]) -> dict[str, dict[str, Any]]:
+    return {label.name: {k: v for k, v in label.as_dict().items() if k != "name"} for label in labels}
+
+
+def _listed(each: object) -> Label:
+    """One label out of a list: a name, a `Label`, or a mapping with a `name`."""
+    if isinstance(each, Label):
+        return each
+    if isinstance(each, Mapping):
+        return _label(each.get("name", ""), {key: value for key, value in each.items() if key != "name"})
+    return _label(each, "")
 
 
 def _label(name: object, value: object) -> Label:
@@ -134,7 +169,21 @@ def _details(name: str, value: Mapping[Any, Any]) -> dict[str, Any]:
         "description": str(value.get("description") or "").strip(),
         "words": _texts(name, "words", value.get("words")),
         "examples": _texts(name, "examples", value.get("examples")),
+        "children": _children(name, value.get("children")),
     }
+
+
+def _children(name: str, value: object) -> tuple[Label, ...]:
+    """The labels under one, sorted by name, given as the labels themselves are: a mapping or a list."""
+    if not value:
+        return ()
+    if isinstance(value, Mapping):
+        found = [_label(child, details) for child, details in value.items()]
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        found = [_listed(each) for each in value]
+    else:
+        raise UserError(f"labels: {name!r} has {value!r} as its children.", 'Write a list:  children: ["...", "..."]')
+    return tuple(sorted(found, key=lambda label: label.name))
 
 
 def _texts(name: str, key: str, value: object) -> tuple[str, ...]:
@@ -145,19 +194,16 @@ def _texts(name: str, key: str, value: object) -> tuple[str, ...]:
     return tuple(clean for each in value if (clean := str(each).strip()))
 
 
-def _refuse_duplicates(labels: list[Label], places: list[str]) -> None:
-    seen: dict[str, int] = {}
-    for i, label in enumerate(labels):
-        first = seen.setdefault(label.name.casefold(), i)
-        if first == i:
+def _refuse_duplicates(found: list[tuple[Label, str]]) -> None:
+    """Refuse equal names anywhere in the tree: an answer is a name, and must say which label it means."""
+    seen: dict[str, tuple[Label, str]] = {}
+    for label, place in found:
+        first, at = seen.setdefault(label.name.casefold(), (label, place))
+        if first is label:
             continue
-        same = labels[first].name == label.name
-        what = (
-            f"{label.name!r} is given twice"
-            if same
-            else f"{labels[first].name!r} and {label.name!r} differ in case only"
-        )
+        same = first.name == label.name
+        what = f"{label.name!r} is given twice" if same else f"{first.name!r} and {label.name!r} differ in case only"
         raise UserError(
-            f"labels: {what} ({places[first]} and {places[i]}).",
+            f"labels: {what} ({at} and {place}).",
             f"Give every label once; to add wording to one, write  {label.name}: what it means",
         )

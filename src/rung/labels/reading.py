@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from rung.encoding import read_text
 from rung.errors import UserError, nearest
-from rung.labels.label import Label, Labels, _label
+from rung.labels.label import Label, Labels, _label, _listed
 
 Found = Iterator[tuple[Label, str]]  # a label, and where it stands
 
@@ -77,8 +78,13 @@ def _lines(text: str, file: str) -> Found:  # noqa: ARG001 (all readers are call
 
 
 def _at(name: Any, value: Any, place: str) -> tuple[Label, str]:
+    return _placed(place, _label, name, value)
+
+
+def _placed(place: str, read: Callable[..., Label], *given: Any) -> tuple[Label, str]:
+    """The label that `read` finds, with its place, which errors name too."""
     try:
-        return _label(name, value), place
+        return read(*given), place
     except UserError as error:
         raise UserError(f"{error.what.rstrip('.')} ({place}).", error.hint) from None
 
@@ -95,12 +101,44 @@ def _table(text: str, file: str) -> Found:
         )
     reader.fieldnames = columns
     try:
-        for row in reader:
-            yield _at(row[named] or "", _row_details(row), f"line {reader.line_num}")
+        rows = [(*_at(row[named] or "", _row_details(row), f"line {reader.line_num}"), row) for row in reader]
     except csv.Error as error:
         raise UserError(
             f"labels: {file} is not valid CSV ({error}, line {reader.line_num}).", "Mend that line."
         ) from None
+    return _grown([(label, place, (row.get("parent") or "").strip()) for label, place, row in rows])
+
+
+def _grown(rows: list[tuple[Label, str, str]]) -> Found:
+    """The labels at the top with all that lies under them, from rows that name each label's parent, or none.
+
+    A parent that has no row of its own is a label without any wording. A name given twice stays twice, so that it is refused.
+    """
+    named = {label.name for label, _, _ in rows}
+    implied = {parent: place for _, place, parent in reversed(rows) if parent and parent not in named}
+    rows = [*rows, *((Label(parent), place, "") for parent, place in implied.items())]
+    _refuse_circles({label.name: parent for label, _, parent in rows}, {label.name: place for label, place, _ in rows})
+    under: dict[str, list[Label]] = {}
+    for label, _, parent in rows:
+        under.setdefault(parent, []).append(label)
+
+    def whole(label: Label) -> Label:
+        children = sorted(map(whole, under.get(label.name, ())), key=lambda child: child.name)
+        return replace(label, children=tuple(children))
+
+    return ((whole(label), place) for label, place, parent in rows if not parent)
+
+
+def _refuse_circles(parents: dict[str, str], places: dict[str, str]) -> None:
+    for name in parents:
+        above, up = parents[name], 0
+        while above and up <= len(parents):
+            above, up = parents[above], up + 1
+        if above:
+            raise UserError(
+                f"labels: {name!r} lies under itself ({places[name]}).",
+                "Leave the column parent empty for labels at the top.",
+            )
 
 
 def _row_details(row: dict[str, str]) -> dict[str, Any]:
@@ -131,8 +169,23 @@ def _yaml(text: str, file: str) -> Found:
         ) from None
 
 
-class _Pairs(list[tuple[Any, Any]]):
-    """A mapping as it was written, so that a name given twice is seen and not swallowed."""
+class _Pairs(Mapping[str, Any]):
+    """A mapping as it was written: `items` gives a name that stands there twice twice, so that it is seen and not swallowed."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
+        self.pairs = list(pairs)
+
+    def items(self) -> Any:
+        return self.pairs
+
+    def __getitem__(self, key: str) -> Any:
+        return dict(self.pairs)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self.pairs))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
 
 
 def _plain(node: Any) -> Any:
@@ -145,22 +198,14 @@ def _plain(node: Any) -> Any:
 
 
 def _structure(given: Any, file: str) -> Found:
-    if isinstance(given, _Pairs):
-        for i, (name, value) in enumerate(given, start=1):
-            yield _at(name, dict(value) if isinstance(value, _Pairs) else value, f"entry {i}")
+    if isinstance(given, Mapping):
+        for i, (name, value) in enumerate(given.items(), start=1):
+            yield _at(name, value, f"entry {i}")
     elif isinstance(given, list):
         for i, each in enumerate(given, start=1):
-            yield _listed(each, i)
+            yield _placed(f"entry {i}", _listed, each)
     else:
         raise UserError(f"labels: {file} holds neither a list nor a mapping.", 'Write  {"name": "description", ...}')
-
-
-def _listed(each: Any, place: int) -> tuple[Label, str]:
-    """An entry of a list: a name, or an object with a `name`."""
-    if not isinstance(each, _Pairs):
-        return _at(each, "", f"entry {place}")
-    details = dict(each)
-    return _at(details.pop("name", ""), details, f"entry {place}")
 
 
 READERS: dict[str, Callable[[str, str], Found]] = {

@@ -1,0 +1,92 @@
+"""A tree of labels: probabilities that add up, and answers at the depth that is sure enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.errors import UserError
+from rung.labels import Label, Labels
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The m labels of a tree, parents before children, and which of the k leaves lie under each.
+
+    p(node) = Σ p(leaf) over the leaves under it, so that a parent is exactly the sum of its children.
+
+    names     m names, each different
+    parents   (m,) the place of each label's parent, −1 at the top
+    under     (k, m) 1 where leaf j is the node or lies under it; leaves in the order of `Labels.names`
+    """
+
+    names: tuple[str, ...]
+    parents: Indices
+    under: Floats
+
+    @classmethod
+    def of(cls, labels: Labels) -> Self:
+        """The tree of `labels`; a flat list is a tree of one level."""
+        found = list(_walk(labels.labels, -1, [0]))
+        parents = np.array([parent for _, parent in found], dtype=np.intp)
+        place = {label.name: i for i, (label, _) in enumerate(found)}
+        under = np.zeros((len(labels), len(found)))
+        for j, name in enumerate(labels.names):
+            node = place[name]
+            while node >= 0:
+                under[j, node] = 1
+                node = int(parents[node])
+        return cls(tuple(place), parents, under)
+
+    def probabilities(self, leaves: Floats) -> Floats:
+        """Probabilities (n, m) of all labels, from those of the leaves (n, k)."""
+        return np.asarray(np.clip(leaves @ self.under, 0, 1))
+
+    def answers(self, leaves: Floats, confidence: float = 0.5) -> Indices:
+        """The answer of each text (n,) as a place in `names`: from the top to the most probable child, as long as it is sure.
+
+        A lower confidence only lengthens the way, it never leads elsewhere; at 0 it ends at a leaf. −1 where not even a
+        label at the top is as probable as `confidence`. Raises UserError unless 0 ≤ confidence ≤ 1.
+        """
+        if not 0 <= confidence <= 1:
+            raise UserError(f"confidence: got {confidence}.", "Give a probability from 0 to 1, such as 0.5.")
+        probabilities = self.probabilities(leaves)
+        rows, answer = np.arange(len(leaves)), np.full(len(leaves), -1, dtype=np.intp)
+        for _ in range(self.depth):
+            child = np.array(self.parents)[None, :] == answer[:, None]
+            best = np.where(child, probabilities, -1.0).argmax(axis=1)
+            sure = child[rows, best] & (probabilities[rows, best] >= confidence)
+            answer = np.where(sure, best, answer)
+        return answer
+
+    def path(self, node: int) -> tuple[str, ...]:
+        """The names from the top down to `node`; empty for −1.
+
+        >>> Tree.of(Labels.parse({"money": {"children": ["card", "loan"]}, "travel": ""})).path(1)
+        ('money', 'card')
+        """
+        names: list[str] = []
+        while node >= 0:
+            names.append(self.names[node])
+            node = int(self.parents[node])
+        return tuple(reversed(names))
+
+    @property
+    def depth(self) -> int:
+        """The number of levels; 1 for a flat list."""
+        return max(len(self.path(node)) for node in range(len(self.names)))
+
+
+def _walk(labels: Iterable[Label], parent: int, count: list[int]) -> Iterable[tuple[Label, int]]:
+    """Every label with its parent's place, parents first; `count` numbers them."""
+    for label in labels:
+        here, count[0] = count[0], count[0] + 1
+        yield label, parent
+        yield from _walk(label.children, here, count)

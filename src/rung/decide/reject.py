@@ -1,0 +1,135 @@
+"""None of these: which texts are too far from every label to be given one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+from scipy.stats import norm
+
+from rung.errors import UserError
+from rung.evidence import Array, unit
+
+Floats = npt.NDArray[np.float64]
+
+_CENTRING = 0.5  # of the general texts' mean, as in the names rung; centring on the pool itself loses its subject
+_MARGIN = 0.05  # rejecting a little more than the believed share: the two kinds of text overlap
+_ROUNDS, _TOLERANCE = 200, 1e-6
+_DOUBT = 20  # texts' worth of belief that all are in scope, so that a handful of texts is not thinned by chance
+_SEPARATED = 0.8  # a pool that beats general texts less often cannot say by itself which of its texts are foreign
+_LEAST_SPREAD = 1e-3  # of cosines, so that identical texts have a density
+
+
+def label_means(features: Array, probabilities: Floats, general: Array) -> Array:
+    """Where the texts of each label lie (k, d), unit rows, from features (n, d) and probabilities (n, k).
+
+    general (m, d) are features of general texts: half of their mean is taken away first, as `Reject` does.
+    """
+    centred = unit(features - np.float32(_CENTRING) * general.mean(axis=0))
+    return unit(probabilities.T.astype(np.float32) @ centred)
+
+
+@dataclass
+class Reject:
+    """Tell the texts that belong to none of the labels, from nothing but the texts themselves.
+
+    Score       s(x) = max_k cos(z, m_k),   z = x − ½b
+    Model       s ~ π N(ν₀, σ₀) + (1 − π) N(ν₁, σ₁),  where ν₀, σ₀ are those of general texts and stay fixed
+
+    b is the mean of general texts. They know nothing of the labels, so they show how texts out of scope score: only the
+    share π and the in-scope part are learned, by EM. share="auto" takes π from there and rejects that part of the pool,
+    or nothing where separation_ is under .8. A number is taken as π, and share + 5 % (at most twice the share) is
+    rejected: the in-scope texts that score lowest are given up for more of the others.
+
+    After `fit`: threshold_ (a lower score is rejected), share_ (π), separation_ (how often a text of the pool scores above a
+    general text; near ½ nothing can be told), outside_ and inside_ (mean and spread of either part), centre_ (d,),
+    means_ (k, d).
+    """
+
+    share: float | Literal["auto"] = "auto"
+    threshold_: float = field(init=False, default=-np.inf)
+    share_: float = field(init=False, default=0.0)
+    separation_: float = field(init=False, default=0.5)
+    outside_: tuple[float, float] = field(init=False, default=(0.0, 1.0))
+    inside_: tuple[float, float] = field(init=False, default=(0.0, 1.0))
+    centre_: Array = field(init=False, repr=False)
+    means_: Array = field(init=False, repr=False)
+
+    def fit(self, features: Array, means: Array, general: Array) -> Self:
+        """Learn the threshold from a pool (n, d), labels' means (k, d) and general texts (m, d).
+
+        means are the anchors on the names rung, `label_means` above it.
+        Raises UserError for an empty pool, and unless share is "auto" or from 0 up to, not including, 1.
+        """
+        given = checked_share(self.share)
+        if len(features) == 0:
+            raise UserError(
+                "reject: there are no texts to compare with.", "Fit it on unlabelled texts first:  fit(texts)"
+            )
+        self.centre_ = np.asarray(_CENTRING * general.mean(axis=0), dtype=np.float32)
+        self.means_ = unit(means)
+        null, scores = self.score(general), self.score(features)
+        self.separation_ = float(np.searchsorted(np.sort(null), scores).mean() / len(null))
+        self.outside_ = (float(null.mean()), max(float(null.std()), _LEAST_SPREAD))
+        self.share_, self.inside_ = _mixture(scores, self.outside_, given)
+        if given is None and self.separation_ < _SEPARATED:
+            self.share_ = 0.0
+        part = self.share_ if given is None else min(given + _MARGIN, 2 * given, 1.0)
+        rejected = int(part * len(scores) + 1e-9)  # whole texts: the least share must not cost the lowest text
+        self.threshold_ = float(np.sort(scores)[min(rejected, len(scores) - 1)]) if rejected else -np.inf
+        return self
+
+    def score(self, features: Array) -> Floats:
+        """How near each text (n,) is to its nearest label, at most 1."""
+        cosines = unit(features - self.centre_) @ self.means_.T
+        return np.asarray(cosines.max(axis=1), dtype=np.float64)
+
+    def rejected(self, features: Array) -> npt.NDArray[np.bool_]:
+        """Which texts (n,) belong to none of the labels."""
+        return np.asarray(self.score(features) < self.threshold_)
+
+    def probability(self, features: Array) -> Floats:
+        """How probable it is (n,) that a text belongs to none of the labels; falls as its score rises."""
+        low, high = sorted((self.outside_[0], self.inside_[0]))
+        # Between the means of the two parts the odds are monotone in the score; beyond them they need not be.
+        scores = np.clip(self.score(features), low, high)
+        return _outside(scores, self.outside_, self.inside_, self.share_)
+
+
+def checked_share(share: float | str) -> float | None:
+    """The share as a number, None for "auto". Raises UserError for anything else.
+
+    >>> checked_share(0.1)
+    0.1
+    """
+    if share == "auto":
+        return None
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        raise UserError(f"reject: got {share!r}.", 'Give the share of texts that fit no label, such as 0.1, or "auto".')
+    return float(share)
+
+
+def _mixture(scores: Floats, outside: tuple[float, float], given: float | None) -> tuple[float, tuple[float, float]]:
+    """The share out of scope and the mean and spread of the rest, by EM with the part out of scope held fixed."""
+    share = 0.1 if given is None else given
+    inside = (float(np.median(scores)), max(float(scores.std()), _LEAST_SPREAD))
+    for _ in range(_ROUNDS):
+        if inside[0] <= outside[0]:  # the pool is no nearer to the labels than general texts: nothing can be told
+            return given or 0.0, inside
+        within = 1 - _outside(scores, outside, inside, share)
+        before, mean = share, float(np.average(scores, weights=within))
+        spread = float(np.sqrt(np.average((scores - mean) ** 2, weights=within)))
+        inside = (mean, max(spread, _LEAST_SPREAD))
+        share = float((1 - within).sum()) / (len(scores) + _DOUBT) if given is None else given
+        if given is None and abs(share - before) < _TOLERANCE:
+            break
+    return share, inside
+
+
+def _outside(scores: Floats, outside: tuple[float, float], inside: tuple[float, float], share: float) -> Floats:
+    with np.errstate(divide="ignore"):  # share 0: never outside
+        odds = np.log(share) - np.log1p(-share)
+    return np.asarray(expit(odds + norm.logpdf(scores, *outside) - norm.logpdf(scores, *inside)))
