@@ -40,7 +40,8 @@ class Anchored:
         self.basis_ = span(anchors)
         z, a = features @ self.basis_, anchors @ self.basis_
         self.posterior_ = start
-        for self.rounds_ in range(1, self.rounds + 1):
+        for done in range(1, self.rounds + 1):
+            self.rounds_ = done
             before = self.posterior_
             self._maximize(z, a)
             self.posterior_ = softmax(self._scores(z) + np.log(self.prior_), axis=1)

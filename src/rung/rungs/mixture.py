@@ -69,7 +69,8 @@ class TiedMixture:
         counted = np.ones(len(features)) if weights is None else weights
         moments = (features.T * counted) @ features
         self.posterior_ = start if fixed is None else np.where(np.isnan(fixed), start, fixed)
-        for self.rounds_ in range(1, self.rounds + 1):
+        for done in range(1, self.rounds + 1):
+            self.rounds_ = done
             before = self.posterior_
             self._maximize(features, counted, moments, shares)
             found = softmax(self.logits(features, belief, graph @ before), axis=1)

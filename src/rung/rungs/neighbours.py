@@ -17,17 +17,22 @@ _LEVELS = (
 )
 
 
-def sample(features: Rows, size: int) -> Indices:
-    """Which rows to keep, at most `size` of them: those of the smallest keyed hashes, so that their order plays no part."""
-    if len(features) <= size:
-        return np.arange(len(features))
+def by_hash(features: Rows) -> Indices:
+    """An order of the rows that depends on what they are, not on where they stand: that of their keyed hashes."""
     coarse = np.rint(features * _LEVELS).astype(np.int16)
     keys = [blake2b(row.tobytes(), digest_size=8, key=b"rung").digest() for row in coarse]
-    return np.sort(np.argsort(np.array(keys, dtype="S8"), kind="stable")[:size])
+    return np.argsort(np.array(keys, dtype="S8"), kind="stable")
 
 
-def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None = None) -> csr_matrix:
-    """Weights (n, m) of each text's `count` nearest landmarks: their cosines, at least 0, each row summing to 1.
+def sample(features: Rows, size: int) -> Indices:
+    """Which rows to keep, at most `size` of them: those of the smallest hashes, so that their order plays no part."""
+    if len(features) <= size:
+        return np.arange(len(features))
+    return np.sort(by_hash(features)[:size])
+
+
+def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None = None, power: int = 1) -> csr_matrix:
+    """Weights (n, m) of each text's `count` nearest landmarks: their cosines (at least 0) to a `power`, each row summing to 1.
 
     `own` (m,) says which text each landmark is, if the landmarks are among the texts: a text is no neighbour of itself.
     A text with no neighbour gets an empty row.
@@ -46,7 +51,7 @@ def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None 
             near[own[mine] - start, mine] = -np.inf
         best = np.argpartition(-near, count - 1, axis=1)[:, :count]
         columns[block], cosines[block] = best, np.take_along_axis(near, best, axis=1)
-    return _rows_to_one(columns, np.maximum(cosines, 0.0), m)
+    return _rows_to_one(columns, np.maximum(cosines, 0.0) ** power, m)
 
 
 def among(graph: csr_matrix, own: Indices) -> csr_matrix:

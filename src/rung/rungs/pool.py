@@ -143,7 +143,7 @@ class Pool:
         graph = nearest(z.astype(np.float32), self.landmarks_, _NEIGHBOURS, own=kept)
         self.careful_, logits = self._reading(z, careful, shares, graph, kept, warm=False)
         self.means_, self.prior_ = self.careful_.mixture.means_, softmax(logits, axis=1).mean(axis=0)
-        self._judge(texts.anchors.astype(np.float64), given)
+        self._judge(given)
         if self.freedom_ > 0:
             even = 0.0 if given is not None else ramp(self.evenness_, *_UNIFORM)
             drawn = shares ** (1 - even)
@@ -181,7 +181,7 @@ class Pool:
         reading = Reading(shift, mixture)
         return reading, reading.logits(z, scores, graph)
 
-    def _judge(self, anchors: Floats, given: Floats | None) -> None:
+    def _judge(self, given: Floats | None) -> None:
         """How far the careful reading bears the names out, how far it lets the free one speak, and both in a sentence."""
         centred = _unit(self.means_ - self.prior_ @ self.means_)
         self.alignment_ = float(self.prior_ @ (centred * self.directions_).sum(axis=1))
