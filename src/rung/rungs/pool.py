@@ -26,9 +26,9 @@ _NEIGHBOURS = 10
 _WARM_UP = 4  # rounds with a nearly round covariance first: early errors are then not yet written into its shape
 _WARM_SHRINKAGE = 0.95
 _ALIGNED = (0.15, 0.25)  # alignment of clusters and names: below the first nothing is kept, above the second everything
-_EVEN = (0.80, 0.95)  # evenness of the labels' shares at which the free reading begins to count, and counts in full
+_EVEN = (0.88, 0.96)  # evenness of the labels' shares at which the free reading begins to count, and counts in full
 _UNIFORM = (0.96, 0.99)  # evenness at which shares are first drawn towards equal ones, and taken as equal
-_ENOUGH = 50  # texts at which the pool counts as much as the names
+_ENOUGH = 100  # texts at which the pool counts a quarter: shares and means are both learned from them, hence the square
 _ENOUGH_TO_CENTRE = 100  # texts at which their mean is trusted as much as the careful reading
 
 
@@ -58,8 +58,8 @@ class Pool:
     free      the mean of e and cos(z, p − p̄)/.05, which takes labels for about equally frequent; warmed up;
               t drawn towards equal shares where the careful reading finds them nearly even
 
-    log r = ρ · free + (1 − ρ) · careful,        ρ = ramp(evenness; .80, .95) · n/(n + 100)
-    p = w · softmax(log r / T) + (1 − w) · names,  w = ramp(alignment; .15, .25) · n/(n + 50)
+    log r = ρ · free + (1 − ρ) · careful,        ρ = ramp(evenness; .88, .96) · n/(n + 100)
+    p = w · softmax(log r / T) + (1 − w) · names,  w = ramp(alignment; .15, .25) · (n/(n + 100))²
 
     evenness is the normalized entropy of the careful reading's shares: with labels missing or skewed, the free reading harms.
     alignment is Σ_k share_k cos(μ_k − μ̄, p_k − p̄): where clusters do not lie along the names, the names stand.
@@ -187,7 +187,7 @@ class Pool:
         self.alignment_ = float(self.prior_ @ (centred * self.directions_).sum(axis=1))
         self.evenness_ = evenness(self.prior_)
         n, known = self.texts_, given is not None and not np.isnan(given).any()
-        self.weight_ = ramp(self.alignment_, *_ALIGNED) * n / (n + _ENOUGH)
+        self.weight_ = ramp(self.alignment_, *_ALIGNED) * (n / (n + _ENOUGH)) ** 2
         self.freedom_ = 1.0 if known else ramp(self.evenness_, *_EVEN) * n / (n + _ENOUGH_TO_CENTRE)
         self.guard_ = self._sentence()
 
