@@ -91,10 +91,10 @@ def test_given_labels_never_change() -> None:
 
 
 def test_one_label_in_all_does_no_harm() -> None:
-    """A single labelled text leaves the pool's accuracy within a point."""
-    evidence, truth = clusters([100] * 4, noise=0.3, astray=0.3)
+    """A single labelled text, and be its label wrong, leaves the pool's accuracy within a point."""
+    evidence, truth = clusters([100] * 4, noise=0.3, astray=0.15)
     known = np.full(len(truth), -1)
-    known[0] = truth[0]
+    known[0] = (truth[0] + 1) % 4
     fitted = Shots().fit(evidence, known)
     assert (
         accuracy(fitted.log_posterior(evidence), truth) >= accuracy(fitted.below.log_posterior(evidence), truth) - 0.01
@@ -149,3 +149,10 @@ def test_labels_of_unreadable_texts_do_not_count() -> None:
     features = np.vstack([np.zeros((1, 24), dtype=np.float32), evidence.features])
     dirty = evidence.of_texts(features, ["the text is empty"] + [None] * 90)
     assert Shots().fit(dirty, np.array([1] + [-1] * 90)).labels_ == 0
+
+
+def test_a_second_fit_forgets_the_first() -> None:
+    """Fitting again without labels leaves nothing of the labels given before."""
+    evidence, truth = clusters([40] * 4, noise=0.3)
+    fitted = Shots().fit(evidence, some(truth, 5)).fit(evidence)
+    assert (fitted.log_posterior(evidence) == Pool().fit(evidence).log_posterior(evidence)).all()

@@ -49,7 +49,7 @@ def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None 
         if own is not None:
             mine = np.flatnonzero((own >= start) & (own < start + len(near)))
             near[own[mine] - start, mine] = -np.inf
-        best = np.argpartition(-near, count - 1, axis=1)[:, :count]
+        best = np.argpartition(near, m - count, axis=1)[:, m - count :]
         columns[block], cosines[block] = best, np.take_along_axis(near, best, axis=1)
     return _rows_to_one(columns, np.maximum(cosines, 0.0) ** power, m)
 

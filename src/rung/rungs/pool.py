@@ -78,7 +78,7 @@ class Pool:
     balanced: bool = False
     below: Names = field(default_factory=Names)
     pool_size: int = 20_000
-    landmarks: int = 8192
+    landmarks: int = 4096
     guard_: str = field(init=False, default="")
     texts_: int = field(init=False, default=0)
     alignment_: float = field(init=False, default=0.0)

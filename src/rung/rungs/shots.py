@@ -1,4 +1,4 @@
-"""Decide from label names, the unlabelled texts and a few labels: three ways to read them, weighted by what labels say."""
+"""Decide from label names, the unlabelled texts and a few labels: four ways to read them, weighted by what labels say."""
 
 from __future__ import annotations
 
@@ -27,21 +27,19 @@ _EVENLY_DRAWN = 0.98  # evenness of the labels' counts from which they count as 
 _NEIGHBOURS = 10
 _FOLDS = 4
 _MANY = 2000  # labelled texts from which one held-out quarter says enough, and three more fits would only cost time
-Head = tuple[float, float, float, float, float]  # how much L, G, H and P count, and how sharply
-_POOL_ALONE: Head = (0.0, 0.0, 0.0, 1.0, 1.0)
-_HEADS: list[Head] = [_POOL_ALONE] + [
-    (1.0, beta, gamma, delta, sharpness)
+Head = tuple[float, float, float, float, float, float]  # how much R, L, G, H and P count, and how sharply
+_POOL_ALONE: Head = (0.0, 0.0, 0.0, 0.0, 1.0, 1.0)
+_PLAIN: list[Head] = [(1.0, 0.0, 0.0, 0.0, 0.0, sharpness) for sharpness in (0.3, 1.0, 3.0)]
+_BLENDS: list[Head] = [
+    (0.0, 1.0, beta, gamma, delta, sharpness)
     for beta in (0.0, 0.03, 0.1, 0.3, 1.0)
     for gamma in (0.0, 0.3, 1.0, 3.0)
     for delta in (0.0, 0.3, 1.0)
     for sharpness in (0.03, 0.1, 0.3, 1.0, 3.0)
 ]
-_TRUST = {
-    0.0: 0.04,
-    0.3: 0.06,
-    1.0: 0.1,
-}  # before a label is held out: .8 to the pool alone, more to heads that heed it
-_PRIOR = np.array([0.8 if head == _POOL_ALONE else _TRUST[head[3]] / 100 for head in _HEADS])
+_HEADS = [_POOL_ALONE, *_PLAIN, *_BLENDS]
+_HEED = {0.0: 0.2, 0.3: 0.3, 1.0: 0.5}  # before any label is held out, blends that heed the pool more are likelier
+_TRUST = 0.8  # what the pool alone weighs then, where its guard kept all of it
 _LEAST_WEIGHT = 1e-3  # heads below it do not count
 
 
@@ -49,26 +47,28 @@ _LEAST_WEIGHT = 1e-3  # heads below it do not count
 class Experts:
     """What the three readings and the pool say of the same texts, each (n, k)."""
 
+    plain: Floats
     line: Floats
     mixture: Floats
     graph: Floats
     pool: Floats
 
     def head(self, weights: Head) -> Floats:
-        """log softmax( t (αL + βG + γH + δP) )."""
-        alpha, beta, gamma, delta, sharpness = weights
-        summed = alpha * self.line + beta * self.mixture + gamma * self.graph + delta * self.pool
+        """log softmax( t (ωR + αL + βG + γH + δP) )."""
+        omega, alpha, beta, gamma, delta, sharpness = weights
+        summed = omega * self.plain + alpha * self.line + beta * self.mixture + gamma * self.graph + delta * self.pool
         return np.asarray(log_softmax(sharpness * summed, axis=1))
 
     def rows(self, rows: Indices) -> Experts:
         """The same of some texts only."""
-        return Experts(self.line[rows], self.mixture[rows], self.graph[rows], self.pool[rows])
+        return Experts(self.plain[rows], self.line[rows], self.mixture[rows], self.graph[rows], self.pool[rows])
 
 
 @dataclass
 class _Fitted:
-    """The three readings, learned from the same labels."""
+    """The readings, learned from the same labels."""
 
+    plain: Logistic
     line: Logistic
     mixture: TiedMixture
     spread: Floats  # (n, k) where labels went along the graph
@@ -80,10 +80,12 @@ class Shots:
 
     z = unit(x − x̄),  o_k = log softmax(z·(p_k − p̄)/.04 + v_k), v balanced on the pool
     L   logistic regression on z that starts from .3 o
+    R   the same, starting from nothing: for names that mislead
     G   a tied mixture of all texts, started at L, the labelled ones clamped and weighing n / (k (m/k + 8)), at least 1
     H   labels spread along the graph of 10 neighbours: Q ← .9 S Q + .1 B₀, 20 rounds; H = log(mean Q of the neighbours + .001)
     P   log posterior of the rung below
-    p = Σ_h π_h softmax( t_h (L + β_h G + γ_h H + δ_h P) ),   π_h ∝ exp(log-likelihood of held-out labels, 4 folds)
+    p = Σ_h π_h softmax( t_h (ω_h R + α_h L + β_h G + γ_h H + δ_h P) ),   π_h ∝ prior_h · exp(log-likelihood of held-out labels)
+    in 4 folds; the heads are P alone (prior .8 where the pool's guard kept it, less where not), R alone, and blends with L
 
     Any number of labels will do: with none it is the rung below. Labels may be uneven: their counts then say something of
     the shares, which evenly drawn ones do not. With every text labelled it is logistic regression.
@@ -164,17 +166,19 @@ class Shots:
         shares = self.below.prior_ if even else (counts + 10 * self.below.prior_) / (counts.sum() + 10)
         belief = _BELIEF * self._names(z)
         line = Logistic(self.penalty, offset=1.0 if even else 0.35).fit(z[shot], belief[shot], labels[shot])
+        plain = Logistic(self.penalty, offset=line.offset).fit(z[shot], 0 * belief[shot], labels[shot])
         told = line.log_posterior(z, belief)
         certain = np.where(shot[:, None], np.eye(k)[np.maximum(labels, 0)], np.nan)
         weights = np.where(shot, max(1.0, len(z) / (counts.sum() + 8 * k)), 1.0)
         mixture = TiedMixture(0.3, sharpness=1.0, belief=0.5, neighbourhood=3.0, rounds=20)
         mixture.fit(z, told, shares, graph, np.exp(told), weights=weights, fixed=certain)
-        return _Fitted(line, mixture, _spread_labels(graph, np.exp(told), certain, shares))
+        return _Fitted(plain, line, mixture, _spread_labels(graph, np.exp(told), certain, shares))
 
     def _say(self, fitted: _Fitted, z: Floats, pool: Floats, graph: csr_matrix) -> Experts:
-        line = fitted.line.log_posterior(z, _BELIEF * self._names(z))
+        belief = _BELIEF * self._names(z)
+        plain, line = fitted.plain.log_posterior(z, 0 * belief), fitted.line.log_posterior(z, belief)
         mixture = log_softmax(fitted.mixture.logits(z, line, graph @ fitted.mixture.posterior_), axis=1)
-        return Experts(line, mixture, np.log(graph @ fitted.spread + 1e-3), pool)
+        return Experts(plain, line, mixture, np.log(graph @ fitted.spread + 1e-3), pool)
 
     def _weigh(self, z: Floats, pool: Floats, graph: csr_matrix, labels: Indices) -> dict[Head, float]:
         """π of each head, from the likelihood of labels that were held out."""
@@ -187,7 +191,7 @@ class Shots:
                 continue
             experts = self._say(self._learn(z, graph, hidden), z, pool, graph).rows(held)
             scores += [experts.head(head)[np.arange(len(held)), labels[held]].sum() for head in _HEADS]
-        weights = softmax(scores + np.log(_PRIOR))
+        weights = softmax(scores + np.log(_prior(self.below.weight_)))
         kept = np.where(weights >= _LEAST_WEIGHT, weights, 0)
         return {head: float(w) for head, w in zip(_HEADS, kept / kept.sum(), strict=True) if w > 0}
 
@@ -196,6 +200,16 @@ class Shots:
 
     def _centred(self, features: Rows) -> Floats:
         return _unit(features - self.centre_)
+
+
+def _prior(kept: float) -> Floats:
+    """What each head weighs before any label is held out, the pool's guard having `kept` so much of the pool."""
+    alone = _TRUST * kept
+    blends = [_HEED[head[4]] / 100 for head in _BLENDS]
+    prior = np.array(
+        [alone, *(0.25 * (1 - alone) / len(_PLAIN) for _ in _PLAIN), *((1 - alone) * 0.75 * w for w in blends)]
+    )
+    return np.asarray(np.maximum(prior, 1e-12))
 
 
 def _kept(evidence: Evidence, given: Indices, size: int) -> Indices:
