@@ -1,0 +1,305 @@
+"""Decide from label names and the unlabelled texts: mixtures of Gaussians anchored at the names, in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+from scipy.special import log_softmax, logsumexp, softmax
+
+from rung.errors import UserError
+from rung.evidence import Evidence, unit
+from rung.rungs.anchored import Anchored
+from rung.rungs.balance import offsets
+from rung.rungs.mixture import TiedMixture, shrinkage
+from rung.rungs.names import Names
+from rung.rungs.neighbours import among, nearest, sample
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.float32]
+
+_COSINE_SCALE = 0.05  # a difference of cosines of .05 is one nat, as in the names rung
+_NEIGHBOURS = 10
+_WARM_UP = 4  # rounds with a nearly round covariance first: early errors are then not yet written into its shape
+_WARM_SHRINKAGE = 0.95
+_ALIGNED = (0.15, 0.25)  # alignment of clusters and names: below the first nothing is kept, above the second everything
+_EVEN = (0.88, 0.96)  # evenness of the labels' shares at which the free reading begins to count, and counts in full
+_UNIFORM = (0.96, 0.99)  # evenness at which shares are first drawn towards equal ones, and taken as equal
+_ENOUGH = 100  # texts at which the pool counts a quarter: shares and means are both learned from them, hence the square
+_ENOUGH_TO_CENTRE = 100  # texts at which their mean is trusted as much as the careful reading
+
+
+@dataclass
+class Reading:
+    """One way to read the pool: scores balanced to shares, and the mixture fitted on them.
+
+    The mixture keeps the posterior of the landmarks only, which vote on new texts.
+    """
+
+    offsets: Floats  # (k,)
+    mixture: TiedMixture
+
+    def logits(self, z: Floats, scores: Floats, graph: csr_matrix) -> Floats:
+        """Log-odds (n, k) of texts z (n, d), given their scores (n, k) and the weights (n, m) of their neighbours."""
+        belief = log_softmax(scores + self.offsets, axis=1)
+        return self.mixture.logits(z, belief, graph @ self.mixture.posterior_)
+
+
+@dataclass
+class Pool:
+    """Let the texts themselves say where each label lies.
+
+    Two readings of the same texts, each a `TiedMixture` of z = unit(x − x̄) that starts from scores balanced to shares t:
+
+    careful   scores e of `Anchored` (labels may only shift and scale together), t ∝ its shares^.95
+    free      the mean of e and cos(z, p − p̄)/.05, which takes labels for about equally frequent; warmed up;
+              t drawn towards equal shares where the careful reading finds them nearly even
+
+    log r = ρ · free + (1 − ρ) · careful,        ρ = ramp(evenness; .88, .96) · n/(n + 100)
+    p = w · softmax(log r / T) + (1 − w) · names,  w = ramp(alignment; .15, .25) · (n/(n + 100))²
+
+    evenness is the normalized entropy of the careful reading's shares: with labels missing or skewed, the free reading harms.
+    alignment is Σ_k share_k cos(μ_k − μ̄, p_k − p̄): where clusters do not lie along the names, the names stand.
+    T makes the mean confidence ½ (mean confidence of the names + agreement of neighbours). The label most probable under p
+    is the decision: there is no second answer.
+
+    shares (k,): the labels' shares as far as a person knows them, NaN elsewhere. balanced: labels are equally frequent.
+    rounds=0 returns the names' answer. Pools beyond `pool_size` are sampled by their rows' hashes, and neighbours sought
+    among at most `landmarks` texts: time and memory stay linear in texts and labels.
+    After `fit`: prior_ (k,), means_ (k, d), alignment_, evenness_, freedom_ (ρ), weight_ (w), temperature_, texts_ (how many
+    it learned from), careful_ and free_, and guard_: what was kept or given up, and why.
+    """
+
+    rounds: int = 30
+    shares: Floats | None = None
+    balanced: bool = False
+    below: Names = field(default_factory=Names)
+    pool_size: int = 20_000
+    landmarks: int = 4096
+    guard_: str = field(init=False, default="")
+    texts_: int = field(init=False, default=0)
+    alignment_: float = field(init=False, default=0.0)
+    evenness_: float = field(init=False, default=1.0)
+    freedom_: float = field(init=False, default=0.0)
+    weight_: float = field(init=False, default=0.0)
+    temperature_: float = field(init=False, default=1.0)
+    stretch_: float = field(init=False, default=1.0)
+    careful_: Reading | None = field(init=False, default=None, repr=False)
+    free_: Reading | None = field(init=False, default=None, repr=False)
+    anchored_: Anchored = field(init=False, repr=False)
+    centre_: Floats = field(init=False, repr=False)
+    directions_: Floats = field(init=False, repr=False)
+    landmarks_: Rows = field(init=False, repr=False)
+    prior_: Floats = field(init=False, repr=False)
+    means_: Floats = field(init=False, repr=False)
+
+    def fit(self, evidence: Evidence, known: npt.NDArray[np.intp] | None = None) -> Self:  # noqa: ARG002 (a rung's signature)
+        """Learn from the texts that could be read; given labels are the next rung's business.
+
+        Raises UserError for shares that cannot be.
+        """
+        k = len(evidence.anchors)
+        given = given_shares(self.shares, k, balanced=self.balanced)
+        features = evidence.features[evidence.ok]
+        features = features[sample(features, self.pool_size)]
+        self.texts_, self.weight_ = len(features), 0.0
+        self.careful_ = self.free_ = None
+        self.prior_, self.means_ = np.full(k, 1 / k), evidence.anchors.astype(np.float64)
+        if self.rounds == 0 or k < 2 or len(features) == 0:
+            self.guard_ = "given up: there was nothing to learn from, so label names decide alone."
+            return self
+        texts = evidence.of_texts(features, [None] * len(features))
+        self._temper(self._read(texts, given), self.below.log_posterior(texts))
+        return self
+
+    def log_posterior(self, evidence: Evidence) -> Floats:
+        """log p(label | text), (n, k), natural; each row by itself, whatever the others are."""
+        names = self.below.log_posterior(evidence)
+        if self.weight_ == 0:
+            return names
+        pooled = log_softmax(self._logits(evidence.features) / self.temperature_, axis=1)
+        return mixed(pooled, names, self.weight_)
+
+    def familiarity(self, evidence: Evidence) -> Floats:
+        """How near each text (n,) is to the nearest label, at most 1: the lowest belong to none of the labels.
+
+        s(x) = max_k cos(z, μ_k), with the means of the texts; the largest cosine to an anchor where the pool was given up.
+        """
+        if self.weight_ == 0:
+            return np.asarray((evidence.features @ evidence.anchors.T).max(axis=1), dtype=np.float64)
+        means = unit(self.means_.astype(np.float32))
+        return np.asarray((self._centred(evidence.features) @ means.T).max(axis=1), dtype=np.float64)
+
+    def _read(self, texts: Evidence, given: Floats | None) -> tuple[Floats, float]:
+        """Fit both readings; their pooled log-odds (n, k) of the texts, and how far neighbours agree."""
+        z, (careful, free) = self._start(texts)
+        estimate = softmax(careful + np.log(self.anchored_.prior_), axis=1).mean(axis=0) ** 0.95
+        shares = completed(estimate / estimate.sum(), given)
+        kept = sample(z.astype(np.float32), self.landmarks)
+        self.landmarks_ = z[kept].astype(np.float32)
+        graph = nearest(z.astype(np.float32), self.landmarks_, _NEIGHBOURS, own=kept)
+        self.careful_, logits = self._reading(z, careful, shares, graph, kept, warm=False)
+        self.means_, self.prior_ = self.careful_.mixture.means_, softmax(logits, axis=1).mean(axis=0)
+        self._judge(given)
+        if self.freedom_ > 0:
+            even = 0.0 if given is not None else ramp(self.evenness_, *_UNIFORM)
+            drawn = shares ** (1 - even)
+            self.free_, freed = self._reading(z, free, drawn / drawn.sum(), graph, kept, warm=True)
+            logits = self.freedom_ * freed + (1 - self.freedom_) * logits
+            self.means_ = self.freedom_ * self.free_.mixture.means_ + (1 - self.freedom_) * self.means_
+            self.prior_ = softmax(logits, axis=1).mean(axis=0)
+        posterior = softmax(logits, axis=1)
+        return logits, float((posterior * (graph @ posterior[kept])).sum(axis=1).mean())
+
+    def _start(self, texts: Evidence) -> tuple[Floats, tuple[Floats, Floats]]:
+        """Centre the texts, fit the anchored mixture; z (n, d) and the scores (n, k) that either reading starts from."""
+        x, anchors = texts.features.astype(np.float64), texts.anchors.astype(np.float64)
+        self.centre_ = x.mean(axis=0)
+        self.directions_ = _unit(anchors - anchors.mean(axis=0))
+        z = self._centred(texts.features)
+        self.anchored_ = Anchored().fit(x, anchors, softmax(z @ self.directions_.T / _COSINE_SCALE, axis=1))
+        spread = max(_spread(self.anchored_.scores(x)), 1e-9)
+        self.stretch_ = _spread(x @ anchors.T) / (2 * _COSINE_SCALE) / spread
+        return z, self._scores(texts.features, z)
+
+    def _reading(
+        self, z: Floats, scores: Floats, shares: Floats, graph: csr_matrix, kept: npt.NDArray[np.intp], *, warm: bool
+    ) -> tuple[Reading, Floats]:
+        """Balance scores to shares, fit a mixture from there; the reading and its log-odds (n, k) of the texts."""
+        shift = offsets(scores, shares) - np.log(shares)
+        belief = log_softmax(scores + shift, axis=1)
+        posterior = softmax(belief + np.log(shares), axis=1)
+        square = among(graph, kept)
+        if warm:
+            first = TiedMixture(_WARM_SHRINKAGE, rounds=min(_WARM_UP, self.rounds))
+            posterior = first.fit(z, belief, shares, square, posterior).posterior_
+        mixture = TiedMixture(shrinkage(len(z)), rounds=self.rounds).fit(z, belief, shares, square, posterior)
+        mixture.posterior_ = mixture.posterior_[kept]
+        reading = Reading(shift, mixture)
+        return reading, reading.logits(z, scores, graph)
+
+    def _judge(self, given: Floats | None) -> None:
+        """How far the careful reading bears the names out, how far it lets the free one speak, and both in a sentence."""
+        centred = _unit(self.means_ - self.prior_ @ self.means_)
+        self.alignment_ = float(self.prior_ @ (centred * self.directions_).sum(axis=1))
+        self.evenness_ = evenness(self.prior_)
+        n, known = self.texts_, given is not None and not np.isnan(given).any()
+        self.weight_ = ramp(self.alignment_, *_ALIGNED) * (n / (n + _ENOUGH)) ** 2
+        self.freedom_ = 1.0 if known else ramp(self.evenness_, *_EVEN) * n / (n + _ENOUGH_TO_CENTRE)
+        self.guard_ = self._sentence()
+
+    def _sentence(self) -> str:
+        seen = f"clusters of {self.texts_} texts align with the names at {self.alignment_:.2f}"
+        if self.weight_ == 0:
+            return f"given up: {seen}, below {_ALIGNED[0]}, so label names decide alone."
+        how = "as they lie" if self.freedom_ >= 0.5 else "near their names, since shares look uneven or texts are few"
+        part = "kept" if self.weight_ >= 0.5 else "kept in part"
+        return f"{part} (weight {self.weight_:.2f}): {seen}; labels were placed {how} (evenness {self.evenness_:.2f})."
+
+    def _temper(self, read: tuple[Floats, float], names: Floats) -> None:
+        logits, agreement = read
+        self.temperature_ = temperature(logits, (float(np.exp(names.max(axis=1)).mean()) + agreement) / 2)
+
+    def _logits(self, features: Rows) -> Floats:
+        z = self._centred(features)
+        graph = nearest(z.astype(np.float32), self.landmarks_, _NEIGHBOURS)
+        careful, free = self._scores(features, z)
+        assert self.careful_ is not None
+        logits = self.careful_.logits(z, careful, graph)
+        if self.free_ is None:
+            return logits
+        return self.freedom_ * self.free_.logits(z, free, graph) + (1 - self.freedom_) * logits
+
+    def _scores(self, features: Rows, z: Floats) -> tuple[Floats, Floats]:
+        careful = self.stretch_ * self.anchored_.scores(features.astype(np.float64))
+        return careful, (careful + z @ self.directions_.T / _COSINE_SCALE) / 2
+
+    def _centred(self, features: Rows) -> Floats:
+        return _unit(features - self.centre_)
+
+
+def given_shares(shares: Floats | None, k: int, *, balanced: bool) -> Floats | None:
+    """What is known of the labels' shares (k,), NaN where nothing; None where nothing at all.
+
+    Raises UserError for shares below 0, of more than 1 in all, or beside `balanced`.
+
+    >>> given_shares(None, 2, balanced=True)
+    array([0.5, 0.5])
+    """
+    if shares is None:
+        return np.full(k, 1 / k) if balanced else None
+    given = np.asarray(shares, dtype=np.float64)
+    known = given[~np.isnan(given)]
+    if balanced:
+        raise UserError("shares and balanced: both are given.", "Give one of them: balanced means equal shares.")
+    if given.shape != (k,):
+        raise UserError(
+            f"shares: got {given.shape} for {k} labels.", "Give one share a label, NaN where it is not known."
+        )
+    total = float(known.sum())
+    if (known < 0).any() or total > 1 + 1e-6 or (len(known) == k and total < 1 - 1e-6):
+        raise UserError(
+            f"shares: got {known.tolist()}, together {total:.3g}.", "Give shares from 0 to 1 that sum to 1."
+        )
+    return None if len(known) == 0 else given
+
+
+def completed(estimate: Floats, given: Floats | None) -> Floats:
+    """Shares (k,) that keep what is given and divide the rest as estimated; none is 0, so that logarithms exist.
+
+    >>> completed(np.array([0.2, 0.2, 0.6]), np.array([np.nan, np.nan, 0.2])).round(2).tolist()
+    [0.4, 0.4, 0.2]
+    """
+    if given is not None:
+        free = np.isnan(given)
+        rest = estimate * free * (1 - np.nansum(given)) / max(float(estimate[free].sum()), 1e-12)
+        estimate = np.where(free, rest, given)
+    estimate = np.maximum(estimate, 1e-6)
+    return np.asarray(estimate / estimate.sum())
+
+
+def evenness(shares: Floats) -> float:
+    """The entropy of shares (k,) as a part of the largest possible: 1 where all are equal, 0 where one has all.
+
+    >>> evenness(np.array([0.5, 0.5, 0.0, 0.0]))
+    0.5
+    """
+    entropy = -float((shares * np.log(np.maximum(shares, 1e-300))).sum())
+    return entropy / float(np.log(len(shares)))
+
+
+def ramp(value: float, low: float, high: float) -> float:
+    """0 up to `low`, 1 from `high`, straight between.
+
+    >>> ramp(0.2, 0.15, 0.25)
+    0.5
+    """
+    return round(min(max((value - low) / (high - low), 0.0), 1.0), 12)
+
+
+def mixed(first: Floats, second: Floats, weight: float) -> Floats:
+    """log( weight · exp first + (1 − weight) · exp second ), (n, k)."""
+    if weight >= 1:
+        return first
+    return np.asarray(logsumexp([first + np.log(weight), second + np.log1p(-weight)], axis=0))
+
+
+def temperature(logits: Floats, confidence: float) -> float:
+    """The T at which softmax(logits / T) is as sure as `confidence` in the mean, between .1 and 100; by bisection."""
+    low, high = np.log(0.1), np.log(100.0)
+    for _ in range(30):
+        middle = (low + high) / 2
+        sure = softmax(logits / np.exp(middle), axis=1).max(axis=1).mean()
+        low, high = (middle, high) if sure > confidence else (low, middle)
+    return float(np.exp((low + high) / 2))
+
+
+def _spread(scores: Floats) -> float:
+    return float((scores - scores.mean(axis=1, keepdims=True)).std())
+
+
+def _unit(rows: Floats) -> Floats:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
