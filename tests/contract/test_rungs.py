@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from importlib import import_module
+from inspect import signature
 from pkgutil import iter_modules
 from typing import Any
 
@@ -17,14 +18,19 @@ from rung.evidence import Evidence, unit
 
 
 def rungs() -> list[Any]:
-    """Every class in rung.rungs that has `fit` and `log_posterior`."""
+    """Every class in rung.rungs that has `fit` and answers from evidence."""
     modules = [import_module(f"rung.rungs.{module.name}") for module in iter_modules(rung.rungs.__path__)]
     return [
         thing
         for module in modules
         for thing in vars(module).values()
-        if isinstance(thing, type) and thing.__module__ == module.__name__ and hasattr(thing, "log_posterior")
+        if isinstance(thing, type) and thing.__module__ == module.__name__ and _answers(thing)
     ]
+
+
+def _answers(kind: type) -> bool:
+    method = getattr(kind, "log_posterior", None)
+    return method is not None and list(signature(method).parameters) == ["self", "evidence"]
 
 
 def evidence(n: int, k: int, d: int = 12, seed: int = 0) -> Evidence:
