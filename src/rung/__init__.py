@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rung.backbones.loading import load
-    from rung.classifier import Answer, Classifier
+    from rung.classifier import Classifier
+    from rung.decide.answer import Answer
     from rung.errors import UserError
 
 __version__ = "0.1.0"
@@ -15,7 +16,7 @@ __all__ = ["Answer", "Classifier", "UserError", "load"]
 
 # Public names are imported when they are first used: `rung --help` must not wait for NumPy and scikit-learn.
 _HOME = {
-    "Answer": "rung.classifier",
+    "Answer": "rung.decide.answer",
     "Classifier": "rung.classifier",
     "UserError": "rung.errors",
     "load": "rung.backbones.loading",

@@ -1,47 +1,51 @@
-"""One estimator that climbs the rungs: it wires labels, evidence and rungs, and knows the mathematics of none."""
+"""One estimator that climbs the rungs: it wires labels, evidence, rungs and decisions, and knows the mathematics of none."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
 
 from rung import saving
 from rung.backbones.loading import load
 from rung.cache import Cache
-from rung.errors import UserError
+from rung.decide.answer import Answer
+from rung.decide.choice import Choice, deepest, one, several, without
+from rung.decide.hierarchy import Tree
+from rung.decide.multilabel import MultiLabel
+from rung.decide.reject import Reject, label_means
+from rung.decide.suggest import suggest
+from rung.errors import UserError, nearest
 from rung.evidence import Backbone, Evidence, Long, Progress, about_labels, about_texts, is_missing
-from rung.inputs import as_features, as_texts, is_matrix
+from rung.inputs import as_features, as_texts, holds_texts, is_matrix, known_places, on_sphere, warn_of_contradictions
 from rung.labels import Labels
+from rung.rungs.ladder import Rung, climb, name_of
 from rung.rungs.names import Names
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What is said of one text.
-
-    label is None when no answer can be given: `error` then says why the text could not be read.
-    probability is that of the label; rung is where the answer stands; reason says in words what it rests on.
-    """
-
-    label: str | None
-    probability: float | None
-    rung: str
-    reason: str
-    error: str | None = None
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Label texts from label names, without training.
+    """Label texts from label names, from the unlabelled texts themselves, and from a few labels, without training.
 
-    labels: a list of names, or a mapping from name to a description or to {"description", "words", "examples"}.
+    labels: a list of names, or a mapping from name to a description or to {"description", "words", "examples", "children"}.
+    Children make a tree: texts are compared with its leaves. None takes the names from the y of `fit`.
     backbone: a name that `rung.load` takes, or a loaded backbone; "auto" is the best that is installed.
     cache: whether embeddings are kept on disk, or the folder to keep them in.
     long: what happens to texts beyond the backbone's maximum length: "cut" their end, or "mean" over all of their pieces.
+    shares: what is known of the labels' shares, as {"spam": 0.1}; balanced: labels are about equally frequent. Otherwise some
+    labels may not occur at all.
+    multi_label: every label is a yes or no by itself; `predict` then gives an (n, k) array of 0 and 1.
+    reject: the share of texts that belong to none of the labels, or "auto"; `predict` gives None for them.
+    confidence: in a tree, the answer is the deepest label that is at least so probable.
 
     >>> clf = Classifier(["billing", "bug report"], backbone="builtin")
     >>> clf.predict(["I was charged twice on my invoice", "the app crashes when I open it"]).tolist()
@@ -55,75 +59,106 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         backbone: str | Backbone = "auto",
         cache: bool | str | Path = True,
         long: Long = "cut",
+        shares: Mapping[str, float] | None = None,
+        balanced: bool = False,
+        multi_label: bool = False,
+        reject: float | Literal["auto"] | None = None,
+        confidence: float = 0.5,
     ) -> None:
         self.labels = labels
         self.backbone = backbone
         self.cache = cache
         self.long = long
+        self.shares = shares
+        self.balanced = balanced
+        self.multi_label = multi_label
+        self.reject = reject
+        self.confidence = confidence
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Check labels and texts, and stand on the rung that they allow: so far `names`, which learns nothing from X.
+    def fit(self, X: Any, y: Any = None, *, progress: Progress | None = None) -> Self:
+        """Climb as high as X and y allow: texts alone make the rung `pool`, with labels of some of them it is `shots`.
 
-        A second fit forgets the first. Raises UserError for labels or texts that cannot be used.
+        X are n texts, or an (n, d) array of embeddings; y (n,) holds None, NaN or pandas.NA where there is no label (−1 too,
+        if labels are given and −1 is none of them). A second fit forgets the first. Nothing of the backbone changes.
+        Raises UserError for labels, texts, shares or y that cannot be used. Warns where one text carries two labels.
         """
-        if y is not None and not all(is_missing(each) for each in y):
-            raise UserError(
-                "fit: y holds labels, and no rung here learns from labelled texts yet.",
-                'Give them with the label:  Classifier({"billing": {"examples": ["I was charged twice"]}, ...})',
-            )
-        dimensions = self.meaning().anchors.shape[1]
-        if is_matrix(X):
-            as_features(X, dimensions)
+        self._forget()
+        evidence, known = self._told(X, y, progress)
+        if self.multi_label:
+            self._fit_several(evidence, known)
         else:
-            as_texts(X)
+            self.learned_ = climb(evidence, known, shares=self._shares(), balanced=self.balanced)
+            self.guard_ = getattr(self.learned_, "guard_", "no text could be read, so label names decide alone.")
+            self._fit_reject(evidence)
+        self._known, self._fitted_on = known, evidence
         return self
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """The most probable label of each text (n,); None where a text could not be read."""
-        evidence = self.evidence(X)
-        best: npt.NDArray[Any] = self.classes_[self._log_posterior(evidence).argmax(axis=1)]
-        if not evidence.ok.all():
-            best = best.astype(object)
-            best[~evidence.ok] = None
-        return best
+        """The label of each text (n,); None where it could not be read or belongs to none.
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Probabilities (n, k), columns in the order of `classes_`; NaN where a text could not be read."""
+        In a tree it is the deepest label that is sure enough. With multi_label: (n, k) of 0 and 1.
+        """
         evidence = self.evidence(X)
-        probabilities = np.exp(self._log_posterior(evidence))
+        if self.multi_label:
+            return np.asarray((self._probabilities(evidence) > 0.5).astype(int))
+        chosen = self._choose(evidence).labels
+        if any(label is None for label in chosen):
+            return chosen
+        return np.asarray(chosen.tolist()) if self._tree().depth > 1 else chosen.astype(self.classes_.dtype)
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probabilities (n, k), columns in the order of `classes_`; NaN where a text could not be read.
+
+        Rows sum to 1; with multi_label each column stands by itself. In a tree they are those of the leaves.
+        """
+        evidence = self.evidence(X)
+        probabilities = self._probabilities(evidence)
         probabilities[~evidence.ok] = np.nan
         return probabilities
 
     def answers(self, X: Any, *, progress: Progress | None = None) -> list[Answer]:
-        """One `Answer` a text, with its probability, rung and, where there is none, the reason."""
+        """One `Answer` a text, with its probability, rung and, where there is no label, the reason."""
         evidence = self.evidence(X, progress=progress)
-        logs = self._log_posterior(evidence)
-        best = logs.argmax(axis=1)
-        chances = np.exp(logs[np.arange(len(best)), best])
-        names = self.classes_.tolist()
-        reason = f"nearest of {len(names)} labels by name, {self.loaded_backbone.name}"
+        chosen = self._choose(evidence)
+        said = zip(chosen.labels, chosen.probabilities, chosen.reasons, evidence.reasons, strict=True)
         return [
-            Answer(names[k], float(p), self.rung_, reason)
+            Answer(label, float(p), self.rung_, reason)
             if error is None
             else Answer(None, None, self.rung_, error, error)
-            for k, p, error in zip(best, chances, evidence.reasons, strict=True)
+            for label, p, reason, error in said
         ]
+
+    def suggest(self, X: Any, n: int = 10, y: Any = None) -> Indices:
+        """Places of the texts whose labels would help most (at most n of them), the most helpful first.
+
+        As many for every label, spread over the texts, each text once; y says which have a label already.
+        """
+        evidence = self.evidence(X)
+        known = self._places(y, len(evidence.features))
+        readable = np.flatnonzero(evidence.ok)
+        probabilities = self._probabilities(evidence)[readable]
+        return np.asarray(readable[suggest(evidence.features[readable], probabilities, n, known[readable])])
 
     def evidence(self, X: Any, *, progress: Progress | None = None) -> Evidence:
         """What the backbone says about texts X and the labels: the costly part, worth keeping to try several rungs."""
+        if self._by_numbers():
+            rows = validate_data(self, X, reset=False, dtype=np.float64)
+            return self._anchors.of_texts(on_sphere(rows, self._scale), [None] * len(rows))
         meaning = self.meaning()
         if is_matrix(X):
             return meaning.of_texts(as_features(X, meaning.anchors.shape[1]), [None] * len(X))
-        texts = as_texts(X)
         if self.long not in ("cut", "mean"):
             raise UserError(f"long: got {self.long!r}.", 'Choose long="cut" or long="mean".')
-        found = about_texts(texts, self.loaded_backbone, cache=self._cache(), long=self.long, progress=progress)
-        return meaning.of_texts(*found)
+        cache, texts = self._cache(), as_texts(X)
+        return meaning.of_texts(
+            *about_texts(texts, self.loaded_backbone, cache=cache, long=self.long, progress=progress)
+        )
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write labels, anchors and what was learned as JSON + safetensors; `force` replaces a classifier saved before.
 
-        The backbone itself is not saved, only its name and fingerprint. Raises UserError if the folder is in use.
+        The backbone itself is not saved, only its name and fingerprint. On the rungs `pool` and `shots` the arrays hold
+        embeddings of texts it was fitted on. Raises UserError if the folder is in use.
         """
         saving.save(self, Path(folder), force=force)
 
@@ -137,14 +172,40 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return loaded
 
     @property
-    def classes_(self) -> npt.NDArray[np.str_]:
-        """Label names (k,), sorted."""
+    def classes_(self) -> npt.NDArray[Any]:
+        """Labels (k,), sorted; in a tree, its leaves."""
+        if hasattr(self, "_classes"):
+            return self._classes
+        if self.labels is None:
+            raise NotFittedError("labels: none are given, and it was not fitted.\n  Classifier([...]) or fit(texts, y)")
         return np.array(self.parsed_labels().names)
 
     @property
     def rung_(self) -> str:
-        """Where the answers stand."""
-        return "names"
+        """Where the answers stand: names, pool or shots."""
+        return "pool" if hasattr(self, "several_") else name_of(self._rung())
+
+    @property
+    def prior_(self) -> Floats:
+        """The labels' shares (k,) as they were learned; even shares on the rung of names."""
+        if hasattr(self, "several_"):
+            return self.several_.shares_
+        rung = self._rung()
+        k = len(self.classes_)
+        return np.asarray(getattr(getattr(rung, "below", rung), "prior_", np.full(k, 1 / k)))
+
+    @property
+    def transduction_(self) -> npt.NDArray[Any]:
+        """The labels of the texts it was fitted on, given labels unchanged; with multi_label (n, k) of 0 and 1."""
+        if not hasattr(self, "_fitted_on"):
+            raise NotFittedError("transduction_: it was not fitted, or was loaded.\n  fit(texts) first")
+        if self.multi_label:
+            return np.asarray((self._probabilities(self._fitted_on) > 0.5).astype(int))
+        labels = self._choose(self._fitted_on).labels.copy()
+        labels[~self._fitted_on.ok] = None
+        given = self._known >= 0
+        labels[given] = self.classes_[self._known[given]]
+        return labels if any(label is None for label in labels) else labels.astype(self.classes_.dtype)
 
     @property
     def loaded_backbone(self) -> Backbone:
@@ -153,9 +214,19 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def parsed_labels(self) -> Labels:
         """The labels, checked and sorted. Raises UserError if none are given or they cannot be used."""
-        if self.labels is None:
-            raise UserError("labels: none are given.", 'Name them:  Classifier(["billing", "bug report"])')
-        return Labels.parse(self.labels)
+        if self.labels is None and not hasattr(self, "_classes"):
+            raise NotFittedError("labels: none are given.\n  Name them:  Classifier(['billing', 'bug report'])")
+        return Labels.parse(self._classes.tolist() if self.labels is None else self.labels)
+
+    @property
+    def learned(self) -> dict[str, Any]:
+        """What a fit left, by the names of the attributes: what has to be saved besides the parameters."""
+        return {name: vars(self)[name] for name in ("learned_", "several_", "reject_", "guard_") if name in vars(self)}
+
+    @property
+    def knows_numbers_only(self) -> bool:
+        """Whether it was fitted on a matrix without label names, so that no backbone plays a part."""
+        return hasattr(self, "_anchors")
 
     def meaning(self) -> Evidence:
         """Evidence of the labels alone, made once for these labels and this backbone."""
@@ -169,16 +240,145 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """Take this as the evidence of the labels, as long as labels and backbone stay what they are."""
         self._kept = ((self.parsed_labels(), self.loaded_backbone.fingerprint), meaning)
 
+    def _told(self, X: Any, y: Any, progress: Progress | None) -> tuple[Evidence, Indices]:
+        """Evidence of the texts, and the place of each given label, −1 where there is none."""
+        if self.labels is None and not holds_texts(X):
+            return self._numbers(X, y)
+        texts = X if is_matrix(X) else as_texts(X)
+        if self.labels is None:
+            if y is None:
+                raise UserError("labels: none are given, and no y.", 'Classifier(["billing", "bug report"])')
+            self._classes = np.unique([each for each in y if not is_missing(each)])
+        known = self._places(y, len(texts))
+        if not is_matrix(X):
+            warn_of_contradictions(texts, known, self.classes_.tolist())
+        return self.evidence(texts, progress=progress), known
+
+    def _numbers(self, X: Any, y: Any) -> tuple[Evidence, Indices]:
+        """A matrix with labels and without label names: what stands in for anchors says nothing."""
+        if y is None:
+            raise ValueError("This Classifier requires y to be passed, but the target y is None: no labels are given.")
+        rows, target = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(target)
+        self._classes, known = np.unique(target, return_inverse=True)
+        norms = np.linalg.norm(rows, axis=1)
+        even = bool(np.abs(norms - 1).max(initial=0.0) < 1e-3)  # embeddings already
+        self._scale = None if even else max(float(np.sqrt((norms**2).mean())), 1e-12)
+        features = on_sphere(rows, self._scale)
+        anchors = np.zeros((len(self._classes), features.shape[1]), dtype=np.float32)
+        none = np.zeros(0, dtype=bool)
+        self._anchors = Evidence(features[:0], anchors, features[:0], none)
+        return self._anchors.of_texts(features, [None] * len(features)), known.astype(np.intp)
+
+    def _by_numbers(self) -> bool:
+        """Whether it was fitted on a matrix without label names."""
+        if self.labels is None and not hasattr(self, "_classes"):
+            raise NotFittedError("labels: none are given.\n  Name them:  Classifier(['billing', 'bug report'])")
+        return self.knows_numbers_only
+
+    def _places(self, y: Any, n: int) -> Indices:
+        return known_places(y, n, self.classes_.tolist(), minus_one_is_none=self.labels is not None)
+
+    def _shares(self) -> Floats | None:
+        """The shares that a person knows, (k,) in the order of `classes_`, NaN elsewhere."""
+        if self.shares is None:
+            return None
+        names = self.classes_.tolist()
+        for name in self.shares:
+            if name not in names:
+                meant = nearest(str(name), map(str, names))
+                raise UserError(
+                    f"shares: {name!r} is none of the labels.",
+                    f"Did you mean {meant!r}?" if meant else f"The labels are {', '.join(map(str, names[:10]))}.",
+                )
+        return np.array([self.shares.get(name, np.nan) for name in names], dtype=np.float64)
+
+    def _fit_several(self, evidence: Evidence, known: Indices) -> None:
+        if (known >= 0).any() or self.reject is not None or self._tree().depth > 1:
+            raise UserError(
+                "multi_label: it takes neither y, nor reject, nor a tree of labels yet.",
+                "Leave them out; a text that fits no label gets none anyway.",
+            )
+        given = self._shares()
+        shares = None if given is None else tuple(None if np.isnan(each) else float(each) for each in given)
+        background = evidence.general.mean(axis=0)
+        self.several_ = MultiLabel(shares).fit(evidence.features[evidence.ok], evidence.anchors, background)
+        self.guard_ = "every label is a yes or no by itself, at its share of the texts."
+
+    def _fit_reject(self, evidence: Evidence) -> None:
+        if self.reject is None:
+            return
+        features = evidence.features[evidence.ok]
+        readable = evidence.of_texts(features, [None] * len(features))
+        posterior = np.exp(self.learned_.log_posterior(readable))
+        self.reject_ = Reject(self.reject).fit(
+            features, label_means(features, posterior, evidence.general), evidence.general
+        )
+
+    def _forget(self) -> None:
+        learned = (
+            "learned_",
+            "several_",
+            "reject_",
+            "guard_",
+            "_known",
+            "_fitted_on",
+            "_classes",
+            "_anchors",
+            "_scale",
+        )
+        for name in learned:
+            self.__dict__.pop(name, None)
+
+    def _rung(self) -> Rung:
+        return getattr(self, "learned_", None) or Names()
+
+    def _tree(self) -> Tree:
+        return (
+            Tree.of(self.parsed_labels()) if self.labels is not None else Tree(("",), np.array([-1]), np.ones((1, 1)))
+        )
+
+    def _probabilities(self, evidence: Evidence) -> Floats:
+        if not self.multi_label:
+            return np.asarray(np.exp(self._rung().log_posterior(evidence)))
+        if not hasattr(self, "several_"):
+            raise UserError("multi_label: it needs texts to compare with.", "fit(texts) first.")
+        return self.several_.probabilities(evidence.features)
+
+    def _choose(self, evidence: Evidence) -> Choice:
+        """The answer of each text, whatever kind of answer was asked for."""
+        names, probabilities = self.classes_.tolist(), self._probabilities(evidence)
+        because = f"rung {self.rung_}, {len(names)} labels"
+        if self.multi_label:
+            return several(names, probabilities, because)
+        tree = self._tree()
+        chosen = (
+            deepest(tree, probabilities, self.confidence, because)
+            if tree.depth > 1
+            else one(names, probabilities, because)
+        )
+        if self.reject is None:
+            kept = chosen
+        elif hasattr(self, "reject_"):
+            out = self.reject_.rejected(evidence.features)
+            kept = without(chosen, out, self.reject_.probability(evidence.features))
+        else:
+            raise UserError("reject: it needs texts to compare with.", "fit(texts) first.")
+        kept.labels[~evidence.ok] = None
+        return kept
+
     def _cache(self) -> Cache | None:
         if self.cache is False or self.cache is None:
             return None
         return Cache(None if self.cache is True else self.cache)
 
-    def _log_posterior(self, evidence: Evidence) -> npt.NDArray[np.float64]:
-        return Names().log_posterior(evidence)
-
     def __sklearn_is_fitted__(self) -> bool:
-        return self.labels is not None  # label names are enough
+        return self.labels is not None or hasattr(self, "_classes")  # label names are enough
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the evidence of labels: it is made again when needed."""

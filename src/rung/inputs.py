@@ -1,20 +1,39 @@
-"""What people pass as X: lists, arrays and columns of texts, or a matrix of embeddings they already have."""
+"""What people pass as X and y: lists, arrays and columns of texts, embeddings they already have, labels with gaps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from rung.errors import UserError
-from rung.evidence import Array, unit
+from rung.errors import UserError, nearest
+from rung.evidence import Array, is_missing, unit
+
+Indices = npt.NDArray[np.intp]
+
+
+class LabelWarning(UserWarning):
+    """Labels that a person should look at again."""
 
 
 def is_matrix(X: Any) -> bool:
     """Whether X is a 2-D array of numbers: embeddings (n, d) instead of texts."""
     shape = getattr(X, "shape", None)
     return shape is not None and len(shape) == 2 and np.issubdtype(np.asarray(X).dtype, np.number)
+
+
+def holds_texts(X: Any) -> bool:
+    """Whether X is made of texts, as far as its first rows tell; numbers, nested or not, are none."""
+    if isinstance(X, str | bytes | Iterator):
+        return True
+    try:
+        first = [X[i] if not hasattr(X, "iloc") else X.iloc[i] for i in range(min(len(X), 20))]
+    except (TypeError, KeyError, IndexError, ValueError):
+        return False
+    return any(isinstance(each, str | bytes) for each in first) or (bool(first) and all(map(is_missing, first)))
 
 
 def as_texts(X: Any) -> list[Any]:
@@ -30,15 +49,18 @@ def as_texts(X: Any) -> list[Any]:
         raise UserError(f"texts: got {type(X).__name__}.", "Pass a list of texts, or one column of a table.")
     if len(getattr(X, "shape", (0,))) > 1:
         raise UserError(f"texts: got a table of shape {X.shape}.", 'Pass one column of it, such as  table["text"]')
-    texts = next((getattr(X, each)() for each in ("to_pylist", "to_list", "tolist") if hasattr(X, each)), X)
-    _refuse_bytes(texts)
-    return list(texts)
-
-
-def _refuse_bytes(texts: Any) -> None:
+    texts = _plain(X)
     for i, text in enumerate(texts):
         if isinstance(text, bytes):
             raise UserError(f"texts: row {i} holds bytes.", 'Decode them first:  text.decode("utf-8")')
+    return texts
+
+
+def _plain(column: Any) -> list[Any]:
+    """A column as a list, whatever library made it."""
+    return list(
+        next((getattr(column, to)() for to in ("to_pylist", "to_list", "tolist") if hasattr(column, to)), column)
+    )
 
 
 def as_features(X: Any, dimensions: int) -> Array:
@@ -52,3 +74,54 @@ def as_features(X: Any, dimensions: int) -> Array:
     if not np.isfinite(rows).all():
         raise UserError("embeddings: X holds NaN or infinity.", "Take those rows out.")
     return unit(rows)
+
+
+def on_sphere(rows: npt.NDArray[np.float64], scale: float | None) -> Array:
+    """Rows of any length as unit rows: one more coordinate keeps what their length says; `scale` None leaves it out."""
+    if scale is None:
+        return unit(rows.astype(np.float32))
+    lifted = np.hstack([rows / scale, np.ones((len(rows), 1))])
+    return unit(lifted.astype(np.float32))
+
+
+def known_places(y: Any, n: int, names: Sequence[Any], *, minus_one_is_none: bool) -> Indices:
+    """For each of n texts the place of its label in `names`, −1 where y holds None, NaN or pandas.NA.
+
+    Raises UserError if y is of another length, or holds a label that is not among `names`.
+    """
+    if y is None:
+        return np.full(n, -1, dtype=np.intp)
+    given = _plain(y)
+    if len(given) != n:
+        raise UserError(f"y: got {len(given)} labels for {n} texts.", "Give one a text, None where there is no label.")
+    places = {str(name): i for i, name in enumerate(names)}
+    none = {"-1"} if minus_one_is_none and "-1" not in places else set()
+    return np.array([_place(each, i, places, none) for i, each in enumerate(given)], dtype=np.intp)
+
+
+def _place(label: Any, row: int, places: dict[str, int], none: set[str]) -> int:
+    if is_missing(label) or str(label) in none or str(label).strip() == "":
+        return -1
+    name = str(label) if str(label) in places else str(label).strip()
+    if name not in places:
+        meant = nearest(name, places)
+        hint = f"Did you mean {meant!r}?" if meant else f"The labels are {', '.join(list(places)[:10])}."
+        raise UserError(f"known labels: row {row} holds {label!r}, which is none of the labels.", hint)
+    return places[name]
+
+
+def warn_of_contradictions(texts: Sequence[Any], known: Indices, names: Sequence[Any]) -> None:
+    """Say so where the same text carries two labels; both are kept as they were given."""
+    first: dict[Any, int] = {}
+    twice = []
+    for i in np.flatnonzero(known >= 0).tolist():
+        j = first.setdefault(texts[i], i)
+        if known[j] != known[i]:
+            twice.append(f"rows {j} and {i}: {names[known[j]]} and {names[known[i]]}")
+    if twice:
+        more = f" (and {len(twice) - 3} more)" if len(twice) > 3 else ""
+        warnings.warn(
+            f"the same text carries two labels: {'; '.join(twice[:3])}{more}; both are kept as given",
+            LabelWarning,
+            stacklevel=4,
+        )

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import is_dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 
 FORMAT = "rung-classifier"
 VERSION = 1
+_SETTINGS = ("long", "shares", "balanced", "multi_label", "reject", "confidence")
+_PRIVACY = {
+    False: "holds embeddings of the labels only",
+    True: "holds embeddings of texts it was fitted on, from which parts of these texts can be guessed",
+}
 _FACTS = "classifier.json"
 _ARRAYS = "arrays.safetensors"
 
@@ -29,11 +36,18 @@ def save(classifier: Classifier, folder: Path, *, force: bool) -> None:
     from safetensors.numpy import save_file
 
     check_free(folder, force=force)
+    if classifier.knows_numbers_only:
+        raise UserError(
+            "save: it was fitted on a matrix without label names, so there is no backbone to hold it to.",
+            "Give label names and texts, or a backbone's embeddings with labels=[...].",
+        )
     meaning = classifier.meaning()
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    arrays = {"anchors": meaning.anchors, "general": meaning.general}
+    facts = _facts(classifier) | {"learned": pack(classifier.learned, "learned", arrays)}
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
-        save_file({"anchors": meaning.anchors, "general": meaning.general}, fresh / _ARRAYS)
-        (fresh / _FACTS).write_text(json.dumps(_facts(classifier), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        save_file({name: np.ascontiguousarray(rows) for name, rows in arrays.items()}, fresh / _ARRAYS)
+        (fresh / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", "utf-8")
         fresh.chmod(0o777 & ~_umask())
         if folder.exists():
             shutil.rmtree(folder)
@@ -56,9 +70,9 @@ def check_free(folder: Path, *, force: bool) -> None:
 
 def load(cls: type[Classifier], folder: Path, *, backbone: str | Backbone | None) -> Any:
     """The classifier saved in `folder`, held to the fingerprint of the backbone it was made with."""
-    facts = _read_facts(folder)
+    facts, arrays = _read_facts(folder), _read_arrays(folder)
     chosen = facts["backbone"]["name"] if backbone is None else backbone
-    classifier = cls(facts["labels"], backbone=chosen, long=facts["long"])
+    classifier = cls(facts["labels"], backbone=chosen, **facts["settings"])
     found = classifier.loaded_backbone
     if found.fingerprint != facts["backbone"]["fingerprint"]:
         raise UserError(
@@ -66,19 +80,76 @@ def load(cls: type[Classifier], folder: Path, *, backbone: str | Backbone | None
             f"({facts['backbone']['fingerprint'][:12]}…), this is {found.name!r} ({found.fingerprint[:12]}…).",
             "Install the backbone it was made with, or make the classifier anew with this one.",
         )
-    classifier.keep_meaning(_meaning(folder, found))
+    try:
+        anchors, general = arrays["anchors"], arrays["general"]
+        learned = unpack(facts["learned"], arrays)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"classifier: {folder} is damaged ({error}).", "Save the classifier anew.") from None
+    none = np.zeros((0, anchors.shape[1]), dtype=np.float32)
+    classifier.keep_meaning(Evidence(none, anchors, general, np.zeros(0, dtype=bool), (), Evidence.recipe_of(found)))
+    classifier.__dict__.update(learned)
     return classifier
+
+
+def pack(value: Any, path: str, arrays: dict[str, Any]) -> Any:
+    """A learned value as JSON; its arrays go to `arrays` under their path, dataclasses keep their name and fields."""
+    if isinstance(value, np.ndarray):
+        arrays[path] = value
+        return {"array": path}
+    if isinstance(value, np.generic):
+        return value.item()
+    if is_dataclass(value) and not isinstance(value, type):
+        fields = {name: pack(each, f"{path}.{name}", arrays) for name, each in vars(value).items()}
+        return {"kind": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
+    if isinstance(value, tuple | list):
+        return {type(value).__name__: [pack(each, f"{path}.{i}", arrays) for i, each in enumerate(value)]}
+    if isinstance(value, dict):
+        pairs = [
+            (pack(k, f"{path}.{i}.key", arrays), pack(v, f"{path}.{i}", arrays))
+            for i, (k, v) in enumerate(value.items())
+        ]
+        return {"pairs": pairs}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{path}: a {type(value).__name__} cannot be saved")
+
+
+def unpack(packed: Any, arrays: dict[str, Any]) -> Any:
+    """What `pack` made JSON of. Only classes of rung's own rungs and decisions are made, so that loading runs no other code."""
+    if not isinstance(packed, dict):
+        return packed
+    if "array" in packed:
+        return arrays[packed["array"]]
+    if "pairs" in packed:
+        return {unpack(key, arrays): unpack(value, arrays) for key, value in packed["pairs"]}
+    if "kind" not in packed:
+        (name, items), *_ = packed.items()
+        return {"tuple": tuple, "list": list}[name](unpack(each, arrays) for each in items)
+    made: Any = object.__new__(_class(packed["kind"]))
+    made.__dict__.update({name: unpack(each, arrays) for name, each in packed["fields"].items()})
+    return made
+
+
+def _class(kind: str) -> type:
+    module, _, name = kind.partition(":")
+    found = getattr(import_module(module), name) if module.startswith(("rung.rungs.", "rung.decide.")) else None
+    if not isinstance(found, type) or not is_dataclass(found) or found.__module__ != module:
+        raise TypeError(f"{kind} is no class that a classifier is made of")
+    return found
 
 
 def _facts(classifier: Classifier) -> dict[str, Any]:
     backbone = classifier.loaded_backbone
+    parameters = classifier.get_params(deep=False)
+    settings = {name: parameters[name] for name in _SETTINGS}
     return {
         "format": FORMAT,
         "version": VERSION,
         "made_with": f"rung {rung.__version__}",
         "rung": classifier.rung_,
+        "privacy": _PRIVACY[classifier.rung_ != "names"],
         "labels": classifier.parsed_labels().as_dict(),
-        "long": classifier.long,
+        "settings": settings,
         "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint, "numerics": backbone.numerics},
     }
 
@@ -102,17 +173,14 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _meaning(folder: Path, backbone: Backbone) -> Evidence:
+def _read_arrays(folder: Path) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        arrays = load_file(folder / _ARRAYS)
-        anchors, general = arrays["anchors"], arrays["general"]
-    except (OSError, KeyError, SafetensorError) as error:
+        return dict(load_file(folder / _ARRAYS))
+    except (OSError, SafetensorError) as error:
         raise UserError(f"classifier: {folder / _ARRAYS} is damaged ({error}).", "Save the classifier anew.") from None
-    none = np.zeros((0, anchors.shape[1]), dtype=np.float32)
-    return Evidence(none, anchors, general, np.zeros(0, dtype=bool), (), Evidence.recipe_of(backbone))
 
 
 def _umask() -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rung import Classifier
+from rung.inputs import LabelWarning
 
 Run = Callable[..., "object"]
 LABELS = "billing,bug report"
@@ -47,8 +48,17 @@ def test_the_summary_says_what_was_done(rung: Run, source: Path, tmp_path: Path)
     """Rows, shares, mean probability, backbone, rung, seconds and the next step, on standard error."""
     ran = rung("classify", source, *BASE, "--out", tmp_path / "out.csv")
     assert ran.out == ""
-    for said in ("2 rows in", "rung names", "backbone builtin", "50.0%", "mean probability", "out.csv", "next:"):
-        assert said in ran.err
+    said = (
+        "2 rows",
+        "rung pool",
+        "fitted on the texts",
+        "backbone builtin",
+        "50.0%",
+        "mean probability",
+        "out.csv",
+        "next:",
+    )
+    assert [each for each in said if each not in ran.err] == []
     assert "classifying" not in ran.err, "the progress bar belongs on terminals only"
 
 
@@ -225,3 +235,81 @@ def test_an_interrupted_run_leaves_nothing(
     ran = rung("classify", source, *BASE, "--out", tmp_path / "out.csv")
     assert ran.code == 130
     assert [each.name for each in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_without_the_pool_each_row_stands_by_itself(rung: Run, source: Path, tmp_path: Path) -> None:
+    """With --no-pool the answers are those of the label names, whatever the other rows are."""
+    ran = rung("classify", source, *BASE, "--no-pool")
+    assert "rung names" in ran.err
+    one = tmp_path / "one.csv"
+    one.write_text("id,text\n008,the app crashes with an error\n", "utf-8")
+    assert rows(rung("classify", one, *BASE, "--no-pool").out)[0] == rows(ran.out)[1]
+
+
+def test_known_labels_are_kept_and_learned_from(rung: Run, tmp_path: Path) -> None:
+    """A column of IN, or a file with text and label: given labels stand in OUT, also where they look wrong."""
+    table = tmp_path / "in.csv"
+    texts = ["the invoice is wrong", "it crashes", "please send the bill", "an error on start", "odd one"]
+    table.write_text("text,mine\n" + "".join(f"{t},{'bug report' if t == 'odd one' else ''}\n" for t in texts), "utf-8")
+    by_column = rung("classify", table, *BASE, "--text", "text", "--known", "mine")
+    assert by_column.code == 0, by_column.err
+    assert "rung shots" in by_column.err
+    assert "learned from 1 label" in by_column.err
+    assert rows(by_column.out)[4]["label"] == "bug report"
+    labels = tmp_path / "known.csv"
+    labels.write_text("text,label\nodd one,bug report\nanother text,billing\nempty,\n", "utf-8")
+    by_file = rung("classify", table, *BASE, "--text", "text", "--known", labels)
+    assert "learned from 2 labels" in by_file.err
+    assert rows(by_file.out)[4]["label"] == "bug report"
+
+
+def test_what_is_known_must_be_a_label(rung: Run, source: Path, tmp_path: Path) -> None:
+    """A known label that is none of the labels, a missing column, a file without the column: two lines each."""
+    labels = tmp_path / "known.csv"
+    labels.write_text("text,label\nx y,biling\n", "utf-8")
+    misspelled = rung("classify", source, *BASE, "--known", labels)
+    assert misspelled.code == 2
+    assert "Did you mean 'billing'?" in misspelled.err
+    assert "neither a column nor a file" in rung("classify", source, *BASE, "--known", "nope").err
+    labels.write_text("text,truth\nx y,billing\n", "utf-8")
+    assert "no column 'label'" in rung("classify", source, *BASE, "--known", labels).err
+
+
+def test_contradictions_are_told(rung: Run, tmp_path: Path) -> None:
+    """One text with two labels is said aloud, and both stand."""
+    table = tmp_path / "in.csv"
+    table.write_text("text,mine\nthe same,billing\nthe same,bug report\nan invoice,\n", "utf-8")
+    with pytest.warns(LabelWarning, match="the same text carries two labels: rows 0 and 1: billing and bug report"):
+        ran = rung("classify", table, *BASE, "--text", "text", "--known", "mine")
+    assert [row["label"] for row in rows(ran.out)][:2] == ["billing", "bug report"]
+
+
+def test_several_labels_none_and_shares(rung: Run, source: Path) -> None:
+    """--multi-label joins names with |, --reject may leave a row without a label, --shares must name labels."""
+    several = rung("classify", source, *BASE, "--multi-label")
+    assert several.code == 0, several.err
+    assert set("|".join(row["label"] for row in rows(several.out)).split("|")) <= {"billing", "bug report", ""}
+    assert rung("classify", source, *BASE, "--reject", "auto").code == 0
+    assert "neither auto nor a share" in rung("classify", source, *BASE, "--reject", "some").err
+    assert rung("classify", source, *BASE, "--shares", "billing=0.5").code == 0
+    wrong = rung("classify", source, *BASE, "--shares", "biling=0.5")
+    assert (wrong.code, "Did you mean 'billing'?" in wrong.err) == (2, True)
+    assert "cannot be read" in rung("classify", source, *BASE, "--shares", "half").err
+
+
+def test_suggest_closes_the_loop(rung: Run, tmp_path: Path) -> None:
+    """suggest, fill in the column label, classify --known: three commands, and nothing is overwritten."""
+    table, ask = tmp_path / "in.csv", tmp_path / "ask.csv"
+    table.write_text("text\n" + "".join(f"invoice {i}\ncrash {i}\n" for i in "abcdefgh"), "utf-8")
+    ran = rung("suggest", table, *BASE, "-n", "4", "--out", ask)
+    assert ran.code == 0, ran.err
+    asked = rows(ask.read_text("utf-8"))
+    assert list(asked[0]) == ["text", "label"]
+    assert len({row["text"] for row in asked}) == 4
+    assert {row["text"].split()[0] for row in asked} == {"invoice", "crash"}
+    assert rung("suggest", table, *BASE, "--out", ask).code == 2
+    lines = [f"{row['text']},{'billing' if 'invoice' in row['text'] else 'bug report'}" for row in asked]
+    ask.write_text("text,label\n" + "\n".join(lines) + "\n", "utf-8")
+    done = rung("classify", table, *BASE, "--known", ask)
+    assert "learned from 4 labels" in done.err
+    assert all((row["label"] == "billing") == ("invoice" in row["text"]) for row in rows(done.out))

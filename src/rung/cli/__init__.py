@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Annotated, Any
@@ -53,6 +54,7 @@ _register()
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 the user's mistake (two lines), 1 our bug (a traceback)."""
+    warnings.formatwarning = _one_line
     try:
         code = app(standalone_mode=False)
     except UserError as error:
@@ -66,6 +68,10 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code or 0)
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    return f"warning: {message}\n"
 
 
 def _complain(lines: str, code: int = 2) -> int:

@@ -11,9 +11,12 @@ import typer
 from rung.errors import UserError
 
 if TYPE_CHECKING:
-    from rung.classifier import Answer, Classifier
-    from rung.evidence import Long
+    from rung.classifier import Classifier
+    from rung.cli.known import Known
+    from rung.decide.answer import Answer
+    from rung.tables import Table
 
+SEPARATOR = "|"  # between several labels of one text
 _AT_ONCE = 4096  # rows in memory at a time
 
 
@@ -31,6 +34,23 @@ def classify(
         Path | None, typer.Option(metavar="FOLDER", help="Apply a saved classifier instead of --labels.")
     ] = None,
     save: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep the classifier for other files.")] = None,
+    known: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|FILE", help="Labels known already: a column of IN, or a file with text and label."
+        ),
+    ] = None,
+    no_pool: Annotated[
+        bool, typer.Option("--no-pool", help="Answer every row by itself, from the labels alone.")
+    ] = False,
+    shares: Annotated[str | None, typer.Option(help="What is known of the labels' shares:  spam=0.1,ham=0.9")] = None,
+    balanced: Annotated[bool, typer.Option("--balanced", help="All labels are about equally frequent.")] = False,
+    reject: Annotated[
+        str | None, typer.Option(metavar="auto|SHARE", help="Leave out the texts that belong to none of the labels.")
+    ] = None,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="A text may have several labels, or none.")
+    ] = False,
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
     long: Annotated[
         Literal["cut", "mean"],
@@ -42,27 +62,31 @@ def classify(
 ) -> None:
     """Label every text of a file, with a probability, offline.
 
-    OUT keeps the columns of IN and adds label, probability and error.
+    OUT keeps the columns of IN and adds label, probability and error. Answers are fitted on the rows of the file itself,
+    unless --no-pool or --classifier is given; then every row's answer is independent of the others.
     """
     from rung.cli import display
+    from rung.cli.known import Known
     from rung.cli.summary import Tally, closing_lines
     from rung.saving import check_free
     from rung.tables import open_output, open_table
 
     start = time.perf_counter()
-    chosen = _classifier(labels, classifier, backbone, long, cache=not no_cache)
+    settings: dict[str, Any] = {"long": long, "balanced": balanced, "multi_label": multi_label, "cache": not no_cache}
+    settings |= {"shares": _shares(shares), "reject": _reject(reject)}
+    chosen = chosen_classifier(labels, classifier, backbone, settings)
     if save is not None:
         check_free(save, force=force)
     with open_table(source, text=text, format=format) as table:
-        tally = Tally()
-        with (
-            open_output(out, table, prefix=prefix, force=force) as writer,
-            display.progress(table.rows, "classifying") as advance,
-        ):
-            for chunk in table.chunks(_AT_ONCE):
-                answers = chosen.answers(chunk.texts, progress=advance)
-                tally.add(chunk.texts, answers, chosen)
-                writer.write(chunk, _columns(answers, chunk.reasons))
+        told, tally = Known(known, table), Tally()
+        with open_output(out, table, prefix=prefix, force=force) as writer:
+            if classifier is None:
+                fit_on(table, told, chosen, pool=not no_pool)
+            with display.progress(table.rows, "classifying") as advance:
+                for chunk in table.chunks(_AT_ONCE):
+                    answers = _heeding(told.of(chunk), chosen.answers(chunk.texts, progress=advance))
+                    tally.add(chunk.texts, answers, chosen)
+                    writer.write(chunk, _columns(answers, chunk.reasons))
         if save is not None:
             chosen.save(save, force=force)
     places = [str(out or "standard output"), *([f"{save} (the classifier)"] if save else [])]
@@ -72,7 +96,27 @@ def classify(
         display.say(line)
 
 
-def _classifier(labels: str | None, saved: Path | None, backbone: str, long: Long, *, cache: bool) -> Classifier:
+def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> None:
+    """Fit on the rows of the table, or on a sample of them, and on the labels that are known."""
+    from rung.cli import display
+    from rung.sampling import Sample
+
+    kept, met = Sample(), set()
+    for chunk in table.chunks(_AT_ONCE):
+        rows = zip(chunk.texts, told.of(chunk), strict=True)
+        wanted = [(text, label) for text, label in rows if text and text.strip() and (pool or label)]
+        kept.add((text for text, _ in wanted), (label for _, label in wanted))
+        met |= {text for text, label in wanted if label}
+    for text, label in told.elsewhere(met):
+        kept.add([text], [label])
+    texts, labels = kept.rows()
+    if not texts:
+        return
+    with display.progress(len(texts), "learning") as advance:
+        classifier.fit(texts, labels if any(labels) else None, progress=advance)
+
+
+def chosen_classifier(labels: str | None, saved: Path | None, backbone: str, settings: dict[str, Any]) -> Classifier:
     """The classifier that was asked for, its labels and backbone checked before any file is read."""
     if (labels is None) == (saved is None):
         what = "both --labels and --classifier are given" if saved else "no labels are given"
@@ -81,19 +125,49 @@ def _classifier(labels: str | None, saved: Path | None, backbone: str, long: Lon
 
     if saved is not None:
         chosen = Classifier.load(saved, backbone=None if backbone == "auto" else backbone)
-        chosen.set_params(cache=cache)
+        chosen.set_params(cache=settings["cache"])
         return chosen
     from rung.labels import read_labels
 
-    chosen = Classifier(read_labels(str(labels)), backbone=backbone, cache=cache, long=long)
+    chosen = Classifier(read_labels(str(labels)), backbone=backbone, **settings)
     chosen.meaning()
     return chosen
+
+
+def _shares(given: str | None) -> dict[str, float] | None:
+    """`spam=0.1,ham=0.9` as a mapping."""
+    if given is None:
+        return None
+    pairs = [part.rpartition("=") for part in given.split(",")]
+    try:
+        return {name.strip(): float(share) for name, _, share in pairs}
+    except ValueError:
+        raise UserError(f"--shares: {given!r} cannot be read.", "Write  --shares spam=0.1,ham=0.9") from None
+
+
+def _reject(given: str | None) -> Any:
+    try:
+        return given if given in (None, "auto") else float(str(given))
+    except ValueError:
+        raise UserError(
+            f"--reject: {given!r} is neither auto nor a share.", "Write  --reject 0.1  or  --reject auto"
+        ) from None
+
+
+def _heeding(labels: list[str | None], answers: list[Answer]) -> list[Answer]:
+    """The answers, with the labels that a person gave in their place."""
+    from dataclasses import replace
+
+    return [
+        answer if label is None else replace(answer, label=label, probability=1.0, reason="given", error=None)
+        for label, answer in zip(labels, answers, strict=True)
+    ]
 
 
 def _columns(answers: list[Answer], reasons: list[str | None]) -> list[list[Any]]:
     """The three added columns: a number that people read has four digits."""
     return [
-        [answer.label for answer in answers],
+        [SEPARATOR.join(answer.label) if isinstance(answer.label, tuple) else answer.label for answer in answers],
         [None if answer.probability is None else round(answer.probability, 4) for answer in answers],
         [reason or answer.error for reason, answer in zip(reasons, answers, strict=True)],
     ]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from rung.cli.display import bar, columns, counted
 
 if TYPE_CHECKING:
-    from rung.classifier import Answer, Classifier
+    from rung.classifier import Classifier
+    from rung.decide.answer import Answer
 
 _SHOWN = 20  # labels with a line of their own
 _SAMPLE = 500  # texts kept to tell the language
@@ -23,6 +24,7 @@ class Tally:
 
     rows: int = 0
     labels: Counter[str] = field(default_factory=Counter)
+    answered: int = 0  # rows that got a label
     probability: float = 0.0
     errors: int = 0
     cut: int = 0
@@ -31,18 +33,18 @@ class Tally:
     def add(self, texts: Sequence[str | None], answers: Sequence[Answer], classifier: Classifier) -> None:
         """Count one chunk."""
         self.rows += len(texts)
-        self.labels.update(answer.label for answer in answers if answer.label is not None)
-        self.probability += sum(answer.probability or 0.0 for answer in answers)
+        for answer in answers:
+            self.labels.update(
+                answer.label if isinstance(answer.label, tuple) else [answer.label] if answer.label else []
+            )
+        answered = [answer for answer in answers if answer.label]
+        self.answered += len(answered)
+        self.probability += sum(answer.probability or 0.0 for answer in answered)
         readable = [str(text) for text, answer in zip(texts, answers, strict=True) if answer.error is None]
         self.errors += len(texts) - len(readable)
         self.sample += readable[: max(0, _SAMPLE - len(self.sample))]
         if classifier.long == "cut":
             self.cut += classifier.loaded_backbone.cut(readable)
-
-    @property
-    def answered(self) -> int:
-        """Rows that got a label."""
-        return self.labels.total()
 
 
 def closing_lines(
@@ -55,11 +57,18 @@ def closing_lines(
     return [
         "",
         f"{counted(tally.rows, 'row')} in {seconds:.1f} s · rung {classifier.rung_} · backbone {backbone}",
+        *_stand(classifier),
         *_shares(tally),
         *_remarks(tally, classifier),
         "written to " + " and ".join(places),
         "next: " + _next(classifier, saved),
     ]
+
+
+def _stand(classifier: Classifier) -> list[str]:
+    """What was learned from the file, and whether it was kept."""
+    guard = getattr(classifier, "guard_", None)
+    return [] if guard is None else [f"fitted on the texts of this file; {guard}"]
 
 
 def _shares(tally: Tally) -> list[str]:
@@ -80,12 +89,14 @@ def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
     """What a person should know before trusting the answers."""
     from rung.language import warning
 
-    absent = len(classifier.classes_) - len(tally.labels)
+    absent = len(set(classifier.classes_.tolist()) - set(tally.labels))
+    none = tally.rows - tally.errors - tally.answered
     limit = classifier.loaded_backbone.max_tokens
     alarm = warning(tally.sample, classifier.loaded_backbone)
     said = {
         f"{counted(tally.errors, 'row')} without a label: the column error says why": tally.errors > 0,
         f"{counted(tally.cut, 'text')} cut at the model's {limit} tokens: --long mean reads all of them": tally.cut > 0,
+        f"{counted(none, 'text')} given no label: none of them fits well enough": none > 0,
         f"{absent} of {counted(len(classifier.classes_), 'label')} given to no text": absent > 0 and tally.answered > 0,
         f"warning: {alarm}": alarm is not None,
     }

@@ -1,0 +1,71 @@
+"""`rung suggest`: which texts to label next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rung.errors import UserError
+
+
+def suggest(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A table, as for classify.")],
+    labels: Annotated[str, typer.Option(help="a,b,c, or a file, or a ready-made set")],
+    out: Annotated[Path, typer.Option(help="Where the texts go, with an empty column label.")] = Path("to-label.csv"),
+    n: Annotated[int, typer.Option("-n", "--number", help="How many texts.")] = 20,
+    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the texts.")] = None,
+    known: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|FILE", help="Labels known already: a column of IN, or a file with text and label."
+        ),
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="A name of `rung models`, hf:owner/name, or a folder.")] = "auto",
+    format: Annotated[str | None, typer.Option(help="How to read IN where its name does not say.")] = None,  # noqa: A002
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there already.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
+) -> None:
+    """Write the texts whose labels would help most, to be labelled by hand.
+
+    Fill in the column label and hand the file back:  rung classify IN --labels … --known to-label.csv
+    """
+    import csv
+    import io
+
+    from rung.cli.classify import chosen_classifier, fit_on
+    from rung.cli.display import counted, say
+    from rung.cli.known import LABEL, Known
+    from rung.sampling import Sample
+    from rung.tables import open_table
+
+    if n < 1:
+        raise UserError(f"suggest: {n} texts.", "Ask for at least one:  -n 20")
+    _check_free(out, force=force)
+    chosen = chosen_classifier(labels, None, backbone, {"cache": not no_cache})
+    with open_table(source, text=text, format=format) as table:
+        told = Known(known, table)
+        fit_on(table, told, chosen, pool=True)
+        kept = Sample()
+        for chunk in table.chunks():
+            rows = [(t, label) for t, label in zip(chunk.texts, told.of(chunk), strict=True) if t and t.strip()]
+            kept.add((t for t, _ in rows), (label for _, label in rows))
+    texts, given = kept.rows()
+    places = chosen.suggest(texts, n, given if any(given) else None)
+    page = io.StringIO()
+    csv.writer(page, lineterminator="\n").writerows([("text", LABEL), *((texts[i], "") for i in places)])
+    out.write_text(page.getvalue(), "utf-8", newline="")
+    say(
+        f"{counted(len(places), 'text')} written to {out}: fill in the column {LABEL} with {', '.join(chosen.classes_[:12])}"
+    )
+    say(f"next: rung classify {source} --labels {labels} --known {out}")
+
+
+def _check_free(out: Path, *, force: bool) -> None:
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: the folder {out.parent} does not exist.", f"mkdir -p {out.parent}")
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder.", f"Name a file in it:  --out {out / 'to-label.csv'}")
+    if out.exists() and not force:
+        raise UserError(f"--out {out} exists already.", "It may hold labels. To replace it, add  --force")
