@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-COMMANDS = ["", "classify", "models", "doctor", "cache"]
+COMMANDS = ["", "classify", "suggest", "models", "doctor", "cache"]
 
 
 def main() -> None:
