@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from rung import saving
@@ -24,8 +23,9 @@ from rung.decide.reject import Reject, label_means
 from rung.decide.suggest import suggest
 from rung.errors import UserError, nearest
 from rung.evidence import Backbone, Evidence, Long, Progress, about_labels, about_texts, is_missing
-from rung.inputs import as_features, as_texts, holds_texts, is_matrix, known_places, on_sphere, warn_of_contradictions
+from rung.inputs import as_features, as_texts, holds_texts, is_matrix, known_places, warn_of_contradictions
 from rung.labels import Labels
+from rung.numbers import Numbers
 from rung.rungs.ladder import Rung, climb, name_of
 from rung.rungs.names import Names
 
@@ -141,9 +141,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def evidence(self, X: Any, *, progress: Progress | None = None) -> Evidence:
         """What the backbone says about texts X and the labels: the costly part, worth keeping to try several rungs."""
-        if self._by_numbers():
-            rows = validate_data(self, X, reset=False, dtype=np.float64)
-            return self._anchors.of_texts(on_sphere(rows, self._scale), [None] * len(rows))
+        if self.knows_numbers_only:
+            return self._numbers.evidence(validate_data(self, X, reset=False, dtype=np.float64))
         meaning = self.meaning()
         if is_matrix(X):
             return meaning.of_texts(as_features(X, meaning.anchors.shape[1]), [None] * len(X))
@@ -226,7 +225,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     @property
     def knows_numbers_only(self) -> bool:
         """Whether it was fitted on a matrix without label names, so that no backbone plays a part."""
-        return hasattr(self, "_anchors")
+        return hasattr(self, "_numbers")
 
     def meaning(self) -> Evidence:
         """Evidence of the labels alone, made once for these labels and this backbone."""
@@ -243,7 +242,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def _told(self, X: Any, y: Any, progress: Progress | None) -> tuple[Evidence, Indices]:
         """Evidence of the texts, and the place of each given label, −1 where there is none."""
         if self.labels is None and not holds_texts(X):
-            return self._numbers(X, y)
+            return self._told_by_numbers(X, y)
         texts = X if is_matrix(X) else as_texts(X)
         if self.labels is None:
             if y is None:
@@ -254,27 +253,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             warn_of_contradictions(texts, known, self.classes_.tolist())
         return self.evidence(texts, progress=progress), known
 
-    def _numbers(self, X: Any, y: Any) -> tuple[Evidence, Indices]:
-        """A matrix with labels and without label names: what stands in for anchors says nothing."""
+    def _told_by_numbers(self, X: Any, y: Any) -> tuple[Evidence, Indices]:
         if y is None:
             raise ValueError("This Classifier requires y to be passed, but the target y is None: no labels are given.")
         rows, target = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(target)
-        self._classes, known = np.unique(target, return_inverse=True)
-        norms = np.linalg.norm(rows, axis=1)
-        even = bool(np.abs(norms - 1).max(initial=0.0) < 1e-3)  # embeddings already
-        self._scale = None if even else max(float(np.sqrt((norms**2).mean())), 1e-12)
-        features = on_sphere(rows, self._scale)
-        anchors = np.zeros((len(self._classes), features.shape[1]), dtype=np.float32)
-        none = np.zeros(0, dtype=bool)
-        self._anchors = Evidence(features[:0], anchors, features[:0], none)
-        return self._anchors.of_texts(features, [None] * len(features)), known.astype(np.intp)
-
-    def _by_numbers(self) -> bool:
-        """Whether it was fitted on a matrix without label names."""
-        if self.labels is None and not hasattr(self, "_classes"):
-            raise NotFittedError("labels: none are given.\n  Name them:  Classifier(['billing', 'bug report'])")
-        return self.knows_numbers_only
+        self._numbers, known = Numbers.of(rows, target)
+        self._classes = self._numbers.classes
+        return self._numbers.evidence(rows), known
 
     def _places(self, y: Any, n: int) -> Indices:
         return known_places(y, n, self.classes_.tolist(), minus_one_is_none=self.labels is not None)

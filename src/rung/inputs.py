@@ -76,14 +76,6 @@ def as_features(X: Any, dimensions: int) -> Array:
     return unit(rows)
 
 
-def on_sphere(rows: npt.NDArray[np.float64], scale: float | None) -> Array:
-    """Rows of any length as unit rows: one more coordinate keeps what their length says; `scale` None leaves it out."""
-    if scale is None:
-        return unit(rows.astype(np.float32))
-    lifted = np.hstack([rows / scale, np.ones((len(rows), 1))])
-    return unit(lifted.astype(np.float32))
-
-
 def known_places(y: Any, n: int, names: Sequence[Any], *, minus_one_is_none: bool) -> Indices:
     """For each of n texts the place of its label in `names`, −1 where y holds None, NaN or pandas.NA.
 
