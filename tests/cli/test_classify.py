@@ -290,6 +290,8 @@ def test_several_labels_none_and_shares(rung: Run, source: Path) -> None:
     assert several.code == 0, several.err
     assert set("|".join(row["label"] for row in rows(several.out)).split("|")) <= {"billing", "bug report", ""}
     assert rung("classify", source, *BASE, "--reject", "auto").code == 0
+    refused = next(row for row in rows(rung("classify", source, *BASE, "--reject", "0.6").out) if not row["label"])
+    assert refused["error"].startswith("none of these")
     assert "neither auto nor a share" in rung("classify", source, *BASE, "--reject", "some").err
     assert rung("classify", source, *BASE, "--shares", "billing=0.5").code == 0
     wrong = rung("classify", source, *BASE, "--shares", "biling=0.5")

@@ -90,9 +90,8 @@ def classify(
         if save is not None:
             chosen.save(save, force=force)
     places = [str(out or "standard output"), *([f"{save} (the classifier)"] if save else [])]
-    for line in closing_lines(
-        tally, chosen, seconds=time.perf_counter() - start, places=places, saved=save or classifier
-    ):
+    seconds, kept = time.perf_counter() - start, save or classifier
+    for line in closing_lines(tally, chosen, seconds=seconds, places=places, saved=kept, here=classifier is None):
         display.say(line)
 
 
@@ -165,9 +164,12 @@ def _heeding(labels: list[str | None], answers: list[Answer]) -> list[Answer]:
 
 
 def _columns(answers: list[Answer], reasons: list[str | None]) -> list[list[Any]]:
-    """The three added columns: a number that people read has four digits."""
+    """The three added columns: a number that people read has four digits; a row without a label says why."""
     return [
         [SEPARATOR.join(answer.label) if isinstance(answer.label, tuple) else answer.label for answer in answers],
         [None if answer.probability is None else round(answer.probability, 4) for answer in answers],
-        [reason or answer.error for reason, answer in zip(reasons, answers, strict=True)],
+        [
+            why or (answer.reason if answer.label is None else None)
+            for why, answer in zip(reasons, answers, strict=True)
+        ],
     ]

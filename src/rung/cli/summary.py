@@ -48,16 +48,16 @@ class Tally:
 
 
 def closing_lines(
-    tally: Tally, classifier: Classifier, *, seconds: float, places: Sequence[str], saved: Path | None
+    tally: Tally, classifier: Classifier, *, seconds: float, places: Sequence[str], saved: Path | None, here: bool
 ) -> list[str]:
-    """The closing lines; `places` are what was written, `saved` the folder of the classifier, if it was kept."""
+    """The closing lines; `places` are what was written, `saved` the classifier's folder, `here` whether this run fitted it."""
     backbone = classifier.loaded_backbone.name + (
         " (auto: the best installed)" if classifier.backbone == "auto" else ""
     )
     return [
         "",
         f"{counted(tally.rows, 'row')} in {seconds:.1f} s · rung {classifier.rung_} · backbone {backbone}",
-        *_stand(classifier),
+        *_stand(classifier, here=here),
         *_shares(tally),
         *_remarks(tally, classifier),
         "written to " + " and ".join(places),
@@ -65,10 +65,10 @@ def closing_lines(
     ]
 
 
-def _stand(classifier: Classifier) -> list[str]:
-    """What was learned from the file, and whether it was kept."""
+def _stand(classifier: Classifier, *, here: bool) -> list[str]:
+    """What was learned from texts, these or others, and whether it was kept."""
     guard = getattr(classifier, "guard_", None)
-    return [] if guard is None else [f"fitted on the texts of this file; {guard}"]
+    return [] if guard is None else [f"fitted on the texts of {'this file' if here else 'another'}; {guard}"]
 
 
 def _shares(tally: Tally) -> list[str]:
@@ -97,7 +97,9 @@ def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
         f"{counted(tally.errors, 'row')} without a label: the column error says why": tally.errors > 0,
         f"{counted(tally.cut, 'text')} cut at the model's {limit} tokens: --long mean reads all of them": tally.cut > 0,
         f"{counted(none, 'text')} given no label: none of them fits well enough": none > 0,
-        f"{absent} of {counted(len(classifier.classes_), 'label')} given to no text": absent > 0 and tally.answered > 0,
+        f"{absent} of {counted(len(classifier.classes_), 'label')} given to no text": absent > 0
+        and tally.answered > 0
+        and not classifier.parsed_labels().is_tree,
         f"warning: {alarm}": alarm is not None,
     }
     return [line for line, holds in said.items() if holds]
@@ -107,6 +109,8 @@ def _next(classifier: Classifier, saved: Path | None) -> str:
     """The one thing that would help most."""
     if any(not label.description for label in classifier.parsed_labels()):
         return "describe the labels, which often helps:  name: a few words about it,  one a line in a file for --labels"
+    if classifier.rung_ == "pool" and not classifier.multi_label and saved is None:
+        return "rung suggest  names the texts whose labels would help most; hand them back with  --known FILE"
     if classifier.loaded_backbone.name == "builtin":
         return "pip install 'rung[torch]'  for the backbone minilm: slower, and better where labels are many"
     if saved is None:
