@@ -185,15 +185,6 @@ def test_a_second_fit_forgets_the_first() -> None:
     assert (again.log_posterior(second) == Pool().fit(second).log_posterior(second)).all()
 
 
-def test_strangers_are_less_familiar() -> None:
-    """Texts of labels that nobody named score lower than texts of the labels."""
-    evidence, truth = clusters([100] * 8, noise=0.15)
-    few = of(evidence.features, evidence.anchors[:5])
-    inside = few.of_texts(few.features[truth < 5], [None] * 500)
-    scores = Pool().fit(inside).familiarity(few)
-    assert np.quantile(scores[truth < 5], 0.05) > np.quantile(scores[truth >= 5], 0.9)
-
-
 def test_confidence_follows_what_the_pool_can_know() -> None:
     """On noisy texts mean confidence stays within 15 points of the accuracy; an untempered mixture is sure of everything."""
     evidence, truth = clusters([300] * 4, noise=0.5, astray=0.3)
