@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rung.errors import UserError
 from rung.evidence import Evidence, unit
 from rung.rungs.names import Names
-from rung.rungs.pool import Pool
+from rung.rungs.pool import Pool, temperature
 
 
 def of(features: np.ndarray, anchors: np.ndarray) -> Evidence:
@@ -190,3 +190,12 @@ def test_confidence_follows_what_the_pool_can_know() -> None:
     evidence, truth = clusters([300] * 4, noise=0.5, astray=0.3)
     logs = Pool().fit(evidence).log_posterior(evidence)
     assert np.exp(logs).max(axis=1).mean() == pytest.approx(accuracy(logs, truth), abs=0.15)
+
+
+@settings(max_examples=25, deadline=None)
+@given(confidence=st.floats(0.3, 0.9), k=st.integers(4, 50))
+def test_the_mean_confidence_is_what_was_asked_for(confidence: float, k: int) -> None:
+    """Dividing by the temperature that is found makes the texts as sure as believed."""
+    logits = 2 * np.random.default_rng(0).normal(size=(200, k)).astype(np.float32)
+    scaled = np.exp(logits.astype(np.float64) / temperature(logits, confidence))
+    assert (scaled.max(axis=1) / scaled.sum(axis=1)).mean() == pytest.approx(confidence, abs=1e-3)
