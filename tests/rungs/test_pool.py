@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -118,6 +120,15 @@ def test_skewed_labels_do_no_harm() -> None:
     )
 
 
+def strangers(n: int = 400) -> tuple[Evidence, np.ndarray]:
+    """Texts whose clusters lie across their names, which lean to the first of four labels, and the labels they lean to by rank."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(4), n // 4)
+    hints = 0.05 * np.eye(16)[truth] + 0.1 * np.eye(16)[0] + 0.01 * rng.normal(size=(n, 16))
+    blobs = rng.normal(size=(n, 16)) + 3 * np.eye(16)[rng.integers(4, 8, n)]
+    return of(np.hstack([blobs, 5 * hints]), np.hstack([np.zeros((4, 16)), np.eye(16)[:4]])), truth
+
+
 def test_names_that_mean_nothing_to_the_texts_stand_alone() -> None:
     """Where clusters do not lie along the names, the guard gives up, says so, and the names' answer is returned."""
     rng = np.random.default_rng(0)
@@ -167,6 +178,27 @@ def test_balanced_is_equal_shares() -> None:
     evidence, _ = clusters([100] * 3, noise=0.3)
     one = Pool(balanced=True).fit(evidence).log_posterior(evidence)
     assert (one == Pool(shares=np.full(3, 1 / 3)).fit(evidence).log_posterior(evidence)).all()
+
+
+@pytest.mark.parametrize("shares", [{"balanced": True}, {"shares": np.array([0.25, np.nan, np.nan, 0.25])}])
+def test_known_shares_count_where_the_pool_is_given_up(shares: dict[str, Any]) -> None:
+    """Where the names lean to one label and the guard gives up, shares that a person gives put the names right, and it says so."""
+    evidence, truth = strangers()
+    alone, told = Pool().fit(evidence), Pool(**shares).fit(evidence)
+    assert alone.weight_ == told.weight_ == 0
+    assert "shares that were given" in told.guard_
+    assert "shares" not in alone.guard_
+    mean = np.exp(told.log_posterior(evidence)).mean(axis=0)
+    assert mean[[0, 3]] == pytest.approx([0.25, 0.25], abs=0.03)
+    assert accuracy(told.log_posterior(evidence), truth) > accuracy(alone.log_posterior(evidence), truth) + 0.2
+
+
+def test_one_text_is_not_balanced() -> None:
+    """A single text says nothing of how names lean: shares known or not, its answer stays within 5 % of the names'."""
+    evidence, _ = clusters([10] * 4)
+    one = evidence.of_texts(evidence.features[:1], [None])
+    after = np.exp(Pool(balanced=True).fit(one).log_posterior(one))
+    assert after == pytest.approx(np.exp(Names().log_posterior(one)), abs=0.05)
 
 
 @pytest.mark.parametrize("shares", [[0.7, 0.7], [-0.1, np.nan], [0.2, 0.2], [0.5]])

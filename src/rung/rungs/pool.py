@@ -30,6 +30,7 @@ _ALIGNED = (0.15, 0.25)  # alignment of clusters and names: below the first noth
 _EVEN = (0.88, 0.96)  # evenness of the labels' shares at which the free reading begins to count, and counts in full
 _UNIFORM = (0.96, 0.99)  # evenness at which shares are first drawn towards equal ones, and taken as equal
 _ENOUGH = 100  # texts at which the pool counts a quarter: shares and means are both learned from them, hence the square
+_DOUBT = 5  # texts a label at which the names are moved half way to known shares: few texts cannot show how they lean
 _ENOUGH_TO_CENTRE = 100  # texts at which their mean is trusted as much as the careful reading
 
 
@@ -71,10 +72,13 @@ class Pool:
     is the decision: there is no second answer.
 
     shares (k,): the labels' shares as far as a person knows them, NaN elsewhere. balanced: labels are equally frequent.
+    The names' part is then balanced too: softmax(log names + n/(n + 5k) v), v its offsets to these shares on the pool, those
+    not known as the names have them. So what is known still counts where the pool itself was given up.
     rounds=0 returns the names' answer. Pools beyond `pool_size` are sampled by their rows' hashes, and neighbours sought
     among at most `landmarks` texts: time and memory stay linear in texts and labels.
     After `fit`: prior_ (k,), means_ (k, d), alignment_, evenness_, freedom_ (ρ), weight_ (w), temperature_, texts_ (how many
-    it learned from), careful_ and free_, and guard_: what was kept or given up, and why.
+    it learned from), offsets_ (of the names, None where no shares are given), careful_ and free_, and guard_: what was kept or
+    given up, and why.
     """
 
     rounds: int = 30
@@ -91,6 +95,7 @@ class Pool:
     weight_: float = field(init=False, default=0.0)
     temperature_: float = field(init=False, default=1.0)
     stretch_: float = field(init=False, default=1.0)
+    offsets_: Floats | None = field(init=False, default=None, repr=False)
     careful_: Reading | None = field(init=False, default=None, repr=False)
     free_: Reading | None = field(init=False, default=None, repr=False)
     anchored_: Anchored = field(init=False, repr=False)
@@ -110,18 +115,24 @@ class Pool:
         features = evidence.features[evidence.ok]
         features = features[sample(features, self.pool_size)]
         self.texts_, self.weight_ = len(features), 0.0
-        self.careful_ = self.free_ = None
+        self.careful_ = self.free_ = self.offsets_ = None
         self.prior_, self.means_ = np.full(k, 1 / k), evidence.anchors.astype(np.float64)
         if self.rounds == 0 or k < 2 or len(features) == 0:
             self.guard_ = "given up: there was nothing to learn from, so label names decide alone."
             return self
         texts = evidence.of_texts(features, [None] * len(features))
-        self._temper(self._read(texts, given), self.below.log_posterior(texts))
+        names = self.below.log_posterior(texts)
+        self._temper(self._read(texts, given), names)
+        if given is not None:
+            trust = len(names) / (len(names) + _DOUBT * k)
+            self.offsets_ = trust * offsets(names, completed(np.exp(names).mean(axis=0), given))
         return self
 
     def log_posterior(self, evidence: Evidence) -> Floats:
         """log p(label | text), (n, k), natural; each row by itself, whatever the others are."""
         names = self.below.log_posterior(evidence)
+        if self.offsets_ is not None:
+            names = to_log_probabilities(names + self.offsets_)
         if self.weight_ == 0:
             return names
         for rows in blocks((len(names), max(names.shape[1], len(self.centre_)))):
@@ -183,12 +194,13 @@ class Pool:
         n, known = self.texts_, given is not None and not np.isnan(given).any()
         self.weight_ = ramp(self.alignment_, *_ALIGNED) * (n / (n + _ENOUGH)) ** 2
         self.freedom_ = 1.0 if known else ramp(self.evenness_, *_EVEN) * n / (n + _ENOUGH_TO_CENTRE)
-        self.guard_ = self._sentence()
+        self.guard_ = self._sentence(given)
 
-    def _sentence(self) -> str:
+    def _sentence(self, given: Floats | None) -> str:
         seen = f"clusters of {self.texts_} texts align with the names at {self.alignment_:.2f}"
         if self.weight_ == 0:
-            return f"given up: {seen}, below {_ALIGNED[0]}, so label names decide alone."
+            how = "alone" if given is None else "alone, balanced to the shares that were given"
+            return f"given up: {seen}, below {_ALIGNED[0]}, so label names decide {how}."
         how = "as they lie" if self.freedom_ >= 0.5 else "near their names, since shares look uneven or texts are few"
         part = "kept" if self.weight_ >= 0.5 else "kept in part"
         return f"{part} (weight {self.weight_:.2f}): {seen}; labels were placed {how} (evenness {self.evenness_:.2f})."
