@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
 from rung import UserError
-from rung.decide.calibrate import ConformalSets, Temperature, believed_accuracy, temperature_for
+from rung.decide.calibrate import ConformalSets, Temperature
 
 K = 4
 
@@ -20,21 +20,6 @@ def drawn(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     logits = 2 * rng.normal(size=(n, K))
     labels = (rng.random((n, 1)) > softmax(logits, axis=1).cumsum(axis=1)).sum(axis=1)
     return logits, np.minimum(labels, K - 1)
-
-
-@given(confidence=st.floats(0.3, 0.99))
-def test_the_mean_confidence_is_what_was_asked_for(confidence: float) -> None:
-    """Dividing by the temperature that is found makes the texts as sure as believed."""
-    logits, _ = drawn(200)
-    found = softmax(logits / temperature_for(logits, confidence), axis=1).max(axis=1).mean()
-    assert found == pytest.approx(confidence, abs=1e-3)
-
-
-def test_belief_lies_between_the_names_and_the_neighbours() -> None:
-    """Half of it is how sure the names are, half how far neighbours agree."""
-    names, sure = np.array([[0.6, 0.4]]), np.array([[1.0, 0.0]])
-    assert believed_accuracy(names, sure, sure) == pytest.approx(0.8)
-    assert believed_accuracy(names, sure, 1 - sure) == pytest.approx(0.3)
 
 
 def test_without_labels_nothing_changes() -> None:

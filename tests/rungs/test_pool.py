@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from rung.errors import UserError
 from rung.evidence import Evidence, unit
 from rung.rungs.names import Names
-from rung.rungs.pool import Pool
+from rung.rungs.pool import Pool, temperature
 
 
 def of(features: np.ndarray, anchors: np.ndarray) -> Evidence:
@@ -118,6 +120,15 @@ def test_skewed_labels_do_no_harm() -> None:
     )
 
 
+def strangers(n: int = 400) -> tuple[Evidence, np.ndarray]:
+    """Texts whose clusters lie across their names, which lean to the first of four labels, and the labels they lean to by rank."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(4), n // 4)
+    hints = 0.05 * np.eye(16)[truth] + 0.1 * np.eye(16)[0] + 0.01 * rng.normal(size=(n, 16))
+    blobs = rng.normal(size=(n, 16)) + 3 * np.eye(16)[rng.integers(4, 8, n)]
+    return of(np.hstack([blobs, 5 * hints]), np.hstack([np.zeros((4, 16)), np.eye(16)[:4]])), truth
+
+
 def test_names_that_mean_nothing_to_the_texts_stand_alone() -> None:
     """Where clusters do not lie along the names, the guard gives up, says so, and the names' answer is returned."""
     rng = np.random.default_rng(0)
@@ -169,6 +180,27 @@ def test_balanced_is_equal_shares() -> None:
     assert (one == Pool(shares=np.full(3, 1 / 3)).fit(evidence).log_posterior(evidence)).all()
 
 
+@pytest.mark.parametrize("shares", [{"balanced": True}, {"shares": np.array([0.25, np.nan, np.nan, 0.25])}])
+def test_known_shares_count_where_the_pool_is_given_up(shares: dict[str, Any]) -> None:
+    """Where the names lean to one label and the guard gives up, shares that a person gives put the names right, and it says so."""
+    evidence, truth = strangers()
+    alone, told = Pool().fit(evidence), Pool(**shares).fit(evidence)
+    assert alone.weight_ == told.weight_ == 0
+    assert "shares that were given" in told.guard_
+    assert "shares" not in alone.guard_
+    mean = np.exp(told.log_posterior(evidence)).mean(axis=0)
+    assert mean[[0, 3]] == pytest.approx([0.25, 0.25], abs=0.03)
+    assert accuracy(told.log_posterior(evidence), truth) > accuracy(alone.log_posterior(evidence), truth) + 0.2
+
+
+def test_one_text_is_not_balanced() -> None:
+    """A single text says nothing of how names lean: shares known or not, its answer stays within 5 % of the names'."""
+    evidence, _ = clusters([10] * 4)
+    one = evidence.of_texts(evidence.features[:1], [None])
+    after = np.exp(Pool(balanced=True).fit(one).log_posterior(one))
+    assert after == pytest.approx(np.exp(Names().log_posterior(one)), abs=0.05)
+
+
 @pytest.mark.parametrize("shares", [[0.7, 0.7], [-0.1, np.nan], [0.2, 0.2], [0.5]])
 def test_shares_that_cannot_be_are_refused(shares: list[float]) -> None:
     """Shares beyond [0, 1], not summing to 1 or not one a label end in a UserError that names them."""
@@ -185,17 +217,17 @@ def test_a_second_fit_forgets_the_first() -> None:
     assert (again.log_posterior(second) == Pool().fit(second).log_posterior(second)).all()
 
 
-def test_strangers_are_less_familiar() -> None:
-    """Texts of labels that nobody named score lower than texts of the labels."""
-    evidence, truth = clusters([100] * 8, noise=0.15)
-    few = of(evidence.features, evidence.anchors[:5])
-    inside = few.of_texts(few.features[truth < 5], [None] * 500)
-    scores = Pool().fit(inside).familiarity(few)
-    assert np.quantile(scores[truth < 5], 0.05) > np.quantile(scores[truth >= 5], 0.9)
-
-
 def test_confidence_follows_what_the_pool_can_know() -> None:
     """On noisy texts mean confidence stays within 15 points of the accuracy; an untempered mixture is sure of everything."""
     evidence, truth = clusters([300] * 4, noise=0.5, astray=0.3)
     logs = Pool().fit(evidence).log_posterior(evidence)
     assert np.exp(logs).max(axis=1).mean() == pytest.approx(accuracy(logs, truth), abs=0.15)
+
+
+@settings(max_examples=25, deadline=None)
+@given(confidence=st.floats(0.3, 0.9), k=st.integers(4, 50))
+def test_the_mean_confidence_is_what_was_asked_for(confidence: float, k: int) -> None:
+    """Dividing by the temperature that is found makes the texts as sure as believed."""
+    logits = 2 * np.random.default_rng(0).normal(size=(200, k)).astype(np.float32)
+    scaled = np.exp(logits.astype(np.float64) / temperature(logits, confidence))
+    assert (scaled.max(axis=1) / scaled.sum(axis=1)).mean() == pytest.approx(confidence, abs=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -132,6 +134,33 @@ def test_every_text_labelled_is_as_good_as_logistic_regression() -> None:
         LogisticRegression(C=10).fit(evidence.features[train], truth[train]).score(evidence.features[test], truth[test])
     )
     assert ours >= theirs - 0.01
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_labels_without_names_are_learned_from_texts_alone(k: int) -> None:
+    """Where anchors are zero, names say nothing and the pool gives up; labelled texts are as good as logistic regression's."""
+    evidence, truth = clusters([150] * k, noise=0.5)
+    nameless = replace(evidence, anchors=np.zeros_like(evidence.anchors))
+    train, test = np.arange(100 * k), np.arange(100 * k, 150 * k)
+    known, new = (nameless.of_texts(evidence.features[part], [None] * len(part)) for part in (train, test))
+    fitted = Shots().fit(known, truth[train])
+    theirs = (
+        LogisticRegression(C=10).fit(evidence.features[train], truth[train]).score(evidence.features[test], truth[test])
+    )
+    assert fitted.below.weight_ == 0
+    assert np.exp(fitted.below.log_posterior(new)) == pytest.approx(1 / k)
+    assert accuracy(fitted.log_posterior(new), truth[test]) >= theirs - 0.02
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (1, 2), (1, 3000), (2, 2), (5, 3000)])
+@pytest.mark.parametrize("named", [True, False])
+def test_any_number_of_texts_and_labels(n: int, k: int, named: bool) -> None:
+    """From one text to five, two labels to thousands, with names or without, all labelled or but one: rows sum to 1."""
+    rng = np.random.default_rng(0)
+    evidence = of(rng.normal(size=(n, 16)), named * rng.normal(size=(k, 16)))
+    for known in (np.arange(n) % k, np.where(np.arange(n) == 0, k - 1, -1)):
+        posterior = np.exp(Shots().fit(evidence, known).log_posterior(evidence))
+        assert posterior.sum(axis=1) == pytest.approx(np.ones(n), abs=1e-9)
 
 
 def test_labels_of_one_kind_only() -> None:

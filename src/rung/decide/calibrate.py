@@ -1,4 +1,4 @@
-"""Confidence that can be used: temperatures with and without labels, and sets of labels that hold the true one."""
+"""Confidence that can be used: a temperature learned from labels, and sets of labels that hold the true one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
 from rung.errors import UserError
 
@@ -19,33 +19,13 @@ _COLDEST, _HOTTEST = 0.01, 200.0  # an EM posterior is sometimes a hundred times
 _PRIOR_SPREAD = 0.25  # of log T: with this, five labels already help on the mean of eight sets; with .5 or 1 they harm
 
 
-def believed_accuracy(names: Floats, posterior: Floats, neighbours: Floats) -> float:
-    """How often the answers are right, as far as can be told without labels, in [0, 1].
-
-    ½ (mean confidence of the names rung + mean agreement with the neighbours); all (n, k), rows sum to 1; `neighbours`
-    holds the mean posterior of each text's neighbours. Over eight sets it is 4 points too high in the mean.
-    """
-    purity = (posterior * neighbours).sum(axis=1).mean()
-    return float((names.max(axis=1).mean() + purity) / 2)
-
-
-def temperature_for(logits: Floats, confidence: float) -> float:
-    """The T at which softmax(logits / T) is as sure as `confidence` in the mean; logits are (n, k). By bisection."""
-    low, high = np.log(_COLDEST), np.log(_HOTTEST)
-    for _ in range(40):
-        middle = (low + high) / 2
-        sure = softmax(logits / np.exp(middle), axis=1).max(axis=1).mean()
-        low, high = (middle, high) if sure > confidence else (low, middle)
-    return float(np.exp((low + high) / 2))
-
-
 @dataclass
 class Temperature:
     """One number that makes probabilities honest, learned from a few labels: p = softmax(log p / T).
 
     T minimizes  −Σ_i log softmax(log p_i / T)[y_i] + ½ (log T / ¼)²:  with no label T is 1, with few it stays near 1.
-    Give it the tempered log p (`temperature_for`), which is nearly right already. The order of the labels never changes, so
-    neither does an answer. The labelled texts must be others than those that log p
+    Give it the pool rung's log p, which is tempered without labels and nearly right already. The order of the labels never
+    changes, so neither does an answer. The labelled texts must be others than those that log p
     was learned from. After `fit`: temperature_. Source: Guo and others 2017, section 4.2, with a prior on T.
     """
 

@@ -7,9 +7,11 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
+
+from rung.rungs.softmax import to_probabilities
 
 Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.float32]
 
 _TOLERANCE = 2e-3  # stop when the responsibilities move less than this a text
 
@@ -30,45 +32,57 @@ class Anchored:
     basis_: Floats = field(init=False, repr=False)
     means_: Floats = field(init=False, repr=False)
     prior_: Floats = field(init=False, repr=False)
-    posterior_: Floats = field(init=False, repr=False)
+    posterior_: Rows = field(init=False, repr=False)
     variance_: float = field(init=False)
     scale_: float = field(init=False)
     rounds_: int = field(init=False)
 
-    def fit(self, features: Floats, anchors: Floats, start: Floats) -> Self:
+    def fit(self, features: Rows, anchors: Floats, start: Rows) -> Self:
         """Learn from features (n, d), anchors (k, d) and first responsibilities (n, k)."""
         self.basis_ = span(anchors)
-        z, a = features @ self.basis_, anchors @ self.basis_
+        z, a = self._within(features), anchors @ self.basis_
+        centre, length = z.mean(axis=0, dtype=np.float64), float(np.square(z, dtype=np.float64).sum())
         self.posterior_ = start
         for done in range(1, self.rounds + 1):
             self.rounds_ = done
             before = self.posterior_
-            self._maximize(z, a)
-            self.posterior_ = softmax(self._scores(z) + np.log(self.prior_), axis=1)
+            self._maximize(z, a, centre, length)
+            logits = self._scores(z)
+            logits += np.log(self.prior_).astype(np.float32)
+            self.posterior_ = to_probabilities(logits)
             if np.abs(self.posterior_ - before).sum() < _TOLERANCE * len(z):
                 break
         return self
 
-    def scores(self, features: Floats) -> Floats:
+    def scores(self, features: Rows) -> Rows:
         """log N(z; M_k, vI) up to a constant a text, (n, k): what a text says of a label, whatever the labels' shares."""
-        return self._scores(features @ self.basis_)
+        return self._scores(self._within(features))
 
-    def _scores(self, z: Floats) -> Floats:
-        return np.asarray((z @ self.means_.T - (self.means_**2).sum(axis=1) / 2) / self.variance_)
+    def _within(self, features: Rows) -> Rows:
+        return np.asarray(features @ self.basis_.astype(np.float32))
 
-    def _maximize(self, z: Floats, a: Floats) -> None:
+    def _scores(self, z: Rows) -> Rows:
+        found = z @ (self.means_.T / self.variance_).astype(np.float32)
+        found -= ((self.means_**2).sum(axis=1) / (2 * self.variance_)).astype(np.float32)
+        return np.asarray(found)
+
+    def _maximize(self, z: Rows, a: Floats, centre: Floats, length: float) -> None:
         n, k = self.posterior_.shape
-        counts = self.posterior_.sum(axis=0)
+        counts = self.posterior_.sum(axis=0, dtype=np.float64)
+        sums = (self.posterior_.T @ z).astype(np.float64)
         self.prior_ = (counts + 5) / (n + 5 * k)
-        centre, spread = z.mean(axis=0), a - counts @ a / n
-        pull = float(np.sum((self.posterior_.T @ (z - centre)) * spread))
+        spread = a - counts @ a / n
+        pull = float(np.sum((sums - np.outer(counts, centre)) * spread))
         self.scale_ = max(pull / max(float(counts @ (spread**2).sum(axis=1)), 1e-12), 0.05)
         self.means_ = 0.9 * n / (n + 20) * (centre - self.scale_ * self.prior_ @ a) + self.scale_ * a
-        far = (z**2).sum(axis=1)[:, None] - 2 * z @ self.means_.T + (self.means_**2).sum(axis=1)
-        self.variance_ = max(float(np.sum(self.posterior_ * far)) / max(z.size, 1), 1e-6)
+        # Σ_ik r_ik |z_i − M_k|² without the (n, k) distances
+        far = length - 2 * float(np.sum(sums * self.means_)) + float(counts @ (self.means_**2).sum(axis=1))
+        self.variance_ = max(far / max(z.size, 1), 1e-6)
 
 
 def span(anchors: Floats) -> Floats:
     """An orthonormal basis (d, min(k − 1, d)) of the directions in which anchors differ."""
+    if len(anchors) > anchors.shape[1]:  # all of them
+        return np.eye(anchors.shape[1])
     right = np.linalg.svd(anchors - anchors.mean(axis=0), full_matrices=False)[2]
-    return np.asarray(right[: min(len(anchors) - 1, anchors.shape[1])].T)
+    return np.asarray(right[: len(anchors) - 1].T)

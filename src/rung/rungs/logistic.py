@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.floating[Any]]  # what is given may be float32; the sums of its squares may not
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Logistic:
     rounds: int = 100
     coefficients_: Floats = field(init=False, repr=False)
 
-    def fit(self, z: Floats, belief: Floats, labels: npt.NDArray[np.intp]) -> Self:
+    def fit(self, z: Numbers, belief: Numbers, labels: npt.NDArray[np.intp]) -> Self:
         """Learn from texts z (m, d), belief b (m, k) and labels (m,), indices of columns."""
         inputs, k, rows = self._inputs(z), belief.shape[1], np.arange(len(z))
 
@@ -45,9 +46,9 @@ class Logistic:
         self.coefficients_ = found.x.reshape(-1, k)
         return self
 
-    def log_posterior(self, z: Floats, belief: Floats) -> Floats:
+    def log_posterior(self, z: Numbers, belief: Numbers) -> Floats:
         """log p(label | text), (n, k)."""
         return np.asarray(log_softmax(belief + self._inputs(z) @ self.coefficients_, axis=1))
 
-    def _inputs(self, z: Floats) -> Floats:
+    def _inputs(self, z: Numbers) -> Floats:
         return np.hstack([z, np.full((len(z), 1), self.offset)])

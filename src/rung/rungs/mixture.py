@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
-from scipy.special import softmax
+
+from rung.rungs.softmax import blocks, to_probabilities
 
 Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
 
 _LEAST_VARIANCE = 1e-6  # texts that are all alike have none of their own
 _TOLERANCE = 1e-3  # stop when the responsibilities move less than this a text
@@ -35,7 +38,8 @@ class TiedMixture:
     π_k = (N_k + α n t_k) / (n + α n)
 
     a (n, k) is what is believed already, t (k,) the shares it was balanced to, w the weights of a text's neighbours.
-    A label is linear in x: log-odds are xᵀ coefficients_ + intercept_, so that new texts cost one product.
+    A label is linear in x: log-odds are xᵀ coefficients_ + intercept_, so that new texts cost one product. What has n rows
+    is float32 and computed a block at a time, so that memory holds two (n, k) arrays and no third.
     After `fit`: means_ (k, d), coefficients_ (d, k), intercept_ (k,), posterior_ (n, k), rounds_.
     """
 
@@ -46,56 +50,69 @@ class TiedMixture:
     prior_weight: float = 1.0  # α
     rounds: int = 30
     means_: Floats = field(init=False, repr=False)
-    coefficients_: Floats = field(init=False, repr=False)
-    intercept_: Floats = field(init=False, repr=False)
-    posterior_: Floats = field(init=False, repr=False)
+    coefficients_: Rows = field(init=False, repr=False)
+    intercept_: Rows = field(init=False, repr=False)
+    posterior_: Rows = field(init=False, repr=False)
     rounds_: int = field(init=False, default=0)
 
     def fit(
         self,
-        features: Floats,
-        belief: Floats,
+        features: Rows,
+        belief: Rows,
         shares: Floats,
         graph: csr_matrix,
-        start: Floats,
+        start: Rows,
         *,
-        weights: Floats | None = None,
-        fixed: Floats | None = None,
+        voters: Indices | None = None,
+        weights: Rows | None = None,
+        fixed: Rows | None = None,
     ) -> Self:
-        """Learn from features (n, d), belief a (n, k), shares t (k,), graph w (n, n) and first responsibilities (n, k).
+        """Learn from features (n, d), belief a (n, k), shares t (k,), graph w (n, m) and first responsibilities (n, k).
 
-        weights (n,) say how much a text counts in means and covariance; rows of `fixed` (n, k) that are not NaN never move.
+        voters (m,) say which texts the columns of the graph are, all n in their order if None. weights (n,) say how much a
+        text counts in means and covariance; rows of `fixed` (n, k) that are not NaN never move.
         """
-        counted = np.ones(len(features)) if weights is None else weights
-        moments = (features.T * counted) @ features
-        self.posterior_ = start if fixed is None else np.where(np.isnan(fixed), start, fixed)
+        counted = np.ones(len(features), dtype=np.float32) if weights is None else weights
+        weighted = features * counted[:, None]
+        moments = (weighted.T @ features).astype(np.float64)
+        self.posterior_ = start.copy() if fixed is None else np.where(np.isnan(fixed), start, fixed)
         for done in range(1, self.rounds + 1):
             self.rounds_ = done
-            before = self.posterior_
-            self._maximize(features, counted, moments, shares)
-            found = softmax(self.logits(features, belief, graph @ before), axis=1)
-            self.posterior_ = found if fixed is None else np.where(np.isnan(fixed), found, fixed)
-            if np.abs(self.posterior_ - before).sum() < _TOLERANCE * len(features):
+            self._maximize(weighted, counted, moments, shares)
+            if self._expect(features, belief, graph, voters, fixed) < _TOLERANCE * len(features):
                 break
         return self
 
-    def logits(self, features: Floats, belief: Floats, vote: Floats) -> Floats:
+    def logits(self, features: Rows, belief: Rows, vote: Rows) -> Rows:
         """Log-odds (n, k) of texts, given what is believed of them and the mean posterior `vote` of their neighbours."""
-        return np.asarray(
-            features @ self.coefficients_ + self.intercept_ + self.belief * belief + self.neighbourhood * vote
-        )
+        found = features @ self.coefficients_
+        found += self.intercept_
+        found += np.float32(self.belief) * belief
+        found += np.float32(self.neighbourhood) * vote
+        return np.asarray(found)
 
-    def _maximize(self, features: Floats, counted: Floats, moments: Floats, shares: Floats) -> None:
-        d, total = features.shape[1], float(counted.sum())
-        held = self.posterior_ * counted[:, None]
-        counts = held.sum(axis=0)
-        self.means_ = held.T @ features / np.maximum(counts, 1e-9)[:, None]
+    def _expect(
+        self, features: Rows, belief: Rows, graph: csr_matrix, voters: Indices | None, fixed: Rows | None
+    ) -> float:
+        """Renew the responsibilities; how far they moved in all."""
+        votes, moved = self.posterior_[slice(None) if voters is None else voters].copy(), 0.0
+        for rows in blocks(belief.shape):
+            found = to_probabilities(self.logits(features[rows], belief[rows], graph[rows] @ votes))
+            if fixed is not None:
+                found = np.where(np.isnan(fixed[rows]), found, fixed[rows])
+            moved += float(np.abs(found - self.posterior_[rows]).sum())
+            self.posterior_[rows] = found
+        return moved
+
+    def _maximize(self, weighted: Rows, counted: Rows, moments: Floats, shares: Floats) -> None:
+        d, total = weighted.shape[1], float(counted.sum(dtype=np.float64))
+        counts = (counted @ self.posterior_).astype(np.float64)
+        self.means_ = (self.posterior_.T @ weighted) / np.maximum(counts, 1e-9)[:, None]
         within = (moments - (self.means_.T * counts) @ self.means_) / total
         level = max(float(np.trace(within)) / d, _LEAST_VARIANCE)
         covariance = (1 - self.shrinkage) * within + self.shrinkage * level * np.eye(d)
         directions = cho_solve(cho_factor(covariance), self.means_.T)
         prior = (counts + self.prior_weight * total * shares) / (total * (1 + self.prior_weight))
-        self.coefficients_ = self.sharpness * directions
-        self.intercept_ = np.log(np.maximum(prior, 1e-12)) - self.sharpness / 2 * (self.means_.T * directions).sum(
-            axis=0
-        )
+        self.coefficients_ = (self.sharpness * directions).astype(np.float32)
+        middle = self.sharpness / 2 * (self.means_.T * directions).sum(axis=0)
+        self.intercept_ = (np.log(np.maximum(prior, 1e-12)) - middle).astype(np.float32)

@@ -7,9 +7,9 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax
 
 from rung.evidence import Evidence
+from rung.rungs.softmax import to_log_probabilities
 
 
 @dataclass
@@ -37,7 +37,9 @@ class Names:
     def log_posterior(self, evidence: Evidence) -> npt.NDArray[np.float64]:
         """log p(label | text), (n, k), rows of exp sum to 1."""
         cosine = (evidence.features @ evidence.anchors.T).astype(np.float64)
-        return np.asarray(log_softmax((cosine - self._excess(evidence)) / self.temperature, axis=1))
+        cosine -= self._excess(evidence)
+        cosine /= self.temperature
+        return to_log_probabilities(cosine)
 
     def _excess(self, evidence: Evidence) -> npt.NDArray[np.float64]:
         """c r_k, (k,): what is taken from each label's cosines."""

@@ -31,6 +31,13 @@ def sample(features: Rows, size: int) -> Indices:
     return np.sort(by_hash(features)[:size])
 
 
+def centred(features: Rows, centre: npt.NDArray[np.float64]) -> Rows:
+    """unit(x − x̄) of each row: differenced in float64, since hashes of the outcome must not hang on its last digit."""
+    moved = features - centre
+    moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
+    return moved.astype(np.float32)
+
+
 def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None = None, power: int = 1) -> csr_matrix:
     """Weights (n, m) of each text's `count` nearest landmarks: their cosines (at least 0) to a `power`, each row summing to 1.
 
@@ -40,9 +47,9 @@ def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None 
     n, m = len(features), len(landmarks)
     count = min(count, m - (own is not None))
     if n == 0 or count < 1:
-        return csr_matrix((n, m), dtype=np.float64)
+        return csr_matrix((n, m), dtype=np.float32)
     columns = np.empty((n, count), dtype=np.intp)
-    cosines = np.empty((n, count), dtype=np.float64)
+    cosines = np.empty((n, count), dtype=np.float32)
     for start in range(0, n, _AT_ONCE):
         block = slice(start, start + _AT_ONCE)
         near = features[block] @ landmarks.T
@@ -54,13 +61,7 @@ def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None 
     return _rows_to_one(columns, np.maximum(cosines, 0.0) ** power, m)
 
 
-def among(graph: csr_matrix, own: Indices) -> csr_matrix:
-    """The same weights over all n texts (n, n), landmark j being text own[j]."""
-    n = graph.shape[0]
-    return csr_matrix((graph.data, own[graph.indices], graph.indptr), shape=(n, n))
-
-
-def _rows_to_one(columns: Indices, weights: npt.NDArray[np.float64], m: int) -> csr_matrix:
+def _rows_to_one(columns: Indices, weights: Rows, m: int) -> csr_matrix:
     n, count = columns.shape
     weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
     return csr_matrix((weights.ravel(), columns.ravel(), np.arange(0, n * count + 1, count)), shape=(n, m))

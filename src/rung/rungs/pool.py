@@ -8,18 +8,19 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
-from scipy.special import log_softmax, logsumexp, softmax
 
 from rung.errors import UserError
-from rung.evidence import Evidence, unit
+from rung.evidence import Evidence
 from rung.rungs.anchored import Anchored
 from rung.rungs.balance import offsets
 from rung.rungs.mixture import TiedMixture, shrinkage
 from rung.rungs.names import Names
-from rung.rungs.neighbours import among, nearest, sample
+from rung.rungs.neighbours import centred, nearest, sample
+from rung.rungs.softmax import IN_CACHE, blocks, to_log_probabilities, to_probabilities
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
 
 _COSINE_SCALE = 0.05  # a difference of cosines of .05 is one nat, as in the names rung
 _NEIGHBOURS = 10
@@ -29,6 +30,7 @@ _ALIGNED = (0.15, 0.25)  # alignment of clusters and names: below the first noth
 _EVEN = (0.88, 0.96)  # evenness of the labels' shares at which the free reading begins to count, and counts in full
 _UNIFORM = (0.96, 0.99)  # evenness at which shares are first drawn towards equal ones, and taken as equal
 _ENOUGH = 100  # texts at which the pool counts a quarter: shares and means are both learned from them, hence the square
+_DOUBT = 5  # texts a label at which the names are moved half way to known shares: few texts cannot show how they lean
 _ENOUGH_TO_CENTRE = 100  # texts at which their mean is trusted as much as the careful reading
 
 
@@ -42,9 +44,12 @@ class Reading:
     offsets: Floats  # (k,)
     mixture: TiedMixture
 
-    def logits(self, z: Floats, scores: Floats, graph: csr_matrix) -> Floats:
-        """Log-odds (n, k) of texts z (n, d), given their scores (n, k) and the weights (n, m) of their neighbours."""
-        belief = log_softmax(scores + self.offsets, axis=1)
+    def belief(self, scores: Rows) -> Rows:
+        """The balanced scores (n, k) as log probabilities."""
+        return to_log_probabilities(scores + self.offsets.astype(np.float32))
+
+    def logits(self, z: Rows, belief: Rows, graph: csr_matrix) -> Rows:
+        """Log-odds (n, k) of texts z (n, d), given what is believed of them and the weights (n, m) of their neighbours."""
         return self.mixture.logits(z, belief, graph @ self.mixture.posterior_)
 
 
@@ -67,10 +72,13 @@ class Pool:
     is the decision: there is no second answer.
 
     shares (k,): the labels' shares as far as a person knows them, NaN elsewhere. balanced: labels are equally frequent.
+    The names' part is then balanced too: softmax(log names + n/(n + 5k) v), v its offsets to these shares on the pool, those
+    not known as the names have them. So what is known still counts where the pool itself was given up.
     rounds=0 returns the names' answer. Pools beyond `pool_size` are sampled by their rows' hashes, and neighbours sought
     among at most `landmarks` texts: time and memory stay linear in texts and labels.
     After `fit`: prior_ (k,), means_ (k, d), alignment_, evenness_, freedom_ (ρ), weight_ (w), temperature_, texts_ (how many
-    it learned from), careful_ and free_, and guard_: what was kept or given up, and why.
+    it learned from), offsets_ (of the names, None where no shares are given), careful_ and free_, and guard_: what was kept or
+    given up, and why.
     """
 
     rounds: int = 30
@@ -87,6 +95,7 @@ class Pool:
     weight_: float = field(init=False, default=0.0)
     temperature_: float = field(init=False, default=1.0)
     stretch_: float = field(init=False, default=1.0)
+    offsets_: Floats | None = field(init=False, default=None, repr=False)
     careful_: Reading | None = field(init=False, default=None, repr=False)
     free_: Reading | None = field(init=False, default=None, repr=False)
     anchored_: Anchored = field(init=False, repr=False)
@@ -106,80 +115,76 @@ class Pool:
         features = evidence.features[evidence.ok]
         features = features[sample(features, self.pool_size)]
         self.texts_, self.weight_ = len(features), 0.0
-        self.careful_ = self.free_ = None
+        self.careful_ = self.free_ = self.offsets_ = None
         self.prior_, self.means_ = np.full(k, 1 / k), evidence.anchors.astype(np.float64)
         if self.rounds == 0 or k < 2 or len(features) == 0:
             self.guard_ = "given up: there was nothing to learn from, so label names decide alone."
             return self
         texts = evidence.of_texts(features, [None] * len(features))
-        self._temper(self._read(texts, given), self.below.log_posterior(texts))
+        names = self.below.log_posterior(texts)
+        self._temper(self._read(texts, given), names)
+        if given is not None:
+            trust = len(names) / (len(names) + _DOUBT * k)
+            self.offsets_ = trust * offsets(names, completed(np.exp(names).mean(axis=0), given))
         return self
 
     def log_posterior(self, evidence: Evidence) -> Floats:
         """log p(label | text), (n, k), natural; each row by itself, whatever the others are."""
         names = self.below.log_posterior(evidence)
+        if self.offsets_ is not None:
+            names = to_log_probabilities(names + self.offsets_)
         if self.weight_ == 0:
             return names
-        pooled = log_softmax(self._logits(evidence.features) / self.temperature_, axis=1)
-        return mixed(pooled, names, self.weight_)
+        for rows in blocks((len(names), max(names.shape[1], len(self.centre_)))):
+            logits = self._logits(evidence.features[rows]).astype(np.float64)
+            names[rows] = mixed(to_log_probabilities(logits / self.temperature_), names[rows], self.weight_)
+        return names
 
-    def familiarity(self, evidence: Evidence) -> Floats:
-        """How near each text (n,) is to the nearest label, at most 1: the lowest belong to none of the labels.
-
-        s(x) = max_k cos(z, μ_k), with the means of the texts; the largest cosine to an anchor where the pool was given up.
-        """
-        if self.weight_ == 0:
-            return np.asarray((evidence.features @ evidence.anchors.T).max(axis=1), dtype=np.float64)
-        means = unit(self.means_.astype(np.float32))
-        return np.asarray((self._centred(evidence.features) @ means.T).max(axis=1), dtype=np.float64)
-
-    def _read(self, texts: Evidence, given: Floats | None) -> tuple[Floats, float]:
+    def _read(self, texts: Evidence, given: Floats | None) -> tuple[Rows, float]:
         """Fit both readings; their pooled log-odds (n, k) of the texts, and how far neighbours agree."""
         z, (careful, free) = self._start(texts)
-        estimate = softmax(careful + np.log(self.anchored_.prior_), axis=1).mean(axis=0) ** 0.95
+        estimate = mean_probabilities(careful + np.log(self.anchored_.prior_).astype(np.float32)) ** 0.95
         shares = completed(estimate / estimate.sum(), given)
-        kept = sample(z.astype(np.float32), self.landmarks)
-        self.landmarks_ = z[kept].astype(np.float32)
-        graph = nearest(z.astype(np.float32), self.landmarks_, _NEIGHBOURS, own=kept)
+        kept = sample(z, self.landmarks)
+        self.landmarks_ = z[kept]
+        graph = nearest(z, self.landmarks_, _NEIGHBOURS, own=kept)
         self.careful_, logits = self._reading(z, careful, shares, graph, kept, warm=False)
-        self.means_, self.prior_ = self.careful_.mixture.means_, softmax(logits, axis=1).mean(axis=0)
+        self.means_, self.prior_ = self.careful_.mixture.means_, mean_probabilities(logits.copy())
         self._judge(given)
         if self.freedom_ > 0:
             even = 0.0 if given is not None else ramp(self.evenness_, *_UNIFORM)
             drawn = shares ** (1 - even)
             self.free_, freed = self._reading(z, free, drawn / drawn.sum(), graph, kept, warm=True)
-            logits = self.freedom_ * freed + (1 - self.freedom_) * logits
+            logits = between(logits, freed, self.freedom_)
             self.means_ = self.freedom_ * self.free_.mixture.means_ + (1 - self.freedom_) * self.means_
-            self.prior_ = softmax(logits, axis=1).mean(axis=0)
-        posterior = softmax(logits, axis=1)
-        return logits, float((posterior * (graph @ posterior[kept])).sum(axis=1).mean())
+            self.prior_ = mean_probabilities(logits.copy())
+        return logits, agreement(to_probabilities(logits.copy()), graph, kept)
 
-    def _start(self, texts: Evidence) -> tuple[Floats, tuple[Floats, Floats]]:
+    def _start(self, texts: Evidence) -> tuple[Rows, tuple[Rows, Rows]]:
         """Centre the texts, fit the anchored mixture; z (n, d) and the scores (n, k) that either reading starts from."""
-        x, anchors = texts.features.astype(np.float64), texts.anchors.astype(np.float64)
-        self.centre_ = x.mean(axis=0)
+        x, anchors = texts.features, texts.anchors.astype(np.float64)
+        self.centre_ = x.mean(axis=0, dtype=np.float64)
         self.directions_ = _unit(anchors - anchors.mean(axis=0))
         z = self._centred(texts.features)
-        self.anchored_ = Anchored().fit(x, anchors, softmax(z @ self.directions_.T / _COSINE_SCALE, axis=1))
+        self.anchored_ = Anchored().fit(x, anchors, to_probabilities(self._cosines(z)))
         spread = max(_spread(self.anchored_.scores(x)), 1e-9)
-        self.stretch_ = _spread(x @ anchors.T) / (2 * _COSINE_SCALE) / spread
+        self.stretch_ = _spread(x @ texts.anchors.T) / (2 * _COSINE_SCALE) / spread
         return z, self._scores(texts.features, z)
 
     def _reading(
-        self, z: Floats, scores: Floats, shares: Floats, graph: csr_matrix, kept: npt.NDArray[np.intp], *, warm: bool
-    ) -> tuple[Reading, Floats]:
+        self, z: Rows, scores: Rows, shares: Floats, graph: csr_matrix, kept: Indices, *, warm: bool
+    ) -> tuple[Reading, Rows]:
         """Balance scores to shares, fit a mixture from there; the reading and its log-odds (n, k) of the texts."""
-        shift = offsets(scores, shares) - np.log(shares)
-        belief = log_softmax(scores + shift, axis=1)
-        posterior = softmax(belief + np.log(shares), axis=1)
-        square = among(graph, kept)
+        mixture = TiedMixture(shrinkage(len(z)), rounds=self.rounds)
+        reading = Reading(offsets(scores, shares) - np.log(shares), mixture)
+        belief = reading.belief(scores)
+        posterior = to_probabilities(belief + np.log(shares).astype(np.float32))
         if warm:
             first = TiedMixture(_WARM_SHRINKAGE, rounds=min(_WARM_UP, self.rounds))
-            posterior = first.fit(z, belief, shares, square, posterior).posterior_
-        mixture = TiedMixture(shrinkage(len(z)), rounds=self.rounds).fit(z, belief, shares, square, posterior)
+            posterior = first.fit(z, belief, shares, graph, posterior, voters=kept).posterior_
+        mixture.fit(z, belief, shares, graph, posterior, voters=kept)
         mixture.posterior_ = mixture.posterior_[kept]
-        reading = Reading(shift, mixture)
-        return reading, reading.logits(z, scores, graph)
+        return reading, reading.logits(z, belief, graph)
 
     def _judge(self, given: Floats | None) -> None:
         """How far the careful reading bears the names out, how far it lets the free one speak, and both in a sentence."""
@@ -189,36 +194,42 @@ class Pool:
         n, known = self.texts_, given is not None and not np.isnan(given).any()
         self.weight_ = ramp(self.alignment_, *_ALIGNED) * (n / (n + _ENOUGH)) ** 2
         self.freedom_ = 1.0 if known else ramp(self.evenness_, *_EVEN) * n / (n + _ENOUGH_TO_CENTRE)
-        self.guard_ = self._sentence()
+        self.guard_ = self._sentence(given)
 
-    def _sentence(self) -> str:
+    def _sentence(self, given: Floats | None) -> str:
         seen = f"clusters of {self.texts_} texts align with the names at {self.alignment_:.2f}"
         if self.weight_ == 0:
-            return f"given up: {seen}, below {_ALIGNED[0]}, so label names decide alone."
+            how = "alone" if given is None else "alone, balanced to the shares that were given"
+            return f"given up: {seen}, below {_ALIGNED[0]}, so label names decide {how}."
         how = "as they lie" if self.freedom_ >= 0.5 else "near their names, since shares look uneven or texts are few"
         part = "kept" if self.weight_ >= 0.5 else "kept in part"
         return f"{part} (weight {self.weight_:.2f}): {seen}; labels were placed {how} (evenness {self.evenness_:.2f})."
 
-    def _temper(self, read: tuple[Floats, float], names: Floats) -> None:
-        logits, agreement = read
-        self.temperature_ = temperature(logits, (float(np.exp(names.max(axis=1)).mean()) + agreement) / 2)
+    def _temper(self, read: tuple[Rows, float], names: Floats) -> None:
+        logits, agreed = read
+        self.temperature_ = temperature(logits, (float(np.exp(names.max(axis=1)).mean()) + agreed) / 2)
 
-    def _logits(self, features: Rows) -> Floats:
+    def _logits(self, features: Rows) -> Rows:
         z = self._centred(features)
-        graph = nearest(z.astype(np.float32), self.landmarks_, _NEIGHBOURS)
+        graph = nearest(z, self.landmarks_, _NEIGHBOURS)
         careful, free = self._scores(features, z)
         assert self.careful_ is not None
-        logits = self.careful_.logits(z, careful, graph)
+        logits = self.careful_.logits(z, self.careful_.belief(careful), graph)
         if self.free_ is None:
             return logits
-        return self.freedom_ * self.free_.logits(z, free, graph) + (1 - self.freedom_) * logits
+        return between(logits, self.free_.logits(z, self.free_.belief(free), graph), self.freedom_)
 
-    def _scores(self, features: Rows, z: Floats) -> tuple[Floats, Floats]:
-        careful = self.stretch_ * self.anchored_.scores(features.astype(np.float64))
-        return careful, (careful + z @ self.directions_.T / _COSINE_SCALE) / 2
+    def _scores(self, features: Rows, z: Rows) -> tuple[Rows, Rows]:
+        careful = self.anchored_.scores(features)
+        careful *= np.float32(self.stretch_)
+        return careful, between(careful, self._cosines(z), 0.5)
 
-    def _centred(self, features: Rows) -> Floats:
-        return _unit(features - self.centre_)
+    def _cosines(self, z: Rows) -> Rows:
+        """cos(z, p − p̄) in nats, (n, k)."""
+        return np.asarray(z @ (self.directions_.T / _COSINE_SCALE).astype(np.float32))
+
+    def _centred(self, features: Rows) -> Rows:
+        return centred(features, self.centre_)
 
 
 def given_shares(shares: Floats | None, k: int, *, balanced: bool) -> Floats | None:
@@ -284,21 +295,50 @@ def mixed(first: Floats, second: Floats, weight: float) -> Floats:
     """log( weight · exp first + (1 − weight) · exp second ), (n, k)."""
     if weight >= 1:
         return first
-    return np.asarray(logsumexp([first + np.log(weight), second + np.log1p(-weight)], axis=0))
+    return np.asarray(np.logaddexp(first + np.log(weight), second + np.log1p(-weight)))
 
 
-def temperature(logits: Floats, confidence: float) -> float:
+def between(first: Rows, second: Rows, weight: float) -> Rows:
+    """weight · second + (1 − weight) · first, in the memory of `second`."""
+    second *= np.float32(weight)
+    second += np.float32(1 - weight) * first
+    return second
+
+
+def mean_probabilities(logits: Rows) -> Floats:
+    """The mean (k,) of softmax(logits) over texts; logits (n, k) are overwritten."""
+    return np.asarray(to_probabilities(logits).mean(axis=0, dtype=np.float64))
+
+
+def agreement(posterior: Rows, graph: csr_matrix, voters: Indices) -> float:
+    """How probable it is in the mean that a text and a neighbour of it have the same label."""
+    votes, agreed = posterior[voters], 0.0
+    for rows in blocks(posterior.shape):
+        agreed += float((posterior[rows] * (graph[rows] @ votes)).sum(dtype=np.float64))
+    return agreed / len(posterior)
+
+
+def temperature(logits: Rows, confidence: float) -> float:
     """The T at which softmax(logits / T) is as sure as `confidence` in the mean, between .1 and 100; by bisection."""
+    lower = logits - logits.max(axis=1, keepdims=True)
     low, high = np.log(0.1), np.log(100.0)
     for _ in range(30):
         middle = (low + high) / 2
-        sure = softmax(logits / np.exp(middle), axis=1).max(axis=1).mean()
-        low, high = (middle, high) if sure > confidence else (low, middle)
+        low, high = (middle, high) if _sure(lower, float(np.exp(middle))) > confidence else (low, middle)
     return float(np.exp((low + high) / 2))
 
 
-def _spread(scores: Floats) -> float:
-    return float((scores - scores.mean(axis=1, keepdims=True)).std())
+def _sure(lower: Rows, temperature: float) -> float:
+    """The mean confidence of softmax(lower / temperature), where each row's largest logit is 0."""
+    scale = np.float32(1 / temperature)
+    sums = [np.exp(scale * lower[rows]).sum(axis=1) for rows in blocks(lower.shape, size=IN_CACHE)]
+    return float((1 / np.concatenate(sums)).mean(dtype=np.float64))
+
+
+def _spread(scores: Rows) -> float:
+    """The standard deviation of scores (n, k) around the mean of each row."""
+    parts = [scores[rows].var(axis=1, dtype=np.float64) for rows in blocks(scores.shape)]
+    return float(np.sqrt(np.concatenate(parts).mean()))
 
 
 def _unit(rows: Floats) -> Floats:

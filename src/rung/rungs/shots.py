@@ -8,14 +8,15 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, diags
-from scipy.special import log_softmax, logsumexp, softmax
+from scipy.special import softmax
 
 from rung.evidence import Evidence
 from rung.rungs.balance import offsets
 from rung.rungs.logistic import Logistic
 from rung.rungs.mixture import TiedMixture
-from rung.rungs.neighbours import by_hash, nearest, sample
+from rung.rungs.neighbours import by_hash, centred, nearest, sample
 from rung.rungs.pool import Pool, evenness
+from rung.rungs.softmax import blocks, to_log_probabilities, to_probabilities
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -41,27 +42,35 @@ _HEADS = [_POOL_ALONE, *_PLAIN, *_BLENDS]
 _HEED = {0.0: 0.2, 0.3: 0.3, 1.0: 0.5}  # before any label is held out, blends that heed the pool more are likelier
 _TRUST = 0.8  # what the pool alone weighs then, where its guard kept all of it
 _LEAST_WEIGHT = 1e-3  # heads below it do not count
+_LEAST = 1e-38  # the smallest probability that float32 can tell from 0
 
 
 @dataclass
 class Experts:
     """What the three readings and the pool say of the same texts, each (n, k)."""
 
-    plain: Floats
-    line: Floats
-    mixture: Floats
-    graph: Floats
-    pool: Floats
+    plain: Rows
+    line: Rows
+    mixture: Rows
+    graph: Rows
+    pool: Rows
 
-    def head(self, weights: Head) -> Floats:
-        """log softmax( t (ωR + αL + βG + γH + δP) )."""
+    def head(self, weights: Head) -> Rows:
+        """Log-odds t (ωR + αL + βG + γH + δP), (n, k)."""
         omega, alpha, beta, gamma, delta, sharpness = weights
-        summed = omega * self.plain + alpha * self.line + beta * self.mixture + gamma * self.graph + delta * self.pool
-        return np.asarray(log_softmax(sharpness * summed, axis=1))
+        summed = np.zeros_like(self.pool)
+        parts = (self.plain, self.line, self.mixture, self.graph, self.pool)
+        for share, part in zip((omega, alpha, beta, gamma, delta), parts, strict=True):
+            if share:
+                summed += np.float32(share * sharpness) * part
+        return summed
 
-    def rows(self, rows: Indices) -> Experts:
-        """The same of some texts only."""
-        return Experts(self.plain[rows], self.line[rows], self.mixture[rows], self.graph[rows], self.pool[rows])
+    def probabilities(self, heads: dict[Head, float]) -> Floats:
+        """Σ_h π_h softmax( t (ωR + αL + βG + γH + δP) ), rows summing to 1."""
+        summed = np.zeros(self.pool.shape)
+        for head, weight in heads.items():
+            summed += weight * to_probabilities(self.head(head))
+        return np.asarray(summed / summed.sum(axis=1, keepdims=True))
 
 
 @dataclass
@@ -71,7 +80,7 @@ class _Fitted:
     plain: Logistic
     line: Logistic
     mixture: TiedMixture
-    spread: Floats  # (n, k) where labels went along the graph
+    spread: Rows  # (n, k) where labels went along the graph
 
 
 @dataclass
@@ -102,7 +111,6 @@ class Shots:
     directions_: Floats = field(init=False, repr=False)
     offsets_: Floats = field(init=False, repr=False)
     texts_: Rows = field(init=False, repr=False)
-    labelled_: Rows = field(init=False, repr=False)
     fitted_: _Fitted = field(init=False, repr=False)
 
     def fit(self, evidence: Evidence, known: Indices | None = None) -> Self:
@@ -117,14 +125,11 @@ class Shots:
         kept = _kept(evidence, given, self.pool_size)
         texts, labels = evidence.of_texts(evidence.features[kept], [None] * len(kept)), given[kept]
         self._prepare(texts)
-        z, graph = (
-            self._centred(texts.features),
-            nearest(self.texts_, self.texts_, _NEIGHBOURS, own=np.arange(len(kept)), power=3),
-        )
-        pool = self.below.log_posterior(texts)
+        z = self.texts_
+        graph = nearest(z, z, _NEIGHBOURS, own=np.arange(len(kept)), power=3)
+        pool = self.below.log_posterior(texts).astype(np.float32)
         self.heads_ = self._weigh(z, pool, graph, labels)
         self.fitted_ = self._learn(z, graph, labels)
-        self.labelled_ = self.texts_[labels >= 0]
         self.guard_ = f"learned from {self.labels_} labels; {self.guard_}"
         return self
 
@@ -133,54 +138,48 @@ class Shots:
         pool = self.below.log_posterior(evidence)
         if not self.heads_:
             return pool
-        z = self._centred(evidence.features)
-        graph = nearest(z.astype(np.float32), self.texts_, _NEIGHBOURS, power=3)
-        experts = self._say(self.fitted_, z, pool, graph)
-        logs = [np.log(weight) + experts.head(head) for head, weight in self.heads_.items()]
-        return np.asarray(logsumexp(logs, axis=0))
+        for rows in blocks((len(pool), max(pool.shape[1], len(self.centre_)))):
+            z = self._centred(evidence.features[rows])
+            graph = nearest(z, self.texts_, _NEIGHBOURS, power=3)
+            experts = self._say(self.fitted_, z, pool[rows].astype(np.float32), graph)
+            pool[rows] = np.log(np.maximum(experts.probabilities(self.heads_), _LEAST))
+        return pool
 
     def transduce(self, evidence: Evidence, known: Indices) -> Indices:
         """The label of each text (n,), as an index; given labels are never changed."""
         return np.where(known >= 0, known, self.log_posterior(evidence).argmax(axis=1))
 
-    def familiarity(self, evidence: Evidence) -> Floats:
-        """How near each text (n,) is to the nearest label: as on the rung below, and to the nearest labelled text."""
-        near = self.below.familiarity(evidence)
-        if not self.heads_:
-            return near
-        return np.asarray(near + (self._centred(evidence.features).astype(np.float32) @ self.labelled_.T).max(axis=1))
-
     def _prepare(self, texts: Evidence) -> None:
         anchors = texts.anchors.astype(np.float64)
         self.centre_ = texts.features.astype(np.float64).mean(axis=0)
         self.directions_ = _unit(anchors - anchors.mean(axis=0))
-        z = self._centred(texts.features)
-        self.texts_ = z.astype(np.float32)
-        self.offsets_ = offsets(z @ self.directions_.T / _SCALE, self.below.prior_)
+        self.texts_ = self._centred(texts.features)
+        self.offsets_ = offsets(self._cosines(self.texts_), self.below.prior_)
 
-    def _learn(self, z: Floats, graph: csr_matrix, labels: Indices) -> _Fitted:
+    def _learn(self, z: Rows, graph: csr_matrix, labels: Indices) -> _Fitted:
         """Fit L, G and H to texts z (n, d) of which some have labels, −1 elsewhere."""
         k, shot = len(self.directions_), labels >= 0
         counts = np.bincount(labels[shot], minlength=k)
         even = evenness(counts / counts.sum()) >= _EVENLY_DRAWN
         shares = self.below.prior_ if even else (counts + 10 * self.below.prior_) / (counts.sum() + 10)
-        belief = _BELIEF * self._names(z)
+        belief = self._belief(z)
         line = Logistic(self.penalty, offset=1.0 if even else 0.35).fit(z[shot], belief[shot], labels[shot])
         plain = Logistic(self.penalty, offset=line.offset).fit(z[shot], 0 * belief[shot], labels[shot])
-        told = line.log_posterior(z, belief)
-        certain = np.where(shot[:, None], np.eye(k)[np.maximum(labels, 0)], np.nan)
-        weights = np.where(shot, max(1.0, len(z) / (counts.sum() + 8 * k)), 1.0)
+        told = line.log_posterior(z, belief).astype(np.float32)
+        certain = np.where(shot[:, None], np.eye(k)[np.maximum(labels, 0)], np.nan).astype(np.float32)
+        weights = np.where(shot, max(1.0, len(z) / (counts.sum() + 8 * k)), 1.0).astype(np.float32)
         mixture = TiedMixture(0.3, sharpness=1.0, belief=0.5, neighbourhood=3.0, rounds=20)
         mixture.fit(z, told, shares, graph, np.exp(told), weights=weights, fixed=certain)
         return _Fitted(plain, line, mixture, _spread_labels(graph, np.exp(told), certain, shares))
 
-    def _say(self, fitted: _Fitted, z: Floats, pool: Floats, graph: csr_matrix) -> Experts:
-        belief = _BELIEF * self._names(z)
-        plain, line = fitted.plain.log_posterior(z, 0 * belief), fitted.line.log_posterior(z, belief)
-        mixture = log_softmax(fitted.mixture.logits(z, line, graph @ fitted.mixture.posterior_), axis=1)
-        return Experts(plain, line, mixture, np.log(graph @ fitted.spread + 1e-3), pool)
+    def _say(self, fitted: _Fitted, z: Rows, pool: Rows, graph: csr_matrix) -> Experts:
+        belief = self._belief(z)
+        plain = fitted.plain.log_posterior(z, np.zeros_like(belief)).astype(np.float32)
+        line = fitted.line.log_posterior(z, belief).astype(np.float32)
+        mixture = to_log_probabilities(fitted.mixture.logits(z, line, graph @ fitted.mixture.posterior_))
+        return Experts(plain, line, mixture, np.log(graph @ fitted.spread + np.float32(1e-3)), pool)
 
-    def _weigh(self, z: Floats, pool: Floats, graph: csr_matrix, labels: Indices) -> dict[Head, float]:
+    def _weigh(self, z: Rows, pool: Rows, graph: csr_matrix, labels: Indices) -> dict[Head, float]:
         """π of each head, from the likelihood of labels that were held out."""
         shots = np.flatnonzero(labels >= 0)
         scores = np.zeros(len(_HEADS))
@@ -189,17 +188,28 @@ class Shots:
             hidden[held] = -1
             if (hidden < 0).all():
                 continue
-            experts = self._say(self._learn(z, graph, hidden), z, pool, graph).rows(held)
-            scores += [experts.head(head)[np.arange(len(held)), labels[held]].sum() for head in _HEADS]
+            experts = self._say(self._learn(z, graph, hidden), z[held], pool[held], graph[held])
+            scores += [_likelihood(experts.head(head), labels[held]) for head in _HEADS]
         weights = softmax(scores + np.log(_prior(self.below.weight_)))
         kept = np.where(weights >= _LEAST_WEIGHT, weights, 0)
         return {head: float(w) for head, w in zip(_HEADS, kept / kept.sum(), strict=True) if w > 0}
 
-    def _names(self, z: Floats) -> Floats:
-        return np.asarray(log_softmax(z @ self.directions_.T / _SCALE + self.offsets_, axis=1))
+    def _belief(self, z: Rows) -> Rows:
+        """.3 o, (n, k)."""
+        belief = to_log_probabilities(self._cosines(z) + self.offsets_.astype(np.float32))
+        belief *= np.float32(_BELIEF)
+        return belief
 
-    def _centred(self, features: Rows) -> Floats:
-        return _unit(features - self.centre_)
+    def _cosines(self, z: Rows) -> Rows:
+        return np.asarray(z @ (self.directions_.T / _SCALE).astype(np.float32))
+
+    def _centred(self, features: Rows) -> Rows:
+        return centred(features, self.centre_)
+
+
+def _likelihood(logits: Rows, labels: Indices) -> float:
+    """The log-likelihood of labels (m,) under softmax(logits), (m, k)."""
+    return float(to_log_probabilities(logits)[np.arange(len(labels)), labels].sum(dtype=np.float64))
 
 
 def _prior(kept: float) -> Floats:
@@ -228,20 +238,21 @@ def _folds(texts: Rows, shots: Indices) -> list[Indices]:
     return [part for part in (parts[:1] if len(shots) > _MANY else parts) if len(part)]
 
 
-def _spread_labels(graph: csr_matrix, start: Floats, certain: Floats, shares: Floats) -> Floats:
+def _spread_labels(graph: csr_matrix, start: Rows, certain: Rows, shares: Floats) -> Rows:
     """Labels (n, k) spread along the graph from the labelled texts, columns brought to `shares`, rows to 1.
 
     Source: Zhou et al. 2004, with a faint start everywhere so that no text is out of reach.
     """
     both = (graph + graph.T) / 2
     degrees = diags(1 / np.sqrt(np.maximum(np.asarray(both.sum(axis=1)).ravel(), 1e-12)))
-    smooth = degrees @ both @ degrees
-    first = np.where(np.isnan(certain), 0.02 * start, certain)
+    smooth = (0.9 * (degrees @ both @ degrees)).astype(np.float32)
+    first = np.where(np.isnan(certain), np.float32(0.02) * start, certain)
     spread = first
     for _ in range(20):
-        spread = 0.9 * (smooth @ spread) + 0.1 * first
-    spread = spread * (shares / np.maximum(spread.sum(axis=0), 1e-12))
-    return np.asarray(spread / np.maximum(spread.sum(axis=1, keepdims=True), 1e-12))
+        spread = smooth @ spread
+        spread += np.float32(0.1) * first
+    spread *= (shares / np.maximum(spread.sum(axis=0, dtype=np.float64), 1e-12)).astype(np.float32)
+    return np.asarray(spread / np.maximum(spread.sum(axis=1, keepdims=True), np.float32(1e-12)))
 
 
 def _unit(rows: Floats) -> Floats:
