@@ -31,6 +31,7 @@ _EVEN = (0.88, 0.96)  # evenness of the labels' shares at which the free reading
 _UNIFORM = (0.96, 0.99)  # evenness at which shares are first drawn towards equal ones, and taken as equal
 _ENOUGH = 100  # texts at which the pool counts a quarter: shares and means are both learned from them, hence the square
 _DOUBT = 5  # texts a label at which the names are moved half way to known shares: few texts cannot show how they lean
+_HARDLY = 0.005  # a weight that moves no probability by half a percent
 _ENOUGH_TO_CENTRE = 100  # texts at which their mean is trusted as much as the careful reading
 
 
@@ -197,13 +198,19 @@ class Pool:
         self.guard_ = self._sentence(given)
 
     def _sentence(self, given: Floats | None) -> str:
-        seen = f"clusters of {self.texts_} texts align with the names at {self.alignment_:.2f}"
+        """What was kept or given up, and why."""
+        alone = "decide alone" if given is None else "decide alone, balanced to the shares that were given"
+        seen = f"clusters of {self.texts_} texts lie along the label names at {self.alignment_:.2f}"
         if self.weight_ == 0:
-            how = "alone" if given is None else "alone, balanced to the shares that were given"
-            return f"given up: {seen}, below {_ALIGNED[0]}, so label names decide {how}."
+            return f"given up: {seen}, below {_ALIGNED[0]}, so names {alone}."
+        if self.weight_ < _HARDLY:
+            texts = "1 text is" if self.texts_ == 1 else f"{self.texts_} texts are"
+            return f"given up: {texts} too few to learn from, so names {alone}."
         how = "as they lie" if self.freedom_ >= 0.5 else "near their names, since shares look uneven or texts are few"
-        part = "kept" if self.weight_ >= 0.5 else "kept in part"
-        return f"{part} (weight {self.weight_:.2f}): {seen}; labels were placed {how} (evenness {self.evenness_:.2f})."
+        part = (
+            "kept" if self.weight_ >= 0.5 else f"kept in part (weight {self.weight_:.2f}; more texts would count more)"
+        )
+        return f"{part}: {seen}; labels were placed {how} (evenness of their shares {self.evenness_:.2f})."
 
     def _temper(self, read: tuple[Rows, float], names: Floats) -> None:
         logits, agreed = read

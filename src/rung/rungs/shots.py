@@ -130,7 +130,7 @@ class Shots:
         pool = self.below.log_posterior(texts).astype(np.float32)
         self.heads_ = self._weigh(z, pool, graph, labels)
         self.fitted_ = self._learn(z, graph, labels)
-        self.guard_ = f"learned from {self.labels_} labels; {self.guard_}"
+        self.guard_ = f"learned from {self.labels_} label{'' if self.labels_ == 1 else 's'}; {self.guard_}"
         return self
 
     def log_posterior(self, evidence: Evidence) -> Floats:
