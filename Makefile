@@ -9,8 +9,8 @@ demo: .venv/base.stamp  ## label examples/support.csv with the built-in model, a
 	$(BIN)/rung classify examples/support.csv --labels examples/support-labels.csv --backbone builtin --out examples/support.out.csv --force
 	$(BIN)/python examples/score.py examples/support.out.csv
 
-test: .venv/dev.stamp  ## all tests, torch parts included
-	$(BIN)/python -m pytest
+test: .venv/dev.stamp  ## all tests, torch parts included; one thread, since thousands of small products only wait for a second
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: .venv/dev.stamp  ## style, types
 	$(BIN)/ruff check .
