@@ -10,35 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from rung.evidence import Evidence, unit
+from made import accuracy, clusters, of
 from rung.rungs.pool import Pool
 from rung.rungs.shots import Shots
-
-
-def of(features: np.ndarray, anchors: np.ndarray) -> Evidence:
-    background = np.zeros(anchors.shape[1], dtype=np.float32)
-    return Evidence(
-        unit(features.astype(np.float32)),
-        unit(anchors.astype(np.float32)),
-        background,
-        np.ones(len(features), dtype=bool),
-    )
-
-
-def clusters(
-    counts: list[int], d: int = 24, noise: float = 0.1, astray: float = 0.1, seed: int = 0
-) -> tuple[Evidence, np.ndarray]:
-    """Texts around a centre a label, names that lie `astray` of the centres, and the true labels."""
-    rng = np.random.default_rng(seed)
-    common = 2 * rng.normal(size=d) / np.sqrt(d)
-    centres = rng.normal(size=(len(counts), d)) / np.sqrt(d)
-    truth = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    texts = common + centres[truth] + noise * rng.normal(size=(len(truth), d))
-    return of(texts, common + centres + astray * rng.normal(size=centres.shape)), truth
-
-
-def accuracy(log_posterior: np.ndarray, truth: np.ndarray) -> float:
-    return float((log_posterior.argmax(axis=1) == truth).mean())
 
 
 def some(truth: np.ndarray, each: int, seed: int = 0) -> np.ndarray:
