@@ -104,7 +104,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         chosen = self._choose(evidence).labels
         if any(label is None for label in chosen):
             return chosen
-        return np.asarray(chosen.tolist()) if self._tree().depth > 1 else chosen.astype(self.classes_.dtype)
+        return np.asarray(chosen.tolist()) if self._is_tree else chosen.astype(self.classes_.dtype)
 
     def predict_proba(self, X: Any) -> Floats:
         """Probabilities (n, k), columns in the order of `classes_`; NaN where a text could not be read.
@@ -279,7 +279,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return np.array([self.shares.get(name, np.nan) for name in names], dtype=np.float64)
 
     def _fit_several(self, evidence: Evidence, known: Indices) -> None:
-        if (known >= 0).any() or self.reject is not None or self._tree().depth > 1:
+        if (known >= 0).any() or self.reject is not None or self._is_tree:
             raise UserError(
                 "multi_label: it takes neither y, nor reject, nor a tree of labels yet.",
                 "Leave them out; a text that fits no label gets none anyway.",
@@ -301,27 +301,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         )
 
     def _forget(self) -> None:
-        learned = (
-            "learned_",
-            "several_",
-            "reject_",
-            "guard_",
-            "_known",
-            "_fitted_on",
-            "_classes",
-            "_anchors",
-            "_scale",
-        )
-        for name in learned:
+        for name in ("learned_", "several_", "reject_", "guard_", "_known", "_fitted_on", "_classes", "_numbers"):
             self.__dict__.pop(name, None)
 
     def _rung(self) -> Rung:
         return getattr(self, "learned_", None) or Names()
 
-    def _tree(self) -> Tree:
-        return (
-            Tree.of(self.parsed_labels()) if self.labels is not None else Tree(("",), np.array([-1]), np.ones((1, 1)))
-        )
+    @property
+    def _is_tree(self) -> bool:
+        return self.labels is not None and self.parsed_labels().is_tree
 
     def _probabilities(self, evidence: Evidence) -> Floats:
         if not self.multi_label:
@@ -336,21 +324,20 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         because = f"rung {self.rung_}, {len(names)} labels"
         if self.multi_label:
             return several(names, probabilities, because)
-        tree = self._tree()
-        chosen = (
-            deepest(tree, probabilities, self.confidence, because)
-            if tree.depth > 1
-            else one(names, probabilities, because)
-        )
-        if self.reject is None:
-            kept = chosen
-        elif hasattr(self, "reject_"):
-            out = self.reject_.rejected(evidence.features)
-            kept = without(chosen, out, self.reject_.probability(evidence.features))
+        if self._is_tree:
+            chosen = deepest(Tree.of(self.parsed_labels()), probabilities, self.confidence, because)
         else:
+            chosen = one(names, probabilities, because)
+        if self.reject is not None:
+            chosen = self._without_foreign(chosen, evidence)
+        chosen.labels[~evidence.ok] = None
+        return chosen
+
+    def _without_foreign(self, chosen: Choice, evidence: Evidence) -> Choice:
+        if not hasattr(self, "reject_"):
             raise UserError("reject: it needs texts to compare with.", "fit(texts) first.")
-        kept.labels[~evidence.ok] = None
-        return kept
+        foreign = self.reject_.rejected(evidence.features)
+        return without(chosen, foreign, self.reject_.probability(evidence.features))
 
     def _cache(self) -> Cache | None:
         if self.cache is False or self.cache is None:
