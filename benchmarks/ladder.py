@@ -8,6 +8,7 @@ without its labels (`fitted_on`); sst2 also with the ready-made labels; and the 
 from __future__ import annotations
 
 from functools import partial
+from statistics import median
 from typing import Any
 
 import measure
@@ -33,13 +34,16 @@ def main() -> None:
             rows += of_set(name, backbone, asked.train)
             if name in READY_MADE:
                 rows += of_set(name, backbone, asked.train, READY_MADE[name])
-    compared = [row for name in chosen for row in of_peers(name)]
+    ways = dict.fromkeys((row["backbone"], row["rung"], row["fitted_on"]) for row in rows)
     result = {
         "rungs": [measure.settings(Names()), measure.settings(Pool())],
-        "seeds": "none: nothing is random",
+        "seeds": "0 for the texts that a bounded train file is fitted on; nothing else is random",
+        "means": [mean_of(rows, *way) for way in ways],
         "rows": rows,
+        "what_peers_are": peers.ZERO_LABELS,
+        "peers": [row for name in chosen for row in of_peers(name)],
     }
-    measure.finish("ladder", chosen, {**result, "peers": compared, "what_peers_are": peers.ZERO_LABELS})
+    measure.finish("ladder", chosen, result)
 
 
 def of_set(name: str, backbone: str, most: int | None, ready_made: str | None = None) -> list[dict[str, Any]]:
@@ -54,22 +58,32 @@ def of_set(name: str, backbone: str, most: int | None, ready_made: str | None = 
         "labels": len(test.evidence.anchors),
     }
     below = Names().log_posterior(test.evidence)
-    found = [head | {"rung": "names"} | answers(below, test)]
-    for fitted_on in (test, train):
+    found = [head | {"rung": "names", "fitted_on": None} | answers(below, test)]
+    for part, fitted_on in (("test", test), ("train", train)):
         pool, fit_s = measure.timed(partial(Pool().fit, fitted_on.evidence))
         posterior, predict_s = measure.timed(partial(pool.log_posterior, test.evidence))
-        seconds = {"fit_s": fit_s, "predict_s": predict_s}
-        part = {
+        how = {
             "rung": "pool",
-            "fitted_on": "train" if fitted_on is train else "test",
+            "fitted_on": part,
             "fitted_texts": len(fitted_on.truth),
+            "fit_s": fit_s,
+            "predict_s": predict_s,
         }
-        found.append(
-            head | part | answers(posterior, test) | compared(posterior, below, test) | seconds | {"guard": pool.guard_}
-        )
+        found.append(head | how | answers(posterior, test) | compared(posterior, below, test) | {"guard": pool.guard_})
     for row in found:
-        print(backbone, name, head["wording"], row["rung"], row.get("fitted_on", ""), row["accuracy"], row["interval"])
+        print(
+            *(row[key] for key in ("backbone", "set", "wording", "rung", "fitted_on", "accuracy", "interval")),
+            flush=True,
+        )
     return found
+
+
+def mean_of(rows: list[dict[str, Any]], backbone: str, rung: str, fitted_on: str | None) -> dict[str, Any]:
+    """The mean over the sets of one rung with one backbone, labels worded as in labels.csv."""
+    way = {"backbone": backbone, "rung": rung, "fitted_on": fitted_on}
+    own = [row for row in rows if way.items() <= row.items() and row["wording"] == "labels.csv"]
+    seconds = {"fit_s": median(row["fit_s"] for row in own)} if fitted_on else {}
+    return way | {"sets": len(own), **measure.mean_of_sets([[(row["right"], row["texts"])] for row in own]), **seconds}
 
 
 def answers(posterior: measure.Floats, on: measure.Task) -> dict[str, Any]:

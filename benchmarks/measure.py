@@ -83,7 +83,7 @@ def accuracy(right: Flags) -> dict[str, Any]:
     """Share of right answers (n,) in %, with its 95 % Wilson interval."""
     low, high = interval(int(right.sum()), len(right))
     bounds = [round(100 * low, 1), round(100 * high, 1)]
-    return {"texts": len(right), "accuracy": percent(right.mean()), "interval": bounds}
+    return {"texts": len(right), "right": int(right.sum()), "accuracy": percent(right.mean()), "interval": bounds}
 
 
 def gain(right: Flags, before: Flags) -> dict[str, Any]:
@@ -111,6 +111,21 @@ def difference(changes: Indices, seed: int = 0) -> tuple[float, list[float]]:
     means = ((again[..., 2] - again[..., 0]) / totals[chosen]).mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return percent(((changes[:, 2] - changes[:, 0]) / totals).mean()), [percent(low), percent(high)]
+
+
+def mean_of_sets(right: Sequence[Sequence[tuple[int, int]]], seed: int = 0) -> dict[str, Any]:
+    """Mean accuracy over sets and its 95 % interval, from (right answers, texts) of each draw of each set.
+
+    The sets stay as they are: what is drawn anew are each set's draws, where it has several, and their texts.
+    """
+    rng = np.random.default_rng(seed)
+    means, again = [], []
+    for draws in map(np.array, right):
+        hits, totals = draws[rng.integers(0, len(draws), (BOOTSTRAPS, len(draws)))].transpose(2, 0, 1)
+        again.append((rng.binomial(totals, hits / totals) / totals).mean(axis=1))
+        means.append((draws[:, 0] / draws[:, 1]).mean())
+    low, high = np.quantile(np.mean(again, axis=0), [0.025, 0.975])
+    return {"mean": percent(np.mean(means)), "interval": [percent(low), percent(high)]}
 
 
 def calibration_error(log_posterior: Floats, truth: Indices) -> float:

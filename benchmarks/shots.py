@@ -48,12 +48,12 @@ def main() -> None:
 def summary(draws: list[dict[str, Any]], count: int) -> dict[str, Any]:
     cells = dict.fromkeys((row["set"], row["how"], row["per_label"]) for row in draws)
     in_sets = [of_cell([row for row in draws if (row["set"], row["how"], row["per_label"]) == cell]) for cell in cells]
-    columns = [column(how, per_label, in_sets) for how in HOW for per_label in PER_LABEL]
+    columns = [column(how, per_label, in_sets, draws) for how in HOW for per_label in PER_LABEL]
     for row in columns:
         print(row, flush=True)
     head = {"backbone": "minilm", "part": "test", "most_texts": MOST, "rung": measure.settings(Shots())}
     said = {"draws_per_cell": count, "seeds": f"0 to {count - 1}", "how": HOW, "baselines": BASELINES}
-    kept = [{key: value for key, value in row.items() if key != "changes"} for row in draws]
+    kept = [{key: value for key, value in row.items() if key not in ("changes", "right")} for row in draws]
     return {
         **head,
         **said,
@@ -104,7 +104,7 @@ def compare(task: measure.Task, shots: measure.Indices, fixed: dict[str, measure
     own = rung.log_posterior(of(evidence, rest)).argmax(axis=1) == task.truth[rest]
     scores = {name: round(100 * float(each.mean()), 2) for name, each in {"shots": own, **right}.items()}
     changes = {name: measure.counted(own, each) for name, each in right.items()}
-    return {"texts": len(rest), **scores, "fit_s": seconds, "changes": changes}
+    return {"texts": len(rest), **scores, "fit_s": seconds, "right": (int(own.sum()), len(rest)), "changes": changes}
 
 
 def of(evidence: Evidence, rows: measure.Indices) -> Evidence:
@@ -128,12 +128,17 @@ def of_cell(draws: list[dict[str, Any]]) -> dict[str, Any]:
     return {**head, **means, **more}
 
 
-def column(how: str, count: int, cells: list[dict[str, Any]]) -> dict[str, Any]:
+def column(how: str, count: int, cells: list[dict[str, Any]], draws: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the sets for one number of labels."""
     rows = [row for row in cells if (row["how"], row["per_label"]) == (how, count)]
     means = {name: round(fmean(row[name] for row in rows), 1) for name in ("shots", *BASELINES)}
     best = round(fmean(row[row["best"]] for row in rows), 1)
-    return {"how": how, "per_label": count, **means, "best_per_set": best, "fit_s": median(r["fit_s"] for r in rows)}
+    own = [row for row in draws if (row["how"], row["per_label"]) == (how, count)]
+    counts = [[row["right"] for row in own if row["set"] == cell["set"]] for cell in rows]
+    interval = measure.mean_of_sets(counts)["interval"]
+    seconds = median(row["fit_s"] for row in rows)
+    head = {"how": how, "per_label": count, "labelled": round(fmean(row["labelled"] for row in own))}
+    return {**head, **means, "interval": interval, "best_per_set": best, "fit_s": seconds}
 
 
 if __name__ == "__main__":
