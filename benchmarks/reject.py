@@ -63,24 +63,24 @@ def rejecting(test: Evidence, train: Evidence, outside: Any) -> list[dict[str, A
             "pool": "none: label names",
             **told_apart(Reject(0.0).fit(test.features, test.anchors, test.general), test, outside),
         },
-        {"pool": f"train, in scope, {len(train.features)} texts", **told_apart(fitted(train, "auto"), test, outside)},
-        {"pool": "test, in scope", **told_apart(fitted(test, "auto"), test, outside)},
+        {"pool": f"train, in scope, {len(train.features)} texts", **told_apart(*fitted(train, "auto"), test, outside)},
+        {"pool": "test, in scope", **told_apart(*fitted(test, "auto"), test, outside)},
     ]
     size = round(SHARE / (1 - SHARE) * len(test.features))
     for seed in range(DRAWS):
         drawn = np.random.default_rng(seed).permutation(len(outside))[:size]
         features = np.concatenate([test.features, outside[drawn]])
         both = test.of_texts(features, [None] * len(features))
-        for share in ("auto", SHARE):
-            reject = fitted(both, share)
-            found.append({"pool": "test, 15 % out of scope", "seed": seed, **told_apart(reject, test, outside)})
+        drawn_in = {"pool": "test, 15 % out of scope", "seed": seed}
+        found += [drawn_in | told_apart(reject, test, outside) for reject in fitted(both, "auto", SHARE)]
     return found
 
 
-def fitted(pool: Evidence, share: Any) -> Reject:
-    """Reject as `Classifier` fits it: with the label means of the pool rung's answers."""
+def fitted(pool: Evidence, *shares: Any) -> list[Reject]:
+    """Reject with the label means of the pool rung's answers, once for each share asked for."""
     posterior = np.exp(Pool().fit(pool).log_posterior(pool))
-    return Reject(share).fit(pool.features, label_means(pool.features, posterior, pool.general), pool.general)
+    means = label_means(pool.features, posterior, pool.general)
+    return [Reject(share).fit(pool.features, means, pool.general) for share in shares]
 
 
 def told_apart(reject: Reject, inside: Evidence, outside: Any) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def column(how: str, count: int, cells: list[dict[str, Any]], draws: list[dict[s
     own = [row for row in draws if (row["how"], row["per_label"]) == (how, count)]
     counts = [[row["right"] for row in own if row["set"] == cell["set"]] for cell in rows]
     interval = measure.mean_of_sets(counts)["interval"]
-    seconds = median(row["fit_s"] for row in rows)
+    seconds = round(median(row["fit_s"] for row in rows), 2)
     head = {"how": how, "per_label": count, "labelled": round(fmean(row["labelled"] for row in own))}
     return {**head, **means, "interval": interval, "best_per_set": best, "fit_s": seconds}
 
