@@ -149,16 +149,29 @@ def several() -> list[dict[str, Any]]:
     groups = [(i,) for i in order[:third]] + list(zip(order[third : 2 * third], order[2 * third :], strict=False))
     texts = [", and ".join(given.texts[i] for i in group) for group in groups]
     truth = np.array([[name in {of[given.truth[i]] for i in group} for name in names] for group in groups])
-    evidence = about_labels(Labels.of([Label(name) for name in names]), load("minilm"), cache=Cache())
     x, _ = about_texts(texts, load("minilm"), cache=Cache())
-    cosines, rates = x @ evidence.anchors.T, truth.mean(axis=0)
+    below = {name: tuple(intent for intent in of if of[intent] == name) for name in names}
     rows = []
-    for title, shares in (("1 / k each", np.full(len(names), 1 / len(names))), ("true base rates", rates)):
-        learned = MultiLabel(tuple(shares)).fit(x, evidence.anchors, evidence.general.mean(axis=0)).probabilities(x)
-        named = cosines > [np.quantile(column, 1 - share) for column, share in zip(cosines.T, shares, strict=True)]
-        rows.append({"rung": "multi-label", "shares": title, **yes_and_no(learned >= 0.5, learned, truth)})
-        rows.append({"rung": "cosine, cut at the shares", "shares": title, **yes_and_no(named, cosines, truth)})
+    for wording, words in (("the domain's name", {}), ("and its intents' names as words", below)):
+        labels = Labels.of([Label(name, words=words.get(name, ())) for name in names])
+        evidence = about_labels(labels, load("minilm"), cache=Cache())
+        for title, shares in (
+            ("1 / k each", np.full(len(names), 1 / len(names))),
+            ("true base rates", truth.mean(axis=0)),
+        ):
+            rows += [{"wording": wording, "shares": title, **row} for row in both_ways(evidence, x, truth, shares)]
     return rows
+
+
+def both_ways(evidence: Evidence, x: Any, truth: Any, shares: Any) -> list[dict[str, Any]]:
+    """The rule for several labels, and cosines with the labels cut so that each label gets its share."""
+    learned = MultiLabel(tuple(shares)).fit(x, evidence.anchors, evidence.general.mean(axis=0)).probabilities(x)
+    cosines = x @ evidence.anchors.T
+    cut = [np.quantile(column, 1 - share) for column, share in zip(cosines.T, shares, strict=True)]
+    return [
+        {"rung": "multi-label", **yes_and_no(learned >= 0.5, learned, truth)},
+        {"rung": "cosine, cut at the shares", **yes_and_no(cosines > cut, cosines, truth)},
+    ]
 
 
 def yes_and_no(yes: Any, scores: Any, truth: Any) -> dict[str, Any]:

@@ -253,9 +253,30 @@ def reject_table() -> str:
 
 def several_table() -> str:
     """One row a way to give several labels."""
-    keys = ("rung", "shares", "labels_a_text", "answered_a_text", "macro_f1", "micro_f1", "average_precision")
+    keys = (
+        "wording",
+        "shares",
+        "rung",
+        "labels_a_text",
+        "answered_a_text",
+        "macro_f1",
+        "micro_f1",
+        "average_precision",
+    )
     rows = [[row[key] for key in keys] for row in result("reject")["multi_label"]]
-    return table(["rung", "shares", "labels a text", "answered", "macro F1", "micro F1", "average precision"], rows)
+    return table(
+        [
+            "labels worded by",
+            "shares",
+            "rung",
+            "labels a text",
+            "answered",
+            "macro F1",
+            "micro F1",
+            "average precision",
+        ],
+        rows,
+    )
 
 
 def tree_table() -> str:
