@@ -10,12 +10,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 COMMANDS = ["", "classify", "suggest", "models", "doctor", "cache"]
+PAGES = ["README.md", "docs/log.md", "docs/results.md"]
 
 
 def main() -> None:
@@ -31,8 +34,25 @@ def main() -> None:
 
 def generated() -> dict[Path, str]:
     """Every generated file with what it should hold."""
-    tables = {"names": names_table(), "variants": variants_table(), "builtin": builtin_line()}
-    pages = {ROOT / name: filled((ROOT / name).read_text("utf-8"), tables) for name in ("README.md", "docs/log.md")}
+    tables = {
+        "names": names_table(),
+        "variants": variants_table(),
+        "builtin": builtin_line(),
+        "ladder": ladder_table(),
+        "pool": pool_table(),
+        "pool-harms": pool_harms(),
+        "peers": peers_table(),
+        "stress": stress_table(),
+        "stress-harms": stress_harms(),
+        "shots": shots_table(),
+        "shots-sets": shots_sets_table(),
+        "shots-harms": shots_harms(),
+        "reject": reject_table(),
+        "several": several_table(),
+        "tree": tree_table(),
+        "scale": scale_table(),
+    }
+    pages = {ROOT / name: filled((ROOT / name).read_text("utf-8"), tables) for name in PAGES}
     return pages | {ROOT / "docs" / "cli.md": cli_page()}
 
 
@@ -88,6 +108,231 @@ def variants_table() -> str:
         mean = sum(found.values()) / len(found)
         lines.append(f"| {backbone} | {variant} | " + " | ".join(f"{found[n]}" for n in names) + f" | {mean:.1f} |")
     return "\n".join(lines) + "\n"
+
+
+def ladder_table() -> str:
+    """What a person has, the rung that it reaches, mean accuracy over the eight sets, seconds of fit."""
+    rows = []
+    for rung, have in (("names", "label names"), ("pool", "+ the unlabelled texts")):
+        found = next(
+            way
+            for way in result("ladder")["means"]
+            if of(way, backbone="minilm", rung=rung) and way["fitted_on"] != "train"
+        )
+        rows.append([have, f"`{rung}`", f"{found['mean']} {bounds(found['interval'])}", found.get("fit_s", "–")])
+    for found in result("shots")["columns"]:
+        if of(found, how="balanced") and found["per_label"] in (1, 4, 16):
+            have = f"+ {found['per_label']} label{'s' * (found['per_label'] > 1)} per class"
+            rows.append([have, "`shots`", f"{found['shots']} {bounds(found['interval'])}", found["fit_s"]])
+    return table(["what you have", "rung", "mean accuracy over eight sets", "seconds of fit (median)"], rows)
+
+
+def pool_table() -> str:
+    """One row a backbone, wording and set: names, pool on its own texts, pool fitted on the train file."""
+    rows = []
+    found = result("ladder")["rows"]
+    for key in dict.fromkeys((row["backbone"], row["wording"], row["set"]) for row in found):
+        names, own, train = (row for row in found if (row["backbone"], row["wording"], row["set"]) == key)
+        title = key[2] if key[1] == "labels.csv" else f"{key[2]}, labels of {key[1]}"
+        rows.append([f"`{key[0]}`", title, names["labels"], f"{names['texts']:,}", with_bounds(names)])
+        rows[-1] += [with_bounds(own), gained(own), with_bounds(train), gained(train), f"{train['fitted_texts']:,}"]
+        rows[-1] += [" / ".join(str(row["calibration_error"]) for row in (names, own, train)), own["fit_s"]]
+    for backbone in dict.fromkeys(way["backbone"] for way in result("ladder")["means"]):
+        names, own, train = (way for way in result("ladder")["means"] if way["backbone"] == backbone)
+        means = [f"{way['mean']} {bounds(way['interval'])}" for way in (names, own, train)]
+        gains = [f"{way['mean'] - names['mean']:+.1f}" for way in (own, train)]
+        rows.append(
+            [f"`{backbone}`", "mean", "", "", means[0], means[1], gains[0], means[2], gains[1], "", "", own["fit_s"]]
+        )
+    head = [
+        "backbone",
+        "set",
+        "labels",
+        "texts",
+        "names",
+        "pool",
+        "gain",
+        "pool of the train file",
+        "gain",
+        "its texts",
+    ]
+    return table([*head, "calibration error", "seconds of fit"], rows)
+
+
+def pool_harms() -> str:
+    """Every set on which the pool is below the names rung, with what its guard said."""
+    rows = [row for row in result("ladder")["rows"] if row.get("gain", 0) < 0]
+    return listed(
+        f"`{r['backbone']}`, {r['set']}, fitted on the {r['fitted_on']} file: {gained(r)}; the guard: {r['guard']}"
+        for r in rows
+    )
+
+
+def peers_table() -> str:
+    """One row a set, one column a peer on the same embeddings."""
+    rows = result("ladder")["peers"]
+    peers, sets = (list(dict.fromkeys(row[key] for row in rows)) for key in ("peer", "set"))
+    ours = {(r["set"], r["rung"]): r["accuracy"] for r in result("ladder")["rows"] if own_test(r)}
+    theirs = {(row["set"], row["peer"]): row["accuracy"] for row in rows}
+    lines: list[list[Any]] = [
+        [s, *(ours[s, r] for r in ("names", "pool")), *(theirs[s, p] for p in peers)] for s in sets
+    ]
+    lines.append(["mean", *(f"{fmean(column):.1f}" for column in list(zip(*lines, strict=True))[1:])])
+    return table(["set", "names", "pool", *peers], lines)
+
+
+def own_test(row: dict[str, Any]) -> bool:
+    """Whether a row of the ladder is MiniLM's on the test file, with the set's own wording."""
+    return of(row, backbone="minilm", wording="labels.csv") and row["fitted_on"] != "train"
+
+
+def stress_table() -> str:
+    """One row a kind of stress: means over the sets, harmed draws, the worst."""
+    kinds = result("stress")["kinds"]
+    rows = []
+    for column in result("stress")["columns"]:
+        worst = f"{column['worst']:+.1f} ({column['worst_set']}, seed {column['worst_seed']})"
+        means = [column["names"], column["pool"], f"{column['gain']:+.1f}"]
+        rows.append([column["kind"], kinds[column["kind"]], *means, f"{column['harmed']} of {column['draws']}", worst])
+    return table(["kind", "what a draw is", "names", "pool", "gain", "draws below names", "worst draw"], rows)
+
+
+def stress_harms() -> str:
+    """Every draw in which the pool was below the names rung."""
+    rows = sorted((row for row in result("stress")["draws"] if row["gain"] < 0), key=lambda row: row["gain"])
+    said = [
+        [r["kind"], r["set"], r["seed"], r["texts"], r["names"], r["pool"], f"{r['gain']:+.1f}", r["guard"]]
+        for r in rows
+    ]
+    return table(["kind", "set", "seed", "texts", "names", "pool", "gain", "what the guard said"], said)
+
+
+def shots_table() -> str:
+    """One row a number of labels: means over the sets of the rung, of each baseline, and of the best one a set."""
+    baselines = list(result("shots")["baselines"])
+    rows = []
+    for found in result("shots")["columns"]:
+        own = f"{found['shots']} {bounds(found['interval'])}"
+        rows.append([found["how"], found["per_label"], found["labelled"], own, *(found[name] for name in baselines)])
+        rows[-1] += [found["best_per_set"], found["fit_s"]]
+    head = ["labels drawn", "per label", "in all (mean)", "shots", *baselines, "best of these, picked for each set"]
+    return table([*head, "seconds of fit"], rows)
+
+
+def shots_sets_table() -> str:
+    """One row a set and way of drawing labels: the rung, and the best baseline by its test labels."""
+    found = result("shots")["sets"]
+    counts = list(dict.fromkeys(row["per_label"] for row in found))
+    rows = []
+    for name, how in dict.fromkeys((row["set"], row["how"]) for row in found):
+        cells = [row for row in found if of(row, set=name, how=how)]
+        rows.append([name, how, *(f"{c['shots']:.1f} / {c[c['best']]:.1f} ({c['best']})" for c in cells)])
+    return table(["set", "labels drawn", *(f"{count} per label" for count in counts)], rows)
+
+
+def shots_harms() -> str:
+    """Every set and number of labels at which a baseline is better than the rung beyond chance."""
+    return listed(
+        f"{row['set']}, {row['how']}, {row['per_label']} per label: {mean:+.1f} {bounds(between)} against {name}"
+        for row in result("shots")["sets"]
+        for name, (mean, between) in row["worse_than"].items()
+    )
+
+
+def reject_table() -> str:
+    """One row a pool: how well texts out of scope are told apart; draws are averaged."""
+    found = result("reject")["reject"]
+    keys = ("auroc", "false_positives_at_95", "share", "kept", "rejected")
+    rows = []
+    for pool, asked in dict.fromkeys((row["pool"], str(row["asked"])) for row in found):
+        own = [row for row in found if (row["pool"], str(row["asked"])) == (pool, asked)]
+        rows.append([pool, asked, len(own), *(f"{fmean(row[key] for row in own):.1f}" for key in keys)])
+    head = ["pool", "share asked for", "draws", "AUROC", "false positives at 95 %", "share found", "in scope, kept"]
+    return table([*head, "out of scope, rejected"], rows)
+
+
+def several_table() -> str:
+    """One row a way to give several labels."""
+    keys = (
+        "wording",
+        "shares",
+        "rung",
+        "labels_a_text",
+        "answered_a_text",
+        "macro_f1",
+        "micro_f1",
+        "average_precision",
+    )
+    rows = [[row[key] for key in keys] for row in result("reject")["multi_label"]]
+    return table(
+        [
+            "labels worded by",
+            "shares",
+            "rung",
+            "labels a text",
+            "answered",
+            "macro F1",
+            "micro F1",
+            "average precision",
+        ],
+        rows,
+    )
+
+
+def tree_table() -> str:
+    """Domains by summing, then answers by depth."""
+    found = result("reject")["hierarchy"]
+    tops = [[f"`{row['rung']}`", row["domain by"], with_bounds(row)] for row in found if "domain by" in row]
+    keys = ("confidence", "intent_share", "intent_accuracy", "domain_share", "domain_accuracy", "none_share")
+    depths = [[f"`{row['rung']}`", *(row[key] for key in keys)] for row in found if "confidence" in row]
+    head = [
+        "rung",
+        "confidence",
+        "answered by an intent",
+        "of these right",
+        "by a domain",
+        "of these right",
+        "not at all",
+    ]
+    return table(["rung", "domain by", "accuracy"], tops) + "\n" + table(head, depths)
+
+
+def scale_table() -> str:
+    """Seconds where texts or labels are many."""
+    keys = ("texts", "dimensions", "labels", "fit_s", "predict_s", "peak_mib")
+    rows = [[f"{row[key]:,}" for key in keys] for row in result("scale")["rows"]]
+    return table(["texts", "dimensions", "labels", "seconds of fit", "seconds of predict", "peak MiB"], rows)
+
+
+def of(row: dict[str, Any], **wanted: Any) -> bool:
+    """Whether a row holds these values."""
+    return wanted.items() <= {key: row[key] for key in wanted}.items()
+
+
+def table(head: list[str], rows: Iterable[list[Any]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def listed(lines: Iterable[str]) -> str:
+    """A Markdown list, or a line that says that there is nothing to list."""
+    return "".join(f"- {line}\n" for line in lines) or "None.\n"
+
+
+def bounds(interval: list[float]) -> str:
+    """An interval as it stands behind its number."""
+    return f"[{interval[0]}, {interval[1]}]"
+
+
+def with_bounds(row: dict[str, Any]) -> str:
+    """Accuracy with its interval."""
+    return f"{row['accuracy']} {bounds(row['interval'])}"
+
+
+def gained(row: dict[str, Any]) -> str:
+    """The gain over the names rung with its interval."""
+    return f"{row['gain']:+.1f} {bounds(row['gain_interval'])}"
 
 
 def cli_page() -> str:
