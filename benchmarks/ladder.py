@@ -82,7 +82,7 @@ def mean_of(rows: list[dict[str, Any]], backbone: str, rung: str, fitted_on: str
     """The mean over the sets of one rung with one backbone, labels worded as in labels.csv."""
     way = {"backbone": backbone, "rung": rung, "fitted_on": fitted_on}
     own = [row for row in rows if way.items() <= row.items() and row["wording"] == "labels.csv"]
-    seconds = {"fit_s": median(row["fit_s"] for row in own)} if fitted_on else {}
+    seconds = {"fit_s": round(median(row["fit_s"] for row in own), 1)} if fitted_on else {}
     return way | {"sets": len(own), **measure.mean_of_sets([[(row["right"], row["texts"])] for row in own]), **seconds}
 
 

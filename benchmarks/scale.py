@@ -6,7 +6,6 @@ The texts are test texts' embeddings (MiniLM), drawn again and jittered; the lab
 
 from __future__ import annotations
 
-import os
 import resource
 from dataclasses import replace
 from typing import Any
@@ -37,7 +36,6 @@ def main() -> None:
         "backbone": "minilm",
         "rung": measure.settings(Pool()),
         "seed": 0,
-        "cores": os.cpu_count(),
         "jitter": JITTER,
     }
     sets.write("scale", {**head, "rows": rows})

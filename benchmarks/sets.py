@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -73,7 +74,8 @@ def write(name: str, result: dict[str, Any]) -> None:
         "transformers",
         "sentence-transformers",
     )
-    made_on = {"python": platform.python_version(), "machine": platform.machine()}
+    made_on: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine()}
+    made_on |= {"cores": os.cpu_count(), "load": round(os.getloadavg()[1], 1)}  # above the cores, seconds are too many
     made_on |= {package: version(package) for package in packages}
     file = RESULTS / f"{name}.json"
     file.parent.mkdir(exist_ok=True)

@@ -123,7 +123,7 @@ def of_cell(draws: list[dict[str, Any]]) -> dict[str, Any]:
         "best": best,
         "over_best": differences[best],
         "worse_than": worse,
-        "fit_s": median(r["fit_s"] for r in draws),
+        "fit_s": round(median(r["fit_s"] for r in draws), 2),
     }
     return {**head, **means, **more}
 
