@@ -172,13 +172,16 @@ def peers_table() -> str:
     """One row a set, one column a peer on the same embeddings."""
     rows = result("ladder")["peers"]
     peers, sets = (list(dict.fromkeys(row[key] for row in rows)) for key in ("peer", "set"))
-    ours = {(r["set"], r["rung"]): r["accuracy"] for r in result("ladder")["rows"] if own_test(r)}
-    theirs = {(row["set"], row["peer"]): row["accuracy"] for row in rows}
-    lines: list[list[Any]] = [
-        [s, *(ours[s, r] for r in ("names", "pool")), *(theirs[s, p] for p in peers)] for s in sets
-    ]
-    lines.append(["mean", *(f"{fmean(column):.1f}" for column in list(zip(*lines, strict=True))[1:])])
-    return table(["set", "names", "pool", *peers], lines)
+    scores = {(row["set"], row["peer"]): 100 * row["right"] / row["texts"] for row in rows}
+    scores |= {
+        (row["set"], row["rung"]): 100 * row["right"] / row["texts"]
+        for row in result("ladder")["rows"]
+        if own_test(row)
+    }
+    ways = ["names", "pool", *peers]
+    lines = [[name, *(f"{scores[name, way]:.1f}" for way in ways)] for name in sets]
+    lines.append(["mean", *(f"{fmean(scores[name, way] for name in sets):.1f}" for way in ways)])
+    return table(["set", *ways], lines)
 
 
 def own_test(row: dict[str, Any]) -> bool:
