@@ -8,17 +8,9 @@ from typing import Any, Self
 
 from rung.errors import UserError, nearest
 
-# Frames of several shapes, for a bare word's embedding depends on chance and their mean much less: three bare (the name
-# itself says most), two for documents, two for what people ask (benchmarks/names.py compares sets of frames).
-FRAMES = (
-    "{}",
-    "{}",
-    "This text is about {}.",
-    "The topic is {}.",
-    "I have a question about {}.",
-    "help with {}",
-    "{}.",
-)
+# Frames of several shapes, for a bare word's embedding depends on chance and their mean much less: two bare, one for
+# documents, two for what people ask (docs/log.md says what other frames do).
+FRAMES = ("{}", "{}.", "This text is about {}.", "I have a question about {}.", "help with {}")
 FRAMES_DESCRIBED = ("{d}", "{n}: {d}", "{n}, {d}", "This text is about {n}, {d}.", "{n} ({d})")
 
 KEYS = ("description", "words", "examples", "children")
