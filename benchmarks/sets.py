@@ -75,6 +75,7 @@ def write(name: str, result: dict[str, Any]) -> None:
         "sentence-transformers",
     )
     made_on: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine()}
+    made_on["threads"] = os.environ.get("OMP_NUM_THREADS", "all")
     made_on |= {"cores": os.cpu_count(), "load": round(os.getloadavg()[1], 1)}  # above the cores, seconds are too many
     made_on |= {package: version(package) for package in packages}
     file = RESULTS / f"{name}.json"
