@@ -17,14 +17,12 @@ class Sample:
     """
 
     size: int = SIZE
-    seen: int = 0
     _labelled: list[tuple[str, str]] = field(default_factory=list)
     _others: list[tuple[bytes, str]] = field(default_factory=list)
 
     def add(self, texts: Iterable[str], labels: Iterable[str | None]) -> None:
         """Look at some more rows."""
         for text, label in zip(texts, labels, strict=True):
-            self.seen += 1
             if label is not None:
                 self._labelled.append((text, label))
             else:

@@ -95,8 +95,8 @@ def classify(
         display.say(line)
 
 
-def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> None:
-    """Fit on the rows of the table, or on a sample of them, and on the labels that are known."""
+def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> tuple[list[str], list[str | None]]:
+    """Fit on the rows of the table, or on a sample of them, and on the labels that are known; the texts and labels used."""
     from rung.cli import display
     from rung.sampling import Sample
 
@@ -109,10 +109,10 @@ def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> 
     for text, label in told.elsewhere(met):
         kept.add([text], [label])
     texts, labels = kept.rows()
-    if not texts:
-        return
-    with display.progress(len(texts), "learning") as advance:
-        classifier.fit(texts, labels if any(labels) else None, progress=advance)
+    if texts:
+        with display.progress(len(texts), "learning") as advance:
+            classifier.fit(texts, labels if any(labels) else None, progress=advance)
+    return texts, labels
 
 
 def chosen_classifier(labels: str | None, saved: Path | None, backbone: str, settings: dict[str, Any]) -> Classifier:

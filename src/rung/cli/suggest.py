@@ -37,7 +37,6 @@ def suggest(
     from rung.cli.classify import chosen_classifier, fit_on
     from rung.cli.display import counted, say
     from rung.cli.known import LABEL, Known
-    from rung.sampling import Sample
     from rung.tables import open_table
 
     if n < 1:
@@ -45,13 +44,7 @@ def suggest(
     _check_free(out, force=force)
     chosen = chosen_classifier(labels, None, backbone, {"cache": not no_cache})
     with open_table(source, text=text, format=format) as table:
-        told = Known(known, table)
-        fit_on(table, told, chosen, pool=True)
-        kept = Sample()
-        for chunk in table.chunks():
-            rows = [(t, label) for t, label in zip(chunk.texts, told.of(chunk), strict=True) if t and t.strip()]
-            kept.add((t for t, _ in rows), (label for _, label in rows))
-    texts, given = kept.rows()
+        texts, given = fit_on(table, Known(known, table), chosen, pool=True)
     places = chosen.suggest(texts, n, given if any(given) else None)
     page = io.StringIO()
     csv.writer(page, lineterminator="\n").writerows([("text", LABEL), *((texts[i], "") for i in places)])
