@@ -21,6 +21,7 @@ from rung.cache import Cache
 from rung.evaluation import interval
 from rung.evidence import Evidence, about_labels, about_texts
 from rung.labels import Labels
+from rung.second import second_opinion
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -40,8 +41,7 @@ class Task:
 
     def part(self, rows: Indices) -> Task:
         """Some of the texts."""
-        features = self.evidence.features[rows]
-        return replace(self, evidence=self.evidence.of_texts(features, [None] * len(rows)), truth=self.truth[rows])
+        return replace(self, evidence=self.evidence.part(rows), truth=self.truth[rows])
 
 
 def task(
@@ -53,8 +53,10 @@ def task(
     assert worded.names == given.labels.names
     evidence = about_labels(worded, model, cache=Cache())
     drawn = np.sort(np.random.default_rng(0).permutation(len(given.texts))[:most])
-    features = about_texts([given.texts[i] for i in drawn], model, cache=Cache())
-    return Task(name, evidence.of_texts(*features), places(given)[drawn])
+    texts = [given.texts[i] for i in drawn]
+    evidence = evidence.of_texts(*about_texts(texts, model, cache=Cache()))
+    second = second_opinion(worded, texts, model)  # as a Classifier would ask for it
+    return Task(name, replace(evidence, second=second), places(given)[drawn])
 
 
 def places(given: sets.TestSet) -> Indices:

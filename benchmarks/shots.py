@@ -14,7 +14,6 @@ import measure
 import numpy as np
 import peers
 
-from rung.evidence import Evidence
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool
 from rung.rungs.shots import Shots
@@ -101,14 +100,10 @@ def compare(task: measure.Task, shots: measure.Indices, fixed: dict[str, measure
         "label spreading": peers.label_spreading(x, known)[rest],
     }
     right = {name: answer == task.truth[rest] for name, answer in answers.items()}
-    own = rung.log_posterior(of(evidence, rest)).argmax(axis=1) == task.truth[rest]
+    own = rung.log_posterior(evidence.part(rest)).argmax(axis=1) == task.truth[rest]
     scores = {name: round(100 * float(each.mean()), 2) for name, each in {"shots": own, **right}.items()}
     changes = {name: measure.counted(own, each) for name, each in right.items()}
     return {"texts": len(rest), **scores, "fit_s": seconds, "right": (int(own.sum()), len(rest)), "changes": changes}
-
-
-def of(evidence: Evidence, rows: measure.Indices) -> Evidence:
-    return evidence.of_texts(evidence.features[rows], [None] * len(rows))
 
 
 def of_cell(draws: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -28,6 +29,7 @@ from rung.labels import Labels
 from rung.numbers import Numbers
 from rung.rungs.ladder import Rung, climb, name_of
 from rung.rungs.names import Names
+from rung.second import second_opinion
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -90,7 +92,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             self.learned_ = climb(evidence, known, shares=self._shares(), balanced=self.balanced)
             self.guard_ = getattr(self.learned_, "guard_", "no text could be read, so label names decide alone.")
             self._fit_reject(evidence)
-        self._known, self._fitted_on = known, evidence
+        self._known, self._fitted_on = known, replace(evidence, second=None)
         return self
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -251,7 +253,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         known = self._places(y, len(texts))
         if not is_matrix(X):
             warn_of_contradictions(texts, known, self.classes_.tolist())
-        return self.evidence(texts, progress=progress), known
+        evidence = self.evidence(texts, progress=progress)
+        if is_matrix(X) or self.multi_label:
+            return evidence, known
+        second = second_opinion(self.parsed_labels(), texts, self.loaded_backbone)
+        return replace(evidence, second=second), known
 
     def _told_by_numbers(self, X: Any, y: Any) -> tuple[Evidence, Indices]:
         if y is None:
@@ -293,12 +299,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def _fit_reject(self, evidence: Evidence) -> None:
         if self.reject is None:
             return
-        features = evidence.features[evidence.ok]
-        readable = evidence.of_texts(features, [None] * len(features))
+        readable, general = evidence.readable(), evidence.general
         posterior = np.exp(self.learned_.log_posterior(readable))
-        self.reject_ = Reject(self.reject).fit(
-            features, label_means(features, posterior, evidence.general), evidence.general
-        )
+        means = label_means(readable.features, posterior, general)
+        self.reject_ = Reject(self.reject).fit(readable.features, means, general)
 
     def _forget(self) -> None:
         for name in ("learned_", "several_", "reject_", "guard_", "_known", "_fitted_on", "_classes", "_numbers"):

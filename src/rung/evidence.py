@@ -68,6 +68,7 @@ class Evidence:
                 without cause
     ok          (n,) bool, which texts could be read; `reasons` says of each why not, or None
     recipe      how it was made: backbone, fingerprint, phrasings
+    second      the same texts and labels as another backbone sees them: a second opinion that a fit may ask; or None
     """
 
     features: Array
@@ -76,6 +77,7 @@ class Evidence:
     ok: npt.NDArray[np.bool_]
     reasons: tuple[str | None, ...] = ()
     recipe: dict[str, str] = field(default_factory=dict)
+    second: Self | None = None
 
     @staticmethod
     def recipe_of(backbone: Backbone) -> dict[str, str]:
@@ -83,9 +85,20 @@ class Evidence:
         return {"backbone": backbone.name, "fingerprint": backbone.fingerprint, "numerics": backbone.numerics}
 
     def of_texts(self, features: Array, reasons: Iterable[str | None]) -> Self:
-        """The same labels with other texts."""
+        """The same labels with other texts, of which there is no second opinion."""
         why = tuple(reasons)
-        return replace(self, features=features, ok=np.array([each is None for each in why], dtype=bool), reasons=why)
+        ok = np.array([each is None for each in why], dtype=bool)
+        return replace(self, features=features, ok=ok, reasons=why, second=None)
+
+    def part(self, rows: npt.NDArray[np.intp]) -> Self:
+        """Some of the texts, by their places (m,)."""
+        reasons = tuple(self.reasons[i] for i in rows) if self.reasons else ()
+        second = None if self.second is None else self.second.part(rows)
+        return replace(self, features=self.features[rows], ok=self.ok[rows], reasons=reasons, second=second)
+
+    def readable(self) -> Self:
+        """The texts that could be read."""
+        return self.part(np.flatnonzero(self.ok))
 
 
 def about_labels(labels: Labels, backbone: Backbone, *, cache: Cache | None = None) -> Evidence:

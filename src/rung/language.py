@@ -17,7 +17,7 @@ _HAN = re.compile(r"[㐀-鿿]")
 def warning(texts: Sequence[str], backbone: Backbone) -> str | None:
     """A sentence that says the backbone does not know these texts' language and names one that does; or None."""
     sample = list(texts[:_SAMPLE])
-    share = backbone.unknown_share(sample) if sample else 0.0
+    share = _unknown(sample, backbone)
     if share < _TOO_MANY:
         return None
     other = _reader_of(sample)
@@ -25,6 +25,15 @@ def warning(texts: Sequence[str], backbone: Backbone) -> str | None:
         f"{backbone.name} does not know {share:.0%} of the tokens in these texts: it does not read their language, and its"
         f" answers are close to chance.\n  Take one that does:  --backbone {other}   ({catalog()[other].source})"
     )
+
+
+def reads(texts: Sequence[str], backbone: Backbone) -> bool:
+    """Whether the backbone knows these texts' language, by the first of them."""
+    return _unknown(texts[:_SAMPLE], backbone) < _TOO_MANY
+
+
+def _unknown(texts: Sequence[str], backbone: Backbone) -> float:
+    return backbone.unknown_share(texts) if texts else 0.0
 
 
 def _reader_of(texts: Sequence[str]) -> str:

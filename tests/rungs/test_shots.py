@@ -56,16 +56,6 @@ def test_rows_are_probabilities(n: int, k: int, labelled: int, seed: int) -> Non
     assert posterior.sum(axis=1) == pytest.approx(np.ones(n), abs=1e-9)
 
 
-def test_given_labels_never_change() -> None:
-    """A label that was given stays, even where it contradicts everything else."""
-    evidence, truth = clusters([30] * 3)
-    known = some(truth, 4)
-    wrong = np.flatnonzero(known >= 0)[0]
-    known[wrong] = (known[wrong] + 1) % 3
-    answers = Shots().fit(evidence, known).transduce(evidence, known)
-    assert (answers[known >= 0] == known[known >= 0]).all()
-
-
 def test_one_label_in_all_does_no_harm() -> None:
     """A single labelled text, and be its label wrong, leaves the pool's accuracy within a point."""
     evidence, truth = clusters([100] * 4, noise=0.3, astray=0.15)

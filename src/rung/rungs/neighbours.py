@@ -19,9 +19,14 @@ _LEVELS = (
 
 def by_hash(features: Rows) -> Indices:
     """An order of the rows that depends on what they are, not on where they stand: that of their keyed hashes."""
+    return np.argsort(hashes(features), kind="stable")
+
+
+def hashes(features: Rows) -> npt.NDArray[np.uint64]:
+    """A keyed hash of each row (n,)."""
     coarse = np.rint(features * _LEVELS).astype(np.int16)
-    keys = [blake2b(row.tobytes(), digest_size=8, key=b"rung").digest() for row in coarse]
-    return np.argsort(np.array(keys, dtype="S8"), kind="stable")
+    digests = b"".join(blake2b(row.tobytes(), digest_size=8, key=b"rung").digest() for row in coarse)
+    return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
 
 
 def sample(features: Rows, size: int) -> Indices:

@@ -32,6 +32,10 @@ _UNIFORM = (0.96, 0.99)  # evenness at which shares are first drawn towards equa
 _ENOUGH = 100  # texts at which the pool counts a quarter: shares and means are both learned from them, hence the square
 _DOUBT = 5  # texts a label at which the names are moved half way to known shares: few texts cannot show how they lean
 _HARDLY = 0.005  # a weight that moves no probability by half a percent
+_DRIFTED = (
+    0.08,
+    0.16,
+)  # fall of the agreement with another backbone: up to the first all is kept, from the second none
 _ENOUGH_TO_CENTRE = 100  # texts at which their mean is trusted as much as the careful reading
 
 
@@ -75,11 +79,13 @@ class Pool:
     shares (k,): the labels' shares as far as a person knows them, NaN elsewhere. balanced: labels are equally frequent.
     The names' part is then balanced too: softmax(log names + n/(n + 5k) v), v its offsets to these shares on the pool, those
     not known as the names have them. So what is known still counts where the pool itself was given up.
+    Where the evidence holds a second opinion, w falls by ramp(drift; .08, .16): drift is how much less often the two backbones
+    agree on a text by their pools than by their names. What is in the texts draws both together; errors are each one's own.
     rounds=0 returns the names' answer. Pools beyond `pool_size` are sampled by their rows' hashes, and neighbours sought
     among at most `landmarks` texts: time and memory stay linear in texts and labels.
-    After `fit`: prior_ (k,), means_ (k, d), alignment_, evenness_, freedom_ (ρ), weight_ (w), temperature_, texts_ (how many
-    it learned from), offsets_ (of the names, None where no shares are given), careful_ and free_, and guard_: what was kept or
-    given up, and why.
+    After `fit`: prior_ (k,), means_ (k, d), alignment_, evenness_, freedom_ (ρ), weight_ (w), drift_ (NaN without a second
+    opinion), temperature_, texts_ (how many it learned from), offsets_ (of the names, None where no shares are given),
+    careful_ and free_, and guard_: what was kept or given up, and why.
     """
 
     rounds: int = 30
@@ -94,6 +100,7 @@ class Pool:
     evenness_: float = field(init=False, default=1.0)
     freedom_: float = field(init=False, default=0.0)
     weight_: float = field(init=False, default=0.0)
+    drift_: float = field(init=False, default=np.nan)
     temperature_: float = field(init=False, default=1.0)
     stretch_: float = field(init=False, default=1.0)
     offsets_: Floats | None = field(init=False, default=None, repr=False)
@@ -113,20 +120,22 @@ class Pool:
         """
         k = len(evidence.anchors)
         given = given_shares(self.shares, k, balanced=self.balanced)
-        features = evidence.features[evidence.ok]
-        features = features[sample(features, self.pool_size)]
-        self.texts_, self.weight_ = len(features), 0.0
+        readable = evidence.readable()
+        texts = readable.part(sample(readable.features, self.pool_size))
+        self.texts_, self.weight_, self.alignment_ = len(texts.features), 0.0, 0.0
         self.careful_ = self.free_ = self.offsets_ = None
+        self.drift_ = np.nan
         self.prior_, self.means_ = np.full(k, 1 / k), evidence.anchors.astype(np.float64)
-        if self.rounds == 0 or k < 2 or len(features) == 0:
+        if self.rounds == 0 or k < 2 or self.texts_ == 0:
             self.guard_ = "given up: there was nothing to learn from, so label names decide alone."
             return self
-        texts = evidence.of_texts(features, [None] * len(features))
         names = self.below.log_posterior(texts)
         self._temper(self._read(texts, given), names)
         if given is not None:
             trust = len(names) / (len(names) + _DOUBT * k)
             self.offsets_ = trust * offsets(names, completed(np.exp(names).mean(axis=0), given))
+        if texts.second is not None and self.weight_ > 0:
+            self._compare(texts.part(sample(texts.features, self.landmarks)))
         return self
 
     def log_posterior(self, evidence: Evidence) -> Floats:
@@ -140,6 +149,11 @@ class Pool:
             logits = self._logits(evidence.features[rows]).astype(np.float64)
             names[rows] = mixed(to_log_probabilities(logits / self.temperature_), names[rows], self.weight_)
         return names
+
+    @property
+    def names_hold(self) -> float:
+        """How far the clusters of the texts lie along the label names: 0 not at all, 1 as far as can be asked."""
+        return ramp(self.alignment_, *_ALIGNED)
 
     def _read(self, texts: Evidence, given: Floats | None) -> tuple[Rows, float]:
         """Fit both readings; their pooled log-odds (n, k) of the texts, and how far neighbours agree."""
@@ -193,9 +207,24 @@ class Pool:
         self.alignment_ = float(self.prior_ @ (centred * self.directions_).sum(axis=1))
         self.evenness_ = evenness(self.prior_)
         n, known = self.texts_, given is not None and not np.isnan(given).any()
-        self.weight_ = ramp(self.alignment_, *_ALIGNED) * (n / (n + _ENOUGH)) ** 2
+        self.weight_ = self.names_hold * (n / (n + _ENOUGH)) ** 2
         self.freedom_ = 1.0 if known else ramp(self.evenness_, *_EVEN) * n / (n + _ENOUGH_TO_CENTRE)
         self.guard_ = self._sentence(given)
+
+    def _compare(self, texts: Evidence) -> None:
+        """Give the pool up where another backbone's pool leads elsewhere: what is there draws both together, errors apart."""
+        assert texts.second is not None
+        other = Pool(rounds=self.rounds, shares=self.shares, balanced=self.balanced).fit(texts.second)
+        before = _agreed(self.below.log_posterior(texts), self.below.log_posterior(texts.second))
+        after = _agreed(self.log_posterior(texts), other.log_posterior(texts.second))
+        self.drift_ = before - after
+        self.weight_ *= 1 - ramp(self.drift_, *_DRIFTED)
+        if self.drift_ > _DRIFTED[0]:
+            how = "given up" if self.weight_ < _HARDLY else f"kept in part (weight {self.weight_:.2f})"
+            self.guard_ = (
+                f"{how}: {texts.second.recipe.get('backbone', 'another backbone')} finds other clusters in {len(texts.features)}"
+                f" of these texts: it agrees with the pool on {after:.0%}, and with the names alone on {before:.0%}."
+            )
 
     def _sentence(self, given: Floats | None) -> str:
         """What was kept or given up, and why."""
@@ -323,6 +352,11 @@ def agreement(posterior: Rows, graph: csr_matrix, voters: Indices) -> float:
     for rows in blocks(posterior.shape):
         agreed += float((posterior[rows] * (graph[rows] @ votes)).sum(dtype=np.float64))
     return agreed / len(posterior)
+
+
+def _agreed(first: Floats, second: Floats) -> float:
+    """The share of texts of which two posteriors (n, k) are largest at the same label."""
+    return float((first.argmax(axis=1) == second.argmax(axis=1)).mean())
 
 
 def temperature(logits: Rows, confidence: float) -> float:

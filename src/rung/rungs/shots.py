@@ -14,7 +14,7 @@ from rung.evidence import Evidence
 from rung.rungs.balance import offsets
 from rung.rungs.logistic import Logistic
 from rung.rungs.mixture import TiedMixture
-from rung.rungs.neighbours import by_hash, centred, nearest, sample
+from rung.rungs.neighbours import centred, hashes, nearest, sample
 from rung.rungs.pool import Pool, evenness
 from rung.rungs.softmax import blocks, to_log_probabilities, to_probabilities
 
@@ -40,7 +40,9 @@ _BLENDS: list[Head] = [
 ]
 _HEADS = [_POOL_ALONE, *_PLAIN, *_BLENDS]
 _HEED = {0.0: 0.2, 0.3: 0.3, 1.0: 0.5}  # before any label is held out, blends that heed the pool more are likelier
-_TRUST = 0.8  # what the pool alone weighs then, where its guard kept all of it
+_TRUST = 0.8  # what the pool alone weighs then, where its guard kept all of it and there are few labels:
+_FEW = 8  # with so many it is half of that
+_NAMELESS = (0.1, 0.75)  # what R weighs of the rest, where the names hold and where they do not
 _LEAST_WEIGHT = 1e-3  # heads below it do not count
 _LEAST = 1e-38  # the smallest probability that float32 can tell from 0
 
@@ -94,7 +96,9 @@ class Shots:
     H   labels spread along the graph of 10 neighbours: Q ← .9 S Q + .1 B₀, 20 rounds; H = log(mean Q of the neighbours + .001)
     P   log posterior of the rung below
     p = Σ_h π_h softmax( t_h (ω_h R + α_h L + β_h G + γ_h H + δ_h P) ),   π_h ∝ prior_h · exp(log-likelihood of held-out labels)
-    in 4 folds; the heads are P alone (prior .8 where the pool's guard kept it, less where not), R alone, and blends with L
+    in 4 folds. The heads are P alone (prior .8 · 8 / (8 + m), less where the pool's guard gave it up), R alone (likelier
+    where clusters do not lie along the names), and blends with L. A held-out label of which no example is left speaks
+    against every head that learns from examples: it counts as much as such labels are to be expected among the texts.
 
     Any number of labels will do: with none it is the rung below. Labels may be uneven: their counts then say something of
     the shares, which evenly drawn ones do not. With every text labelled it is logistic regression.
@@ -123,7 +127,7 @@ class Shots:
         if self.labels_ == 0 or len(evidence.anchors) < 2:
             return self
         kept = _kept(evidence, given, self.pool_size)
-        texts, labels = evidence.of_texts(evidence.features[kept], [None] * len(kept)), given[kept]
+        texts, labels = evidence.part(kept), given[kept]
         self._prepare(texts)
         z = self.texts_
         graph = nearest(z, z, _NEIGHBOURS, own=np.arange(len(kept)), power=3)
@@ -144,10 +148,6 @@ class Shots:
             experts = self._say(self.fitted_, z, pool[rows].astype(np.float32), graph)
             pool[rows] = np.log(np.maximum(experts.probabilities(self.heads_), _LEAST))
         return pool
-
-    def transduce(self, evidence: Evidence, known: Indices) -> Indices:
-        """The label of each text (n,), as an index; given labels are never changed."""
-        return np.where(known >= 0, known, self.log_posterior(evidence).argmax(axis=1))
 
     def _prepare(self, texts: Evidence) -> None:
         anchors = texts.anchors.astype(np.float64)
@@ -182,17 +182,28 @@ class Shots:
     def _weigh(self, z: Rows, pool: Rows, graph: csr_matrix, labels: Indices) -> dict[Head, float]:
         """π of each head, from the likelihood of labels that were held out."""
         shots = np.flatnonzero(labels >= 0)
-        scores = np.zeros(len(_HEADS))
-        for held in _folds(self.texts_, shots):
-            hidden = labels.copy()
+        scores, unseen = np.zeros((len(shots), len(_HEADS))), np.zeros(len(shots), dtype=bool)
+        parts = _folds(self.texts_[shots], labels[shots])
+        for part in parts:
+            held, hidden = shots[part], labels.copy()
             hidden[held] = -1
-            if (hidden < 0).all():
-                continue
-            experts = self._say(self._learn(z, graph, hidden), z[held], pool[held], graph[held])
-            scores += [_likelihood(experts.head(head), labels[held]) for head in _HEADS]
-        weights = softmax(scores + np.log(_prior(self.below.weight_)))
+            unseen[part] = ~np.isin(labels[held], hidden[shots])
+            if (hidden >= 0).any():
+                experts = self._say(self._learn(z, graph, hidden), z[held], pool[held], graph[held])
+                scores[part] = np.stack([_likelihoods(experts.head(head), labels[held]) for head in _HEADS], axis=1)
+        absent = 1 - self.below.prior_[np.unique(labels[shots])].sum()
+        weights = softmax(_importance(unseen, absent) @ scores + np.log(self._prior()))
         kept = np.where(weights >= _LEAST_WEIGHT, weights, 0)
         return {head: float(w) for head, w in zip(_HEADS, kept / kept.sum(), strict=True) if w > 0}
+
+    def _prior(self) -> Floats:
+        """What each head weighs before any label is held out."""
+        alone = _TRUST * self.below.weight_ * _FEW / (_FEW + self.labels_)
+        named = self.below.names_hold
+        nameless = named * _NAMELESS[0] + (1 - named) * _NAMELESS[1]
+        blends = np.array([_HEED[head[4]] for head in _BLENDS])
+        rest = [*np.full(len(_PLAIN), nameless / len(_PLAIN)), *(1 - nameless) * blends / blends.sum()]
+        return np.maximum([alone, *(1 - alone) * np.array(rest)], 1e-12)
 
     def _belief(self, z: Rows) -> Rows:
         """.3 o, (n, k)."""
@@ -207,19 +218,16 @@ class Shots:
         return centred(features, self.centre_)
 
 
-def _likelihood(logits: Rows, labels: Indices) -> float:
-    """The log-likelihood of labels (m,) under softmax(logits), (m, k)."""
-    return float(to_log_probabilities(logits)[np.arange(len(labels)), labels].sum(dtype=np.float64))
+def _likelihoods(logits: Rows, labels: Indices) -> Floats:
+    """The log-likelihood (m,) of each label under softmax(logits), (m, k)."""
+    return to_log_probabilities(logits)[np.arange(len(labels)), labels].astype(np.float64)
 
 
-def _prior(kept: float) -> Floats:
-    """What each head weighs before any label is held out, the pool's guard having `kept` so much of the pool."""
-    alone = _TRUST * kept
-    blends = [_HEED[head[4]] / 100 for head in _BLENDS]
-    prior = np.array(
-        [alone, *(0.25 * (1 - alone) / len(_PLAIN) for _ in _PLAIN), *((1 - alone) * 0.75 * w for w in blends)]
-    )
-    return np.asarray(np.maximum(prior, 1e-12))
+def _importance(unseen: npt.NDArray[np.bool_], absent: float) -> Floats:
+    """How much each held-out label counts (m,): at most 1, and those without an example as much as `absent` asks for."""
+    share = float(unseen.sum()) / (len(unseen) + 1)
+    ratio = absent * (1 - share) / max((1 - absent) * share, 1e-12)  # what one of them counts beside one of the others
+    return np.where(unseen, min(ratio, 1.0), 1.0)
 
 
 def _kept(evidence: Evidence, given: Indices, size: int) -> Indices:
@@ -231,11 +239,19 @@ def _kept(evidence: Evidence, given: Indices, size: int) -> Indices:
     )
 
 
-def _folds(texts: Rows, shots: Indices) -> list[Indices]:
-    """Disjoint parts of the labelled texts, told apart by their hashes, so that their order plays no part."""
-    ranked = shots[by_hash(texts[shots])]
-    parts = [ranked[i::_FOLDS] for i in range(_FOLDS)]
-    return [part for part in (parts[:1] if len(shots) > _MANY else parts) if len(part)]
+def _folds(texts: Rows, labels: Indices) -> list[Indices]:
+    """Disjoint parts (places among m texts), each with as many of a label as the others; told by hashes, not by order.
+
+    Within a label texts are dealt out in the order of their hashes, beginning at a part that the first hash names: a text
+    whose hash moves reshuffles its own label only.
+    """
+    keys, dealt = hashes(texts), np.empty(len(texts), dtype=np.intp)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        own = own[np.argsort(keys[own], kind="stable")]
+        dealt[own] = (np.arange(len(own)) + int(keys[own[0]] % _FOLDS)) % _FOLDS
+    parts = [np.flatnonzero(dealt == i) for i in range(1 if len(texts) > _MANY else _FOLDS)]
+    return [part for part in parts if len(part)]
 
 
 def _spread_labels(graph: csr_matrix, start: Rows, certain: Rows, shares: Floats) -> Rows:

@@ -1,0 +1,18 @@
+"""A second opinion on the same texts: the built-in model's, which costs next to nothing beside a larger backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rung.backbones.loading import load
+from rung.evidence import Backbone, Evidence, about_labels, about_texts
+from rung.labels import Labels
+from rung.language import reads
+
+
+def second_opinion(labels: Labels, texts: Sequence[object], backbone: Backbone) -> Evidence | None:
+    """What the built-in model says of texts that `backbone` is asked about; None where it is asked itself, or cannot read them."""
+    other = load("builtin")
+    if not backbone.costly or not reads([text for text in texts if isinstance(text, str)], other):
+        return None
+    return about_labels(labels, other).of_texts(*about_texts(texts, other))
