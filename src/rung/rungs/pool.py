@@ -29,7 +29,10 @@ _WARM_SHRINKAGE = 0.95
 _ALIGNED = (0.15, 0.25)  # alignment of clusters and names: below the first nothing is kept, above the second everything
 _EVEN = (0.88, 0.96)  # evenness of the labels' shares at which the free reading begins to count, and counts in full
 _UNIFORM = (0.96, 0.99)  # evenness at which shares are first drawn towards equal ones, and taken as equal
-_ENOUGH = 100  # texts at which the pool counts a quarter: shares and means are both learned from them, hence the square
+_ENOUGH = (
+    100  # texts at which the pool counts a quarter: shares and means are both learned from them, hence the square;
+)
+_A_LABEL = 2  # or so many a label, where that is more
 _DOUBT = 5  # texts a label at which the names are moved half way to known shares: few texts cannot show how they lean
 _HARDLY = 0.005  # a weight that moves no probability by half a percent
 _DRIFTED = (
@@ -69,7 +72,7 @@ class Pool:
               t drawn towards equal shares where the careful reading finds them nearly even
 
     log r = ρ · free + (1 − ρ) · careful,        ρ = ramp(evenness; .88, .96) · n/(n + 100)
-    p = w · softmax(log r / T) + (1 − w) · names,  w = ramp(alignment; .15, .25) · (n/(n + 100))²
+    p = w · softmax(log r / T) + (1 − w) · names,  w = ramp(alignment; .15, .25) · (n/(n + max(100, 2k)))²
 
     evenness is the normalized entropy of the careful reading's shares: with labels missing or skewed, the free reading harms.
     alignment is Σ_k share_k cos(μ_k − μ̄, p_k − p̄): where clusters do not lie along the names, the names stand.
@@ -207,7 +210,7 @@ class Pool:
         self.alignment_ = float(self.prior_ @ (centred * self.directions_).sum(axis=1))
         self.evenness_ = evenness(self.prior_)
         n, known = self.texts_, given is not None and not np.isnan(given).any()
-        self.weight_ = self.names_hold * (n / (n + _ENOUGH)) ** 2
+        self.weight_ = self.names_hold * (n / (n + max(_ENOUGH, _A_LABEL * len(self.prior_)))) ** 2
         self.freedom_ = 1.0 if known else ramp(self.evenness_, *_EVEN) * n / (n + _ENOUGH_TO_CENTRE)
         self.guard_ = self._sentence(given)
 
