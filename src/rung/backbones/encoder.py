@@ -2,91 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from rung.backbones.catalog import Entry
+from rung.backbones.pretrained import Pretrained, quiet
 from rung.encoding import encodable
-from rung.errors import UserError
 from rung.evidence import Array, Role
 
 # An encoder's own prompts, by what they are called in its config, for the two sides that rung has.
 _PROMPTS = {"text": ("text", "document", "passage"), "label": ("label", "query")}
 
 
-class EncoderBackbone:
+class EncoderBackbone(Pretrained):
     """A sentence encoder, frozen, in float32; weights are read at the first `embed`.
 
-    Files are hashed, not trusted: `fingerprint` covers weights, tokenizer, pooling, prompts and maximum tokens.
+    `fingerprint` covers weights, tokenizer, pooling, prompts and maximum tokens.
     """
 
     abilities = frozenset({"embed"})
-    costly = True
-    input = "text"
     needs = ("torch", "sentence_transformers")
-    extra = "torch"
-
-    def __init__(self, folder: Path, name: str, entry: Entry | None = None) -> None:
-        self.folder = folder
-        self.name = name
-        self.entry = entry  # what the catalog knows of it
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
         """Whether `folder` is laid out as sentence-transformers saves it."""
         return (folder / "modules.json").is_file()
 
-    @classmethod
-    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:
-        """The backbone of `folder`; `entry` is what the catalog knows of it. Raises UserError for other weights than it names."""
-        if not list(folder.rglob("*.safetensors")):
-            raise UserError(
-                f"backbone {name!r}: {folder} has no .safetensors weights.",
-                "rung reads no pickled weights; convert them with  model.save_pretrained(folder, safe_serialization=True)",
-            )
-        opened = cls(folder, name, entry)
-        opened._verify()
-        return opened
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self  # frozen and large: shared, never copied
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "name": self.name, "entry": self.entry}  # weights are read again where it goes
-
-    def _verify(self) -> None:
-        wanted = self.entry.sha256 if self.entry else None
-        if wanted is None:
-            return
-        found = self._hashes["model.safetensors"]
-        if found != wanted:
-            raise UserError(
-                f"backbone {self.name!r}: the weights in {self.folder} have sha256 {found[:12]}…, not {wanted[:12]}….",
-                "They are not the model that this name stands for: install it anew, or name the folder itself as backbone.",
-            )
-
-    @cached_property
-    def _hashes(self) -> dict[str, str]:
-        """sha256 of every file that the model is made of."""
-        parts = [p for p in sorted(self.folder.rglob("*")) if p.suffix in {".safetensors", ".json", ".txt", ".model"}]
-        return {str(p.relative_to(self.folder)): _sha256(p) for p in parts if p.is_file()}
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """64 hexadecimal digits, the same on every machine for the same files and prompts."""
-        made_of = {k: v for k, v in self._hashes.items() if Path(k).name not in {"README.md", "data_config.json"}}
-        return hashlib.sha256(json.dumps([made_of, self.prompts], sort_keys=True).encode()).hexdigest()
-
     @property
-    def numerics(self) -> str:
-        """Engine and precision."""
-        return "torch-float32"
+    def made_of(self) -> object:
+        """Its files and its prompts."""
+        files = {name: digest for name, digest in self.hashes.items() if Path(name).name != "data_config.json"}
+        return [files, self.prompts]
 
     @cached_property
     def prompts(self) -> dict[str, str]:
@@ -100,19 +50,12 @@ class EncoderBackbone:
     @cached_property
     def _encoder(self) -> Any:
         from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
 
-        shown = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()  # its bar for reading weights would break ours
-        try:
+        with quiet():
             encoder = SentenceTransformer(
                 str(self.folder), model_kwargs={"use_safetensors": True, "dtype": "float32"}, local_files_only=True
             )
-        finally:
-            if shown:
-                logging.enable_progress_bar()
-        encoder.eval()
-        return encoder
+        return encoder.eval()
 
     @cached_property
     def dimensions(self) -> int:
@@ -185,8 +128,3 @@ class EncoderBackbone:
 
 
 BACKBONE = EncoderBackbone
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,8 +19,15 @@ from rung.backbones.catalog import Entry, catalog
 from rung.errors import UserError, nearest
 from rung.evidence import Backbone
 
-_NOT_BACKBONES = {"loading", "catalog"}
-_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors"]  # of a hub's repository: no pickled weights, no code
+_NOT_BACKBONES = {"loading", "catalog", "pretrained"}
+_WANTED = [
+    "*.json",
+    "*.txt",
+    "*.model",
+    "*.spm",
+    "*.jinja",
+    "*.safetensors",
+]  # of a hub's repository: no pickled weights, no code
 
 
 class BackboneClass(Protocol):

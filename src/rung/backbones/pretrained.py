@@ -1,0 +1,161 @@
+"""What all models share that transformers can read from a folder: checked files, a fingerprint, weights read once and late."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from rung.backbones.catalog import Entry
+from rung.errors import UserError
+
+_PARTS = {".safetensors", ".json", ".txt", ".model", ".spm", ".jinja"}
+
+
+class Pretrained:
+    """A frozen model in a folder, in float32; weights are read when they are first needed.
+
+    Files are hashed, not trusted: `fingerprint` covers weights, config and tokenizer. No pickled weights are read, and no
+    code that comes with a model is run.
+    """
+
+    abilities: frozenset[str] = frozenset()
+    costly = True
+    input = "text"
+    needs: tuple[str, ...] = ("torch", "transformers")
+    extra = "torch"
+    model_class: ClassVar[str]  # of transformers, that reads the weights
+
+    def __init__(self, folder: Path, name: str, entry: Entry | None = None) -> None:
+        self.folder = folder
+        self.name = name
+        self.entry = entry  # what the catalog knows of it
+
+    @classmethod
+    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:
+        """The backbone of `folder`; `entry` is what the catalog knows of it. Raises UserError for other weights than it names."""
+        if not list(folder.rglob("*.safetensors")):
+            raise UserError(
+                f"backbone {name!r}: {folder} has no .safetensors weights.",
+                "rung reads no pickled weights; convert them with  model.save_pretrained(folder, safe_serialization=True)",
+            )
+        opened = cls(folder, name, entry)
+        opened._verify()
+        return opened
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # frozen and large: shared, never copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "name": self.name, "entry": self.entry}  # weights are read again where it goes
+
+    def _verify(self) -> None:
+        wanted = self.entry.sha256 if self.entry else None
+        if wanted is None:
+            return
+        found = self.hashes["model.safetensors"]
+        if found != wanted:
+            raise UserError(
+                f"backbone {self.name!r}: the weights in {self.folder} have sha256 {found[:12]}…, not {wanted[:12]}….",
+                "They are not the model that this name stands for: install it anew, or name the folder itself as backbone.",
+            )
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """sha256 of every file that the model is made of."""
+        parts = [path for path in sorted(self.folder.rglob("*")) if path.suffix in _PARTS and path.name != "README.md"]
+        return {str(path.relative_to(self.folder)): _sha256(path) for path in parts if path.is_file()}
+
+    @property
+    def made_of(self) -> object:
+        """All that decides what the model says, as JSON can hold it."""
+        return self.hashes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits, the same on every machine for the same files and settings."""
+        return hashlib.sha256(json.dumps(self.made_of, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def numerics(self) -> str:
+        """Engine and precision."""
+        return "torch-float32"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The model's own config.json."""
+        return read_config(self.folder)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, as transformers reads it."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(str(self.folder), local_files_only=True)
+
+    @cached_property
+    def model(self) -> Any:
+        """The model itself, frozen, on the first GPU where there is one."""
+        import torch
+        import transformers
+
+        kind = getattr(transformers, self.model_class)
+        with quiet():
+            model = kind.from_pretrained(
+                str(self.folder), dtype=torch.float32, use_safetensors=True, local_files_only=True
+            )
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return model.to(device).eval().requires_grad_(False)
+
+    @cached_property
+    def max_tokens(self) -> int | None:
+        """Tokens of a text that are read, special tokens included; None where the model sets no limit."""
+        known = self.entry.max_tokens if self.entry else None
+        sizes = ("n_positions", "max_position_embeddings", "max_source_positions")
+        found = known or next((self.config[each] for each in sizes if self.config.get(each)), None)
+        return int(found) if found else None
+
+    def unknown_share(self, texts: list[str]) -> float:
+        """The share of tokens that the model does not know, over all `texts`."""
+        ids = [i for text in texts for i in self.tokenizer.encode(text, add_special_tokens=False)]
+        unknown = self.tokenizer.unk_token_id
+        return float(sum(i == unknown for i in ids) / max(1, len(ids)))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a model's folder; empty where there is none that can be read."""
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def architecture(folder: Path) -> str:
+    """The class that the weights were saved from, such as "GPT2LMHeadModel"; "" for a sentence encoder and where none is named."""
+    if (folder / "modules.json").is_file():  # laid out by sentence-transformers, whatever is inside
+        return ""
+    return next(iter(read_config(folder).get("architectures") or []), "")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the bar that transformers shows while it reads weights: it would break ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
