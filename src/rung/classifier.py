@@ -29,6 +29,7 @@ from rung.labels import Labels
 from rung.numbers import Numbers
 from rung.rungs.ladder import Rung, climb, name_of
 from rung.rungs.names import Names
+from rung.scoring import Length, neutral, with_prior
 from rung.second import second_opinion
 
 Floats = npt.NDArray[np.float64]
@@ -41,6 +42,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     labels: a list of names, or a mapping from name to a description or to {"description", "words", "examples", "children"}.
     Children make a tree: texts are compared with its leaves. None takes the names from the y of `fit`.
     backbone: a name that `rung.load` takes, or a loaded backbone; "auto" is the best that is installed.
+    geometry: another backbone, whose features say where the texts lie, while `backbone` says what the labels mean; None takes
+    the same for both, or the best that is installed where `backbone` scores and does not embed.
+    length: what a label of several tokens counts where the backbone scores: "sum", "token" or "byte" (`rung.scoring.scores`).
+    shortlist: how many labels of each text an entailment model reads, the likeliest by the geometry; None: all of them.
     cache: whether embeddings are kept on disk, or the folder to keep them in.
     long: what happens to texts beyond the backbone's maximum length: "cut" their end, or "mean" over all of their pieces.
     shares: what is known of the labels' shares, as {"spam": 0.1}; balanced: labels are about equally frequent. Otherwise some
@@ -59,6 +64,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         labels: Any = None,
         *,
         backbone: str | Backbone = "auto",
+        geometry: str | Backbone | None = None,
+        length: Length = "sum",
+        shortlist: int | None = None,
         cache: bool | str | Path = True,
         long: Long = "cut",
         shares: Mapping[str, float] | None = None,
@@ -69,6 +77,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     ) -> None:
         self.labels = labels
         self.backbone = backbone
+        self.geometry = geometry
+        self.length = length
+        self.shortlist = shortlist
         self.cache = cache
         self.long = long
         self.shares = shares
@@ -146,14 +157,24 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if self.knows_numbers_only:
             return self._numbers.evidence(validate_data(self, X, reset=False, dtype=np.float64))
         meaning = self.meaning()
+        if is_matrix(X) and self._has_prior:
+            raise UserError(
+                "X: got embeddings, and this backbone has to read the texts themselves.",
+                "Pass texts, or a backbone that embeds and no geometry.",
+            )
         if is_matrix(X):
             return meaning.of_texts(as_features(X, meaning.anchors.shape[1]), [None] * len(X))
         if self.long not in ("cut", "mean"):
             raise UserError(f"long: got {self.long!r}.", 'Choose long="cut" or long="mean".')
         cache, texts = self._cache(), as_texts(X)
-        return meaning.of_texts(
-            *about_texts(texts, self.loaded_backbone, cache=cache, long=self.long, progress=progress)
-        )
+        shown = None if self._has_prior else progress  # one bar, for what takes longest
+        seen = about_texts(texts, self.geometry_backbone, cache=cache, long=self.long, progress=shown)
+        evidence = meaning.of_texts(*seen)
+        if not self._has_prior:
+            return evidence
+        how: dict[str, Any] = {"length": self.length, "shortlist": self.shortlist, "long": self.long}
+        labels, backbone = self.parsed_labels(), self.loaded_backbone
+        return with_prior(evidence, texts, labels, backbone, **how, cache=cache, progress=progress)
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write labels, anchors and what was learned as JSON + safetensors; `force` replaces a classifier saved before.
@@ -213,6 +234,19 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """The frozen backbone itself; it is shared between classifiers."""
         return load(self.backbone) if isinstance(self.backbone, str) else self.backbone
 
+    @property
+    def geometry_backbone(self) -> Backbone:
+        """The frozen backbone whose features say where texts lie."""
+        if self.geometry is not None:
+            return load(self.geometry) if isinstance(self.geometry, str) else self.geometry
+        own = self.loaded_backbone
+        return own if "embed" in own.abilities else load("auto")
+
+    @property
+    def _has_prior(self) -> bool:
+        """Whether another backbone than the geometry's says what the labels mean."""
+        return self.geometry_backbone.fingerprint != self.loaded_backbone.fingerprint
+
     def parsed_labels(self) -> Labels:
         """The labels, checked and sorted. Raises UserError if none are given or they cannot be used."""
         if self.labels is None and not hasattr(self, "_classes"):
@@ -231,15 +265,24 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def meaning(self) -> Evidence:
         """Evidence of the labels alone, made once for these labels and this backbone."""
-        labels, backbone = self.parsed_labels(), self.loaded_backbone
         kept = getattr(self, "_kept", None)
-        if kept is None or kept[0] != (labels, backbone.fingerprint):
-            self.keep_meaning(about_labels(labels, backbone, cache=self._cache()))
+        if kept is None or kept[0] != self._of_meaning():
+            labels, cache = self.parsed_labels(), self._cache()
+            meaning = about_labels(labels, self.geometry_backbone, cache=cache)
+            if self._has_prior and "score" in self.loaded_backbone.abilities:
+                said = neutral(labels, self.loaded_backbone, length=self.length, cache=cache)
+                meaning = replace(meaning, neutral=said)
+            self.keep_meaning(meaning)
         return self._kept[1]
 
     def keep_meaning(self, meaning: Evidence) -> None:
         """Take this as the evidence of the labels, as long as labels and backbone stay what they are."""
-        self._kept = ((self.parsed_labels(), self.loaded_backbone.fingerprint), meaning)
+        self._kept = (self._of_meaning(), meaning)
+
+    def _of_meaning(self) -> tuple[Any, ...]:
+        """What the evidence of labels hangs on."""
+        prints = self.loaded_backbone.fingerprint, self.geometry_backbone.fingerprint
+        return (self.parsed_labels(), *prints, self.length)
 
     def _told(self, X: Any, y: Any, progress: Progress | None) -> tuple[Evidence, Indices]:
         """Evidence of the texts, and the place of each given label, −1 where there is none."""
@@ -254,7 +297,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if not is_matrix(X):
             warn_of_contradictions(texts, known, self.classes_.tolist())
         evidence = self.evidence(texts, progress=progress)
-        if is_matrix(X) or self.multi_label:
+        if is_matrix(X) or self.multi_label or self._has_prior:
             return evidence, known
         second = second_opinion(self.parsed_labels(), texts, self.loaded_backbone)
         return replace(evidence, second=second), known

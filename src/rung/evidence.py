@@ -68,6 +68,9 @@ class Evidence:
                 without cause
     ok          (n,) bool, which texts could be read; `reasons` says of each why not, or None
     recipe      how it was made: backbone, fingerprint, phrasings
+    scores      (n, k) log p(label | text), natural, where a backbone was asked for them (rows need not sum to 1 in exp); or None.
+                They then stand for what the labels mean, and features only for where the texts lie
+    neutral     (g, k) the same of texts that say nothing: what is said of a label whatever the text
     second      the same texts and labels as another backbone sees them: a second opinion that a fit may ask; or None
     """
 
@@ -77,6 +80,8 @@ class Evidence:
     ok: npt.NDArray[np.bool_]
     reasons: tuple[str | None, ...] = ()
     recipe: dict[str, str] = field(default_factory=dict)
+    scores: Array | None = None
+    neutral: Array | None = None
     second: Self | None = None
 
     @staticmethod
@@ -85,16 +90,18 @@ class Evidence:
         return {"backbone": backbone.name, "fingerprint": backbone.fingerprint, "numerics": backbone.numerics}
 
     def of_texts(self, features: Array, reasons: Iterable[str | None]) -> Self:
-        """The same labels with other texts, of which there is no second opinion."""
+        """The same labels with other texts, of which there are neither scores nor a second opinion."""
         why = tuple(reasons)
         ok = np.array([each is None for each in why], dtype=bool)
-        return replace(self, features=features, ok=ok, reasons=why, second=None)
+        return replace(self, features=features, ok=ok, reasons=why, scores=None, second=None)
 
     def part(self, rows: npt.NDArray[np.intp]) -> Self:
         """Some of the texts, by their places (m,)."""
         reasons = tuple(self.reasons[i] for i in rows) if self.reasons else ()
+        scores = None if self.scores is None else self.scores[rows]
         second = None if self.second is None else self.second.part(rows)
-        return replace(self, features=self.features[rows], ok=self.ok[rows], reasons=reasons, second=second)
+        features, ok = self.features[rows], self.ok[rows]
+        return replace(self, features=features, ok=ok, reasons=reasons, scores=scores, second=second)
 
     def readable(self) -> Self:
         """The texts that could be read."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = "rung-classifier"
 VERSION = 1
-_SETTINGS = ("long", "shares", "balanced", "multi_label", "reject", "confidence")
+_SETTINGS = ("length", "shortlist", "long", "shares", "balanced", "multi_label", "reject", "confidence")
 _PRIVACY = {
     False: "holds embeddings of the labels only",
     True: "holds embeddings of texts it was fitted on, from which parts of these texts can be guessed",
@@ -43,6 +43,8 @@ def save(classifier: Classifier, folder: Path, *, force: bool) -> None:
         )
     meaning = classifier.meaning()
     arrays = {"anchors": meaning.anchors, "general": meaning.general}
+    if meaning.neutral is not None:
+        arrays["neutral"] = meaning.neutral
     facts = _facts(classifier) | {"learned": pack(classifier.learned, "learned", arrays)}
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
@@ -72,23 +74,30 @@ def load(cls: type[Classifier], folder: Path, *, backbone: str | Backbone | None
     """The classifier saved in `folder`, held to the fingerprint of the backbone it was made with."""
     facts, arrays = _read_facts(folder), _read_arrays(folder)
     chosen = facts["backbone"]["name"] if backbone is None else backbone
-    classifier = cls(facts["labels"], backbone=chosen, **facts["settings"])
-    found = classifier.loaded_backbone
-    if found.fingerprint != facts["backbone"]["fingerprint"]:
-        raise UserError(
-            f"classifier: {folder} was made with backbone {facts['backbone']['name']!r} "
-            f"({facts['backbone']['fingerprint'][:12]}…), this is {found.name!r} ({found.fingerprint[:12]}…).",
-            "Install the backbone it was made with, or make the classifier anew with this one.",
-        )
+    classifier = cls(facts["labels"], backbone=chosen, geometry=facts["geometry"]["asked"], **facts["settings"])
+    _hold_to(facts["backbone"], classifier.loaded_backbone, folder)
+    _hold_to(facts["geometry"], classifier.geometry_backbone, folder)
     try:
         anchors, general = arrays["anchors"], arrays["general"]
         learned = unpack(facts["learned"], arrays)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"classifier: {folder} is damaged ({error}).", "Save the classifier anew.") from None
-    none = np.zeros((0, anchors.shape[1]), dtype=np.float32)
-    classifier.keep_meaning(Evidence(none, anchors, general, np.zeros(0, dtype=bool), (), Evidence.recipe_of(found)))
+    none, no = np.zeros((0, anchors.shape[1]), dtype=np.float32), np.zeros(0, dtype=bool)
+    recipe = Evidence.recipe_of(classifier.geometry_backbone)
+    meaning = Evidence(none, anchors, general, no, (), recipe, neutral=arrays.get("neutral"))
+    classifier.keep_meaning(meaning)
     classifier.__dict__.update(learned)
     return classifier
+
+
+def _hold_to(made_with: dict[str, Any], found: Backbone, folder: Path) -> None:
+    """Raise UserError unless the backbone found is the one that the classifier was made with."""
+    if found.fingerprint != made_with["fingerprint"]:
+        raise UserError(
+            f"classifier: {folder} was made with backbone {made_with['name']!r} "
+            f"({made_with['fingerprint'][:12]}…), this is {found.name!r} ({found.fingerprint[:12]}…).",
+            "Install the backbone it was made with, or make the classifier anew with this one.",
+        )
 
 
 def pack(value: Any, path: str, arrays: dict[str, Any]) -> Any:
@@ -139,7 +148,7 @@ def _class(kind: str) -> type:
 
 
 def _facts(classifier: Classifier) -> dict[str, Any]:
-    backbone = classifier.loaded_backbone
+    backbone, geometry = classifier.loaded_backbone, classifier.geometry_backbone
     parameters = classifier.get_params(deep=False)
     settings = {name: parameters[name] for name in _SETTINGS}
     return {
@@ -150,8 +159,13 @@ def _facts(classifier: Classifier) -> dict[str, Any]:
         "privacy": _PRIVACY[classifier.rung_ != "names"],
         "labels": classifier.parsed_labels().as_dict(),
         "settings": settings,
-        "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint, "numerics": backbone.numerics},
+        "backbone": _of(backbone),
+        "geometry": {"asked": None if classifier.geometry is None else geometry.name, **_of(geometry)},
     }
+
+
+def _of(backbone: Backbone) -> dict[str, str]:
+    return {"name": backbone.name, "fingerprint": backbone.fingerprint, "numerics": backbone.numerics}
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:

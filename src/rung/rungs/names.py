@@ -8,8 +8,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from rung.evidence import Evidence
+from rung.evidence import Array, Evidence
 from rung.rungs.softmax import to_log_probabilities
+
+_LEAST = 1e-9  # a label that no neutral text ever gets must not win every text
 
 
 @dataclass
@@ -23,6 +25,12 @@ class Names:
     ("hubs") and would take what belongs to others; c takes half of that away. With two labels the same correction only
     moves the threshold between them, of which general texts know nothing, so there c = 0 (docs/log.md has the figures).
     τ = .05 puts mean confidence near accuracy.
+
+    Where a backbone was asked for scores s = log p(k | x) itself, these decide, and what it says of a label whatever the text is
+    taken away: p(k | x) = softmax_k( s_k − log mean_g softmax(s_g)_k ), g being texts that say nothing. That is the same
+    balance as above, in all of its strength. Source: Zhao et al. 2021, Calibrate before use, section 4; on sums of
+    log-probabilities it is the domain-conditional PMI of Holtzman et al. 2021.
+
     Source of the correction: Conneau et al. 2018, Word translation without parallel data, section 2.3 (CSLS), one-sided.
     """
 
@@ -36,10 +44,20 @@ class Names:
 
     def log_posterior(self, evidence: Evidence) -> npt.NDArray[np.float64]:
         """log p(label | text), (n, k), rows of exp sum to 1."""
+        if evidence.scores is not None:
+            return self._scored(evidence.scores, evidence.neutral)
         cosine = (evidence.features @ evidence.anchors.T).astype(np.float64)
         cosine -= self._excess(evidence)
         cosine /= self.temperature
         return to_log_probabilities(cosine)
+
+    def _scored(self, scores: Array, neutral: Array | None) -> npt.NDArray[np.float64]:
+        """log softmax( s − log mean_g softmax(s_g) ), (n, k); a row that could not be scored says nothing."""
+        said = to_log_probabilities(np.nan_to_num(scores.astype(np.float64)))
+        if neutral is None or not len(neutral):
+            return said
+        whatever = np.exp(to_log_probabilities(neutral.astype(np.float64))).mean(axis=0)
+        return to_log_probabilities(said - np.log(np.maximum(whatever, _LEAST)))
 
     def _excess(self, evidence: Evidence) -> npt.NDArray[np.float64]:
         """c r_k, (k,): what is taken from each label's cosines."""

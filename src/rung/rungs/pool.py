@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -84,6 +84,8 @@ class Pool:
     not known as the names have them. So what is known still counts where the pool itself was given up.
     Where the evidence holds a second opinion, w falls by ramp(drift; .08, .16): drift is how much less often the two backbones
     agree on a text by their pools than by their names. What is in the texts draws both together; errors are each one's own.
+    Where a backbone was asked for scores (its prior, on another's geometry), e is what the names rung makes of them, and an
+    anchor is the mean of the texts that they give to a label.
     rounds=0 returns the names' answer. Pools beyond `pool_size` are sampled by their rows' hashes, and neighbours sought
     among at most `landmarks` texts: time and memory stay linear in texts and labels.
     After `fit`: prior_ (k,), means_ (k, d), alignment_, evenness_, freedom_ (ρ), weight_ (w), drift_ (NaN without a second
@@ -133,7 +135,7 @@ class Pool:
             self.guard_ = "given up: there was nothing to learn from, so label names decide alone."
             return self
         names = self.below.log_posterior(texts)
-        self._temper(self._read(texts, given), names)
+        self._temper(self._read(led(texts, names), given), names)
         if given is not None:
             trust = len(names) / (len(names) + _DOUBT * k)
             self.offsets_ = trust * offsets(names, completed(np.exp(names).mean(axis=0), given))
@@ -149,7 +151,7 @@ class Pool:
         if self.weight_ == 0:
             return names
         for rows in blocks((len(names), max(names.shape[1], len(self.centre_)))):
-            logits = self._logits(evidence.features[rows]).astype(np.float64)
+            logits = self._logits(evidence.part(np.arange(len(names))[rows])).astype(np.float64)
             names[rows] = mixed(to_log_probabilities(logits / self.temperature_), names[rows], self.weight_)
         return names
 
@@ -183,11 +185,11 @@ class Pool:
         x, anchors = texts.features, texts.anchors.astype(np.float64)
         self.centre_ = x.mean(axis=0, dtype=np.float64)
         self.directions_ = _unit(anchors - anchors.mean(axis=0))
-        z = self._centred(texts.features)
+        z = self._centred(x)
         self.anchored_ = Anchored().fit(x, anchors, to_probabilities(self._cosines(z)))
         spread = max(_spread(self.anchored_.scores(x)), 1e-9)
         self.stretch_ = _spread(x @ texts.anchors.T) / (2 * _COSINE_SCALE) / spread
-        return z, self._scores(texts.features, z)
+        return z, self._scores(texts, z)
 
     def _reading(
         self, z: Rows, scores: Rows, shares: Floats, graph: csr_matrix, kept: Indices, *, warm: bool
@@ -248,19 +250,22 @@ class Pool:
         logits, agreed = read
         self.temperature_ = temperature(logits, (float(np.exp(names.max(axis=1)).mean()) + agreed) / 2)
 
-    def _logits(self, features: Rows) -> Rows:
-        z = self._centred(features)
+    def _logits(self, texts: Evidence) -> Rows:
+        z = self._centred(texts.features)
         graph = nearest(z, self.landmarks_, _NEIGHBOURS)
-        careful, free = self._scores(features, z)
+        careful, free = self._scores(texts, z)
         assert self.careful_ is not None
         logits = self.careful_.logits(z, self.careful_.belief(careful), graph)
         if self.free_ is None:
             return logits
         return between(logits, self.free_.logits(z, self.free_.belief(free), graph), self.freedom_)
 
-    def _scores(self, features: Rows, z: Rows) -> tuple[Rows, Rows]:
-        careful = self.anchored_.scores(features)
-        careful *= np.float32(self.stretch_)
+    def _scores(self, texts: Evidence, z: Rows) -> tuple[Rows, Rows]:
+        if texts.scores is None:
+            careful = self.anchored_.scores(texts.features)
+            careful *= np.float32(self.stretch_)
+        else:
+            careful = self.below.log_posterior(texts).astype(np.float32)
         return careful, between(careful, self._cosines(z), 0.5)
 
     def _cosines(self, z: Rows) -> Rows:
@@ -269,6 +274,15 @@ class Pool:
 
     def _centred(self, features: Rows) -> Rows:
         return centred(features, self.centre_)
+
+
+def led(texts: Evidence, names: Floats) -> Evidence:
+    """Texts whose labels are known by scores (n, k) lie where these put them: an anchor is the mean of its texts."""
+    if texts.scores is None:
+        return texts
+    weights = np.exp(names)
+    means = weights.T @ texts.features / np.maximum(weights.sum(axis=0), 1e-12)[:, None]
+    return replace(texts, anchors=_unit(means).astype(np.float32))
 
 
 def given_shares(shares: Floats | None, k: int, *, balanced: bool) -> Floats | None:

@@ -1,0 +1,92 @@
+"""Texts and labels put into words that a scoring backbone can answer: a prompt for each text, candidates for each label.
+
+A backbone's `score` adds nothing to what it is given, so all wording is here. Its `style` says what kind of words it takes:
+
+continuation    a causal model goes on after the prompt; with a chat template, as the assistant
+answer          an encoder–decoder writes the label
+cloze           a masked model fills the slot {} of a sentence
+entailment      a cross-encoder says whether the text entails a hypothesis
+options         a remote model picks a letter, since only a few next tokens come back with their probabilities
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.errors import UserError
+from rung.labels import Label, Labels
+
+STYLES = ("continuation", "answer", "cloze", "entailment", "options")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Prompts and candidates for one set of labels: `owner` (m,) is the label that each candidate speaks for."""
+
+    style: str
+    frame: str
+    candidates: list[str]
+    owner: npt.NDArray[np.intp]
+
+    def prompt(self, text: str) -> str:
+        """The text in its frame; what looks like a slot in the text itself is taken apart."""
+        return self.frame.replace("{text}", text.replace("{}", "{ }"))
+
+    @property
+    def key(self) -> str:
+        """What the answers hang on besides the text."""
+        return sha256("\x1f".join([self.style, self.frame, *self.candidates]).encode()).hexdigest()
+
+
+def word(labels: Labels, backbone: Any) -> Wording:
+    """The prompts and candidates that suit the backbone. Raises UserError for a style that is not known, or too many options."""
+    style = backbone.style
+    if style not in STYLES:
+        raise UserError(
+            f"backbone {backbone.name!r}: its style {style!r} is not known.", f"One of {', '.join(STYLES)}."
+        )
+    if style == "options":
+        return _options(labels)
+    frame, candidate = _frames(labels, backbone)
+    said = [[_described(label) if style == "entailment" else label.name, *label.words] for label in labels]
+    words = [candidate.replace("{label}", name) for each in said for name in each]
+    return Wording(style, frame, words, np.repeat(np.arange(len(labels)), [len(each) for each in said]))
+
+
+def _frames(labels: Labels, backbone: Any) -> tuple[str, str]:
+    """The frame of a text and that of a label."""
+    if backbone.style == "cloze":
+        return "{text} This text is about {}.", "{label}"
+    if backbone.style == "entailment":
+        return "{text}", "This text is about {label}."
+    asked = f"{_instruction(labels)}\n\nText: {{text}}"
+    if backbone.style == "answer":
+        return f"{asked}\nLabel:", "{label}"
+    chat = backbone.chat([{"role": "user", "content": f"{asked}\n\nAnswer with the label only."}])
+    return (chat, "{label}") if chat else (f"{asked}\nLabel:", " {label}")
+
+
+def _options(labels: Labels) -> Wording:
+    """A letter a label; beyond the alphabet, the names themselves, among which a server can be held to choose."""
+    if len(labels) > len(string.ascii_uppercase):
+        frame = f"{_instruction(labels)}\n\nText: {{text}}\n\nAnswer with the label only."
+        return Wording("options", frame, labels.names, np.arange(len(labels)))
+    lines = [f"{letter}. {_described(label)}" for letter, label in zip(string.ascii_uppercase, labels, strict=False)]
+    frame = "Which label fits the text best?\n" + "\n".join(lines) + "\n\nText: {text}\n\nAnswer with its letter only."
+    return Wording("options", frame, list(string.ascii_uppercase[: len(labels)]), np.arange(len(labels)))
+
+
+def _instruction(labels: Labels) -> str:
+    described = any(label.description for label in labels)
+    listed = "\n".join(f"- {_described(label)}" for label in labels) if described else ", ".join(labels.names)
+    return "Which label fits the text best?\nLabels:" + ("\n" if described else " ") + listed
+
+
+def _described(label: Label) -> str:
+    return f"{label.name}: {label.description}" if label.description else label.name
