@@ -65,18 +65,24 @@ def places(given: sets.TestSet) -> Indices:
     return np.array([place[label] for label in given.truth])
 
 
-def arguments(script: str | None) -> argparse.Namespace:
+def parser(script: str | None) -> argparse.ArgumentParser:
     """The sets to measure: all of them, or those after --sets, which are then shown and not written."""
-    parser = argparse.ArgumentParser(description=script)
-    parser.add_argument("--sets", nargs="+", choices=sets.ENGLISH, default=sets.ENGLISH, help="only these, as a trial")
-    parser.add_argument("--train", type=int, help="at most so many texts of each train file (default: all)")
-    return parser.parse_args()
+    found = argparse.ArgumentParser(description=script)
+    found.add_argument("--sets", nargs="+", choices=sets.ENGLISH, default=sets.ENGLISH, help="only these, as a trial")
+    return found
 
 
-def finish(name: str, chosen: list[str], result: dict[str, Any]) -> None:
-    """Write a result on all sets; show one on some of them."""
+def arguments(script: str | None) -> argparse.Namespace:
+    """What `parser` says, and how many texts of the train files to read."""
+    asked = parser(script)
+    asked.add_argument("--train", type=int, help="at most so many texts of each train file (default: all)")
+    return asked.parse_args()
+
+
+def finish(name: str, chosen: list[str], result: dict[str, Any], peers: Sequence[str] = ()) -> None:
+    """Write a result on all sets, with the versions of the `peers` it needed; show one on some of them."""
     if chosen == sets.ENGLISH:
-        sets.write(name, result)
+        sets.write(name, result, peers)
     else:
         print(json.dumps(result, indent=1, ensure_ascii=False))
 

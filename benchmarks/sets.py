@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -62,8 +63,8 @@ def accuracy(given: TestSet, predicted: list[str]) -> dict[str, Any]:
     }
 
 
-def write(name: str, result: dict[str, Any]) -> None:
-    """Write a result beside the script that made it, with what it was made on."""
+def write(name: str, result: dict[str, Any], peers: Sequence[str] = ()) -> None:
+    """Write a result beside the script that made it, with what it was made on; `peers` are packages that only it needed."""
     packages = (
         "rung",
         "numpy",
@@ -73,6 +74,7 @@ def write(name: str, result: dict[str, Any]) -> None:
         "torch",
         "transformers",
         "sentence-transformers",
+        *peers,
     )
     made_on: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine()}
     made_on["threads"] = os.environ.get("OMP_NUM_THREADS", "all")

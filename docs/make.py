@@ -47,6 +47,8 @@ def generated() -> dict[Path, str]:
         "shots": shots_table(),
         "shots-sets": shots_sets_table(),
         "shots-harms": shots_harms(),
+        "setfit": setfit_table(),
+        "setfit-names": setfit_names_table(),
         "reject": reject_table(),
         "several": several_table(),
         "tree": tree_table(),
@@ -240,6 +242,48 @@ def shots_harms() -> str:
         for row in result("shots")["sets"]
         for name, (mean, between) in row["worse_than"].items()
     )
+
+
+def setfit_table() -> str:
+    """One row a set and number of SetFit's pairs: 8 labels per class, seconds from texts to answers."""
+    rows = []
+    for found in sorted(result("setfit")["few"], key=lambda row: row["set"]):
+        ways = [found[way] for way in ("pool", "logistic regression", "setfit", "shots")]
+        over = f"{found['over_setfit']:+.1f} {bounds(found['over_setfit_interval'])}"
+        seconds = [f"{sum(found[way].values()):.0f} ({added(found[way])})" for way in ("setfit_s", "shots_s")]
+        head = [found["set"], found["labelled"], found["draws"], found["pairs"], found["setfit_steps"]]
+        rows.append([*head, *ways, over, *seconds])
+    head = [
+        "set",
+        "labels given",
+        "draws",
+        "SetFit's pairs",
+        "its steps",
+        "`pool`, no labels",
+        "logistic regression, frozen",
+    ]
+    return table([*head, "SetFit", "`shots`", "`shots` over SetFit", "seconds: SetFit", "seconds: `shots`"], rows)
+
+
+def setfit_names_table() -> str:
+    """One row a set and wording: label names alone, on the whole test file."""
+    rows = []
+    zero = result("setfit")["zero"]
+    for name in dict.fromkeys(sorted(row["set"] for row in zero)):
+        for found in (row for row in zero if row["set"] == name):
+            ways = [with_bounds(found[way]) for way in ("setfit", "names", "pool")]
+            over = f"{found['pool_over_setfit']:+.1f} {bounds(found['pool_over_setfit_interval'])}"
+            steps = f"{found['setfit_steps']:,}" + " (bounded)" * bool(found["setfit_bound"])
+            own = found["rung_s"]
+            seconds = [f"{sum(found['setfit_s'].values()):.0f}", f"{own['embed'] + own['pool']:.0f}"]
+            rows.append([name, found["wording"], *ways, over, steps, *seconds])
+    head = ["set", "labels told by", "SetFit", "names", "pool", "pool over SetFit", "SetFit's steps"]
+    return table([*head, "seconds: SetFit", "seconds: pool"], rows)
+
+
+def added(seconds: dict[str, float]) -> str:
+    """What a number of seconds is made of."""
+    return " + ".join(f"{part} {each:.0f}" if each >= 10 else f"{part} {each:.1f}" for part, each in seconds.items())
 
 
 def reject_table() -> str:
