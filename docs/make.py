@@ -18,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 COMMANDS = ["", "classify", "suggest", "models", "doctor", "cache"]
+RUNGS = ("names", "pool")  # those that need no label
 PAGES = ["README.md", "docs/log.md", "docs/results.md"]
 
 
@@ -271,13 +272,13 @@ def setfit_names_table() -> str:
     zero = result("setfit")["zero"]
     for name in dict.fromkeys(sorted(row["set"] for row in zero)):
         for found in (row for row in zero if row["set"] == name):
-            ways = [with_bounds(found[way]) for way in ("setfit", "names", "pool")]
-            over = f"{found['pool_over_setfit']:+.1f} {bounds(found['pool_over_setfit_interval'])}"
+            ways = [with_bounds(found[way]) for way in ("setfit", *RUNGS)]
+            over = [f"{found[f'{w}_over_setfit']:+.1f} {bounds(found[f'{w}_over_setfit_interval'])}" for w in RUNGS]
             steps = f"{found['setfit_steps']:,}" + " (bounded)" * bool(found["setfit_bound"])
             own = found["rung_s"]
             seconds = [f"{sum(found['setfit_s'].values()):.0f}", f"{own['embed'] + own['pool']:.0f}"]
-            rows.append([name, found["wording"], *ways, over, steps, *seconds])
-    head = ["set", "labels told by", "SetFit", "names", "pool", "pool over SetFit", "SetFit's steps"]
+            rows.append([name, found["wording"], *ways, *over, steps, *seconds])
+    head = ["set", "labels told by", "SetFit", *RUNGS, *(f"{rung} over SetFit" for rung in RUNGS), "SetFit's steps"]
     return table([*head, "seconds: SetFit", "seconds: pool"], rows)
 
 
