@@ -17,7 +17,7 @@ ORDER = [
     {"errors", "encoding"},
     {"labels", "cache", "evidence"},
     {"backbones", "rungs", "decide"},
-    {"inputs", "numbers", "sampling", "saving", "language", "second", "wording", "scoring", "classifier"},
+    {"inputs", "numbers", "sampling", "saving", "language", "second", "wording", "scoring", "sources", "classifier"},
     {"tables", "tasks", "training", "distributed"},
     {"evaluation"},
     {"cli", "serving"},

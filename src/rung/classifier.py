@@ -23,14 +23,14 @@ from rung.decide.multilabel import MultiLabel
 from rung.decide.reject import Reject, label_means
 from rung.decide.suggest import suggest
 from rung.errors import UserError, nearest
-from rung.evidence import Backbone, Evidence, Long, Progress, about_labels, about_texts, is_missing
-from rung.inputs import as_features, as_texts, holds_texts, is_matrix, known_places, warn_of_contradictions
+from rung.evidence import Backbone, Evidence, Long, Progress, is_missing
+from rung.inputs import as_texts, holds_texts, is_matrix, known_places, warn_of_contradictions
 from rung.labels import Labels
 from rung.numbers import Numbers
 from rung.rungs.ladder import Rung, climb, name_of
 from rung.rungs.names import Names
-from rung.scoring import Length, neutral, with_prior
-from rung.second import second_opinion
+from rung.scoring import Length
+from rung.sources import Sources
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -156,25 +156,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """What the backbone says about texts X and the labels: the costly part, worth keeping to try several rungs."""
         if self.knows_numbers_only:
             return self._numbers.evidence(validate_data(self, X, reset=False, dtype=np.float64))
-        meaning = self.meaning()
-        if is_matrix(X) and self._has_prior:
-            raise UserError(
-                "X: got embeddings, and this backbone has to read the texts themselves.",
-                "Pass texts, or a backbone that embeds and no geometry.",
-            )
-        if is_matrix(X):
-            return meaning.of_texts(as_features(X, meaning.anchors.shape[1]), [None] * len(X))
-        if self.long not in ("cut", "mean"):
-            raise UserError(f"long: got {self.long!r}.", 'Choose long="cut" or long="mean".')
-        cache, texts = self._cache(), as_texts(X)
-        shown = None if self._has_prior else progress  # one bar, for what takes longest
-        seen = about_texts(texts, self.geometry_backbone, cache=cache, long=self.long, progress=shown)
-        evidence = meaning.of_texts(*seen)
-        if not self._has_prior:
-            return evidence
-        how: dict[str, Any] = {"length": self.length, "shortlist": self.shortlist, "long": self.long}
-        labels, backbone = self.parsed_labels(), self.loaded_backbone
-        return with_prior(evidence, texts, labels, backbone, **how, cache=cache, progress=progress)
+        return self._sources().evidence(X, self.meaning(), progress=progress)
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write labels, anchors and what was learned as JSON + safetensors; `force` replaces a classifier saved before.
@@ -242,11 +224,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         own = self.loaded_backbone
         return own if "embed" in own.abilities else load("auto")
 
-    @property
-    def _has_prior(self) -> bool:
-        """Whether another backbone than the geometry's says what the labels mean."""
-        return self.geometry_backbone.fingerprint != self.loaded_backbone.fingerprint
-
     def parsed_labels(self) -> Labels:
         """The labels, checked and sorted. Raises UserError if none are given or they cannot be used."""
         if self.labels is None and not hasattr(self, "_classes"):
@@ -265,24 +242,20 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def meaning(self) -> Evidence:
         """Evidence of the labels alone, made once for these labels and this backbone."""
-        kept = getattr(self, "_kept", None)
-        if kept is None or kept[0] != self._of_meaning():
-            labels, cache = self.parsed_labels(), self._cache()
-            meaning = about_labels(labels, self.geometry_backbone, cache=cache)
-            if self._has_prior and "score" in self.loaded_backbone.abilities:
-                said = neutral(labels, self.loaded_backbone, length=self.length, cache=cache)
-                meaning = replace(meaning, neutral=said)
-            self.keep_meaning(meaning)
+        sources, kept = self._sources(), getattr(self, "_kept", None)
+        if kept is None or kept[0] != sources.key:
+            self.keep_meaning(sources.meaning())
         return self._kept[1]
 
     def keep_meaning(self, meaning: Evidence) -> None:
         """Take this as the evidence of the labels, as long as labels and backbone stay what they are."""
-        self._kept = (self._of_meaning(), meaning)
+        self._kept = (self._sources().key, meaning)
 
-    def _of_meaning(self) -> tuple[Any, ...]:
-        """What the evidence of labels hangs on."""
-        prints = self.loaded_backbone.fingerprint, self.geometry_backbone.fingerprint
-        return (self.parsed_labels(), *prints, self.length)
+    def _sources(self) -> Sources:
+        """Where evidence comes from, as the parameters have it now."""
+        cache = Cache(None if self.cache is True else self.cache) if self.cache else None
+        how: dict[str, Any] = {"length": self.length, "shortlist": self.shortlist, "long": self.long}
+        return Sources(self.parsed_labels(), self.loaded_backbone, self.geometry_backbone, **how, cache=cache)
 
     def _told(self, X: Any, y: Any, progress: Progress | None) -> tuple[Evidence, Indices]:
         """Evidence of the texts, and the place of each given label, −1 where there is none."""
@@ -297,10 +270,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if not is_matrix(X):
             warn_of_contradictions(texts, known, self.classes_.tolist())
         evidence = self.evidence(texts, progress=progress)
-        if is_matrix(X) or self.multi_label or self._has_prior:
-            return evidence, known
-        second = second_opinion(self.parsed_labels(), texts, self.loaded_backbone)
-        return replace(evidence, second=second), known
+        return evidence if self.multi_label else self._sources().with_second(evidence, texts), known
 
     def _told_by_numbers(self, X: Any, y: Any) -> tuple[Evidence, Indices]:
         if y is None:
@@ -385,11 +355,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             raise UserError("reject: it needs texts to compare with.", "fit(texts) first.")
         foreign = self.reject_.rejected(evidence.features)
         return without(chosen, foreign, self.reject_.probability(evidence.features))
-
-    def _cache(self) -> Cache | None:
-        if self.cache is False or self.cache is None:
-            return None
-        return Cache(None if self.cache is True else self.cache)
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.labels is not None or hasattr(self, "_classes")  # label names are enough
