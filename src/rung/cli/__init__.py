@@ -62,8 +62,8 @@ def main() -> None:
     except _USAGE_ERROR as error:
         command = error.ctx.command_path if error.ctx else "rung"
         code = _complain(f"{error.format_message()}\n  {command} --help")
-    except (KeyboardInterrupt, typer.Abort):
-        code = _complain("stopped; nothing was written.", 130)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        code = _complain(str(error) or "stopped; nothing was written.", 130)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

@@ -13,8 +13,10 @@ from rung.errors import UserError
 if TYPE_CHECKING:
     from rung.classifier import Classifier
     from rung.cli.known import Known
+    from rung.cli.summary import Tally
     from rung.decide.answer import Answer
-    from rung.tables import Table
+    from rung.resume import Run
+    from rung.tables import Output, Table
 
 SEPARATOR = "|"  # between several labels of one text
 _AT_ONCE = 4096  # rows in memory at a time
@@ -68,6 +70,7 @@ def classify(
     from rung.cli import display
     from rung.cli.known import Known
     from rung.cli.summary import Tally, closing_lines
+    from rung.resume import Run
     from rung.saving import check_free
     from rung.tables import open_output, open_table
 
@@ -79,20 +82,83 @@ def classify(
         check_free(save, force=force)
     with open_table(source, text=text, format=format) as table:
         told, tally = Known(known, table), Tally()
-        with open_output(out, table, prefix=prefix, force=force) as writer:
+        run = Run(out, _facts(table, known, chosen, classifier, no_pool))
+        with run, open_output(out, table, prefix=prefix, force=force, part=run.part) as writer:
+            for line in _greeting(run):
+                display.say(line)
             if classifier is None:
-                fit_on(table, told, chosen, pool=not no_pool)
-            with display.progress(table.rows, "classifying") as advance:
-                for chunk in table.chunks(_AT_ONCE):
-                    answers = _heeding(told.of(chunk), chosen.answers(chunk.texts, progress=advance))
-                    tally.add(chunk.texts, answers, chosen)
-                    writer.write(chunk, _columns(answers, chunk.reasons))
+                chosen = _fitted(run, table, told, chosen, pool=not no_pool)
+            _answer_all(table, told, chosen, run, tally, writer)
         if save is not None:
             chosen.save(save, force=force)
     places = [str(out or "standard output"), *([f"{save} (the classifier)"] if save else [])]
     seconds, kept = time.perf_counter() - start, save or classifier
     for line in closing_lines(tally, chosen, seconds=seconds, places=places, saved=kept, here=classifier is None):
         display.say(line)
+
+
+def _answer_all(table: Table, told: Known, classifier: Classifier, run: Run, tally: Tally, writer: Output) -> None:
+    """An answer for every row: those of a run that was stopped as they are, then the others."""
+    from rung.cli import display
+
+    kept = run.answers()
+    with display.progress(table.rows, "classifying") as advance:
+        for chunk in table.chunks(_AT_ONCE):
+            answers = next(kept, None)
+            if answers is None:
+                answers = _heeding(told.of(chunk), classifier.answers(chunk.texts, progress=advance))
+                run.keep(answers)
+            else:
+                advance(len(chunk))
+            tally.add(chunk.texts, answers, classifier)
+            writer.write(chunk, _columns(answers, chunk.reasons))
+
+
+def _fitted(run: Run, table: Table, told: Known, classifier: Classifier, *, pool: bool) -> Classifier:
+    """The classifier fitted on the table, or as the run before had fitted it."""
+    if run.classifier is not None:
+        again = type(classifier).load(run.classifier, backbone=classifier.backbone)
+        again.set_params(cache=classifier.cache)
+        return again
+    texts, _ = fit_on(table, told, classifier, pool=pool)
+    if texts:
+        run.fitted(classifier)
+    return classifier
+
+
+def _facts(
+    table: Table, known: str | None, classifier: Classifier, saved: Path | None, no_pool: bool
+) -> dict[str, str]:
+    """What the answers hang on, each as a hash: another answer to any of these, and a stopped run begins anew."""
+    import rung
+    from rung.resume import of_file, of_value
+
+    parameters = classifier.get_params(deep=False)
+    options = {
+        name: value for name, value in parameters.items() if name not in ("labels", "backbone", "geometry", "cache")
+    }
+    backbones = [
+        (each.fingerprint, each.numerics) for each in (classifier.loaded_backbone, classifier.geometry_backbone)
+    ]
+    known_file = known is not None and known not in table.columns
+    return {
+        "the input": of_file(table.path),
+        "its column of texts": table.text_column,
+        "the known labels": of_file(Path(str(known))) if known_file else of_value(known),
+        "the labels": of_value(classifier.parsed_labels().as_dict()),
+        "the backbone": of_value(backbones),
+        "the options": of_value([options, no_pool]),
+        "the classifier": "" if saved is None else of_value([of_file(path) for path in sorted(saved.iterdir())]),
+        "rung": rung.__version__,
+    }
+
+
+def _greeting(run: Run) -> list[str]:
+    """What a person should know of a run that was stopped before."""
+    if run.changed:
+        changed = " and ".join(run.changed)
+        return [f"a run was stopped here; since then {changed} changed, so it begins anew"]
+    return [f"going on after row {run.resumed:,} of the run that was stopped"] if run.resumed else []
 
 
 def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> tuple[list[str], list[str | None]]:

@@ -30,11 +30,13 @@ def open_output(
     *,
     prefix: str = "",
     force: bool = False,
+    part: Path | None = None,
 ) -> Output:
     """Where the rows of `table` and their `added` columns (a name and str, float or int for each) go.
 
     The ending of `path` says the format; None or "-" is standard output: JSON Lines if the table is, else CSV.
-    `prefix` stands before every added name; `force` lets a file that exists be replaced.
+    `prefix` stands before every added name; `force` lets a file that exists be replaced; `part` is where the file grows until
+    it is whole, on the same disk (else a new name beside it).
     Raises UserError if an added name is taken or the path cannot be written. Nothing stands at `path` before `close`.
     """
     named = {prefix + name: kind for name, kind in added.items()}
@@ -44,7 +46,7 @@ def open_output(
     path = Path(path)
     kind = output_format(path)
     _check_path(path, table, force)
-    return Output(path, table, named, kind, _delimiter(kind, table))
+    return Output(path, table, named, kind, _delimiter(kind, table), part)
 
 
 class Output:
@@ -54,15 +56,21 @@ class Output:
     If whoever reads standard output goes away (as head does), the with-block ends quietly and `cut_short` is True.
     """
 
-    def __init__(self, path: Path | None, table: Table, added: Mapping[str, type], kind: str, delimiter: str) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        table: Table,
+        added: Mapping[str, type],
+        kind: str,
+        delimiter: str,
+        part: Path | None = None,
+    ) -> None:
         self.path = path
         self.rows = 0
         self.cut_short = False
         self._added = added
         self._target = path.resolve() if path else None  # a symbolic link stays one
-        self._part = (
-            self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.part") if self._target else None
-        )
+        self._part = None if self._target is None else part or _unused(self._target)
         self._file: BinaryIO | None = None
         self._stream: BinaryIO | None = None
         self._sink: Sink | None = None
@@ -133,8 +141,9 @@ class Output:
             self._file = _own_stdout()
             self._stream = self._file or sys.stdout.buffer
             return
+        self._part.unlink(missing_ok=True)  # of a run that was killed
         self._file = self._part.open("xb", buffering=BLOCK_BYTES)
-        packed = self._part.name.lower().split(".")[-3] == "gz"
+        packed = self._target is not None and self._target.suffix.lower() == ".gz"
         # no name and no time inside: the same rows make the same bytes
         gz = gzip.GzipFile("", "wb", fileobj=self._file, mtime=0) if packed else None
         self._stream = cast(BinaryIO, gz) if gz else self._file
@@ -151,6 +160,8 @@ class Output:
         self._flush()
         self._close_streams()
         if self._part is not None and self._target is not None:
+            with self._part.open("rb+") as whole:
+                os.fsync(whole.fileno())  # a name must not outlive its bytes when the machine goes down
             self._part.replace(self._target)
 
     def _close_streams(self) -> None:
@@ -182,6 +193,10 @@ class Output:
 
 class _ReaderLeft(Exception):  # noqa: N818 - no error: it ends a with-block
     """Nobody reads standard output any more."""
+
+
+def _unused(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
 
 
 def _own_stdout() -> BinaryIO | None:

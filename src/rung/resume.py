@@ -1,0 +1,223 @@
+"""A run over a file that goes on where it was stopped: who was fitted, and every answer so far, in a folder beside the output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from rung.decide.answer import Answer
+from rung.errors import UserError
+
+_STATE, _ANSWERS, _CLASSIFIER, _LOCK, _PART = "run.json", "answers.jsonl", "classifier", "lock", "part"
+_SYNC_S = 2.0  # at most so many seconds of answers are lost when the machine itself goes down
+
+
+class Run:
+    """What a run leaves for the next one with the same command, should it be stopped: by Ctrl-C, kill -9, a full disk, a reboot.
+
+    facts name what the answers hang on (the input, the labels, the backbone …), each with a hash. Where a folder of an
+    earlier run is found with the same facts, its fitted classifier and its answers are taken over; `resumed` says how many
+    rows are answered, `changed` which facts differ, whereupon everything begins anew. Answers are appended a chunk at a time;
+    a chunk that was being written is left out. Leaving the with-block in good order removes the folder. It holds hashes,
+    answers and what the classifier learned, no texts.
+    """
+
+    def __init__(self, out: Path | None, facts: Mapping[str, str]) -> None:
+        self.folder = _folder(out)
+        self.resumed = 0
+        self.changed: list[str] = []
+        self._facts = dict(facts)
+        self._answers: IO[str] | None = None
+        self._lock: IO[str] | None = None
+        self._rows = 0
+        self._synced = time.monotonic()
+
+    @property
+    def part(self) -> Path | None:
+        """Where the output grows until it is whole."""
+        return None if self.folder is None else self.folder / _PART
+
+    @property
+    def classifier(self) -> Path | None:
+        """The folder of the classifier that was fitted before, or None."""
+        found = None if self.folder is None else self.folder / _CLASSIFIER
+        return found if found is not None and found.is_dir() else None
+
+    def fitted(self, classifier: Any) -> None:
+        """Keep a fitted classifier."""
+        if self.folder is not None:
+            classifier.save(self.folder / _CLASSIFIER)
+
+    def answers(self) -> Iterator[list[Answer]]:
+        """The chunks of answers that were kept by the run before."""
+        if self.folder is None or not self.resumed:
+            return
+        left = self.resumed
+        with (self.folder / _ANSWERS).open(encoding="utf-8") as file:
+            for line in file:
+                answers = _parsed(line)
+                if not left or answers is None:
+                    return
+                left -= len(answers)
+                yield answers
+
+    def keep(self, answers: Sequence[Answer]) -> None:
+        """Append a chunk of answers. Raises UserError if there is no room."""
+        self._rows += len(answers)
+        if self._answers is None:
+            return
+        try:
+            self._answers.write(_line(answers))
+            self._answers.flush()
+            if time.monotonic() - self._synced > _SYNC_S:
+                os.fsync(self._answers.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise UserError(
+                f"{self.folder} cannot be written: {error.strerror or error}.",
+                "Make room there; the same command then goes on where it was.",
+            ) from None
+
+    def __enter__(self) -> Self:
+        if self.folder is not None:
+            try:
+                self._open(self.folder)
+            except OSError:  # a place where nothing can be written: who opens the output says so better
+                self.folder = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in (self._answers, self._lock):
+            if file is not None:
+                with suppress(OSError):
+                    file.close()
+        if self.folder is None:
+            return
+        if error is None or not self._rows + self.resumed:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        elif isinstance(error, KeyboardInterrupt):
+            rows = self._rows + self.resumed
+            raise KeyboardInterrupt(f"stopped after {rows:,} rows; the same command goes on from there.") from None
+
+    def _open(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self._lock = _locked(folder)
+        before = _read(folder / _STATE)
+        self.changed = (
+            [] if before is None else sorted(name for name in self._facts if before.get(name) != self._facts[name])
+        )
+        if before is None or self.changed:
+            _empty(folder)
+            _write(folder / _STATE, self._facts)
+        self.resumed, size = _counted(folder / _ANSWERS)
+        self._answers = (folder / _ANSWERS).open("a", encoding="utf-8", newline="")
+        self._answers.truncate(size)
+
+
+def of_file(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_value(value: object) -> str:
+    """sha256 of a value as JSON says it."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True, default=str).encode()).hexdigest()
+
+
+def _folder(out: Path | None) -> Path | None:
+    """Beside the output, where its temporary file is on the same disk; None for standard output and for no folder."""
+    if out is None or str(out) == "-" or not out.parent.is_dir() or out.is_dir():
+        return None
+    target = out.resolve()
+    return target.with_name(f".{target.name}.rung-run")
+
+
+def _locked(folder: Path) -> IO[str]:
+    """Hold the folder as long as this process lives. Raises UserError if another one does."""
+    file = (folder / _LOCK).open("w")
+    try:
+        import fcntl
+    except ImportError:  # not on Windows: there two runs at once are for the person to avoid
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UserError(
+            f"another run is writing {folder.name.removeprefix('.').removesuffix('.rung-run')}.",
+            "Wait until it ends, or name another file:  --out OTHER",
+        ) from None
+    return file
+
+
+def _empty(folder: Path) -> None:
+    for name in (_STATE, _ANSWERS, _PART):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / _CLASSIFIER, ignore_errors=True)
+
+
+def _read(file: Path) -> dict[str, str] | None:
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(file: Path, facts: Mapping[str, str]) -> None:
+    fresh = file.with_name(file.name + ".new")
+    with fresh.open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(facts, indent=2) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(file)
+
+
+def _counted(file: Path) -> tuple[int, int]:
+    """Rows in the whole lines of a log of answers, and the bytes that these lines take."""
+    rows, size = 0, 0
+    if not file.is_file():
+        return 0, 0
+    with file.open("rb") as stream:
+        for line in stream:
+            answers = _parsed(line.decode("utf-8", "replace"))
+            if answers is None:
+                break
+            rows, size = rows + len(answers), size + len(line)
+    return rows, size
+
+
+def _line(answers: Sequence[Answer]) -> str:
+    """Answers as a line of JSON; what rows have in common (rung, reason, error) is said once."""
+    words: dict[tuple[str, str, str | None], int] = {}
+    said = [words.setdefault((each.rung, each.reason, each.error), len(words)) for each in answers]
+    columns = {
+        "label": [each.label for each in answers],
+        "probability": [each.probability for each in answers],
+        "said": said,
+        "words": list(words),
+    }
+    return json.dumps(columns, separators=(",", ":")) + "\n"
+
+
+def _parsed(line: str) -> list[Answer] | None:
+    """The answers of a line; None if it is not whole."""
+    if not line.endswith("\n"):
+        return None
+    try:
+        columns = json.loads(line)
+        rows = zip(columns["label"], columns["probability"], columns["said"], strict=True)
+        words = columns["words"]
+        return [Answer(tuple(name) if isinstance(name, list) else name, p, *words[i]) for name, p, i in rows]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
