@@ -75,7 +75,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     """After some rows: how many are kept. Before any: nothing is left."""
     with pytest.raises(KeyboardInterrupt, match="after 3 rows; the same command goes on"):
         ended(tmp_path / "o.csv", KeyboardInterrupt, chunks=1)
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         ended(tmp_path / "other.csv", KeyboardInterrupt, chunks=0)
     assert [path.name for path in tmp_path.iterdir()] == [".o.csv.rung-run"]
 

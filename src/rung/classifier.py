@@ -132,12 +132,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def answers(self, X: Any, *, progress: Progress | None = None) -> list[Answer]:
         """One `Answer` a text, with its probability, rung and, where there is no label, the reason."""
         evidence = self.evidence(X, progress=progress)
-        chosen = self._choose(evidence)
+        chosen, rung = self._choose(evidence), self.rung_
         said = zip(chosen.labels, chosen.probabilities, chosen.reasons, evidence.reasons, strict=True)
         return [
-            Answer(label, float(p), self.rung_, reason)
-            if error is None
-            else Answer(None, None, self.rung_, error, error)
+            Answer(label, float(p), rung, reason) if error is None else Answer(None, None, rung, error, error)
             for label, p, reason, error in said
         ]
 
