@@ -19,7 +19,7 @@ from rung.backbones.catalog import Entry, catalog
 from rung.errors import UserError, nearest
 from rung.evidence import Backbone
 
-_NOT_BACKBONES = {"loading", "catalog", "pretrained"}
+_NOT_BACKBONES = {"loading", "catalog", "pretrained", "batches", "candidates", "continuations"}
 _WANTED = [
     "*.json",
     "*.txt",

@@ -1,0 +1,232 @@
+"""Causal language models (GPT-2, Llama, Qwen, Mistral …): how probable a continuation is, and what they write themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.backbones.batches import TOKENS, around, bare, batches, ones
+from rung.backbones.candidates import Trie
+from rung.backbones.continuations import Continuations
+from rung.backbones.pretrained import Pretrained, architecture
+from rung.errors import UserError
+from rung.evidence import Array
+
+Told = tuple[list[str], Array]
+
+
+class CausalBackbone(Pretrained):
+    """A model that goes on writing, frozen, in float32.
+
+    Prompts, candidates and texts are tokenized as they are. Only where the tokenizer itself begins every text with a special
+    token (Llama's <s>, Gemma's <bos>), which such models cannot do without, is it put before a prompt that lacks it.
+    """
+
+    abilities = frozenset({"score", "generate"})
+    model_class = "AutoModelForCausalLM"
+    style = "continuation"
+    tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Whether the weights in `folder` were saved from a causal language model."""
+        found = architecture(folder)
+        other = found.endswith("WithLMHeadModel")  # so T5, XLM and Flaubert were once called
+        return found.endswith(("ForCausalLM", "LMHeadModel")) and not other
+
+    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
+        """Natural log p(candidate | prompt), summed over the candidate's tokens, (n, k) float32.
+
+        A candidate is tokenized on its own and then appended. An empty prompt begins with the model's own first token
+        (<|endoftext|> for GPT-2). Of a prompt that leaves no room for the longest candidate within `max_tokens`, the beginning
+        is cut and the tail is kept, since a prompt ends with what asks for the label. A candidate without tokens gets 0.
+        Raises UserError for a candidate that is longer than the model reads.
+        """
+        said = bare(self.tokenizer, candidates)
+        trie, rows = Trie.of(said), self._prompts(prompts)
+        room = self._room(max(map(len, said), default=1) - 1, "candidates")
+        steps = np.zeros((len(rows), len(trie.tokens)), dtype=np.float32)
+        whole = np.array([room is None or len(row) <= room for row in rows], dtype=bool)
+        for part in (np.flatnonzero(whole), np.flatnonzero(~whole)):  # what is cut shares no beginning with the others
+            steps[part] = self.continuations.steps([rows[i][-(room or 0) :] for i in part], trie)
+        return np.asarray(trie.totals(steps))
+
+    @property
+    def continuations(self) -> Continuations:
+        """The passes of the model, and which way of making them was found right for it."""
+        self._continuations.tokens = self.tokens_at_once
+        return self._continuations
+
+    @cached_property
+    def _continuations(self) -> Continuations:
+        return Continuations(self.model, limit=self.max_tokens, tokens=self.tokens_at_once)
+
+    def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Tokens of each candidate (k,)."""
+        return np.array([len(ids) for ids in bare(self.tokenizer, candidates)], dtype=np.intp)
+
+    def chat(self, messages: list[dict[str, str]]) -> str | None:
+        """The prompt that the model was taught to answer as an assistant, without thinking aloud; None without a chat template.
+
+        `messages` are {"role": "user" | "assistant" | "system", "content": text}, as the model's template takes them.
+        """
+        if not self.tokenizer.chat_template:
+            return None
+        template = self.tokenizer.apply_chat_template
+        return str(template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=False))
+
+    def cut(self, texts: Sequence[str]) -> int:
+        """How many of `texts` are longer than `max_tokens`, so that their beginning is not read."""
+        limit = self.max_tokens
+        return 0 if limit is None else sum(len(row) > limit for row in self._prompts(texts))
+
+    def log_probabilities(self, texts: Sequence[str], *, window: int | None = None) -> list[Told]:
+        """For each text its tokens, as the tokenizer writes them, and log p(x_t | x_<t) of each, (t,) float32, natural.
+
+        The first token follows the tokenizer's BOS token, where it has one; else its probability is not known: NaN. A text
+        beyond `window` tokens (as many as the model reads) is read in windows that overlap by half: of each but the first only
+        the second half counts, so that every token is told once, after at least half a window.
+        """
+        window = window or self.max_tokens
+        first = self.tokenizer.bos_token_id
+        if window is not None and window < 2:
+            raise UserError(f"window: got {window}.", "Give how many tokens are read at once, two or more.")
+        rows = [ids if first is None or ids[:1] == [first] else [first, *ids] for ids in bare(self.tokenizer, texts)]
+        pieces = [(i, start, piece) for i, row in enumerate(rows) for start, piece in _windows(row, window)]
+        told = [np.full(len(row), np.nan, dtype=np.float32) for row in rows]
+        known = 0 if window is None else window - window // 2 - 1  # of a later window, told by the one before
+        for (i, start, piece), found in zip(pieces, self.continuations.plain([p for *_, p in pieces]), strict=True):
+            new = known if start else 0
+            told[i][start + 1 + new : start + len(piece)] = found[new:]
+        names = self.tokenizer.convert_ids_to_tokens
+        begun = [len(row) > 0 and row[0] == first for row in rows]
+        return [(names(row[b:]), found[b:]) for row, found, b in zip(rows, told, begun, strict=True)]
+
+    def perplexity(self, texts: Sequence[str], *, window: int | None = None) -> npt.NDArray[np.float64]:
+        """exp(−mean_t log p(x_t | x_<t)) of each text (n,), over the tokens whose probability is known; NaN where none is.
+
+        By token: models with unlike tokenizers cannot be compared by it.
+        """
+        told = [found[~np.isnan(found)] for _, found in self.log_probabilities(texts, window=window)]
+        return np.array([np.exp(-found.mean(dtype=np.float64)) if len(found) else np.nan for found in told])
+
+    def generate(
+        self, prompts: Sequence[str], max_tokens: int = 64, seed: int = 0, *, temperature: float | None = None
+    ) -> list[str]:
+        """What the model writes after each prompt (n), without the prompt, at most `max_tokens` tokens.
+
+        Always the likeliest token; with `temperature` above 0, tokens are drawn at random, from p^(1/temperature), and a
+        prompt's random numbers hang on (seed, prompt) alone, whatever else is generated beside it.
+        """
+        if max_tokens < 1:
+            raise UserError(f"max_tokens: got {max_tokens}.", "Give how many tokens may be written, 1 or more.")
+        if temperature is not None and temperature < 0:
+            raise UserError(f"temperature: got {temperature}.", "Give 0 for the likeliest tokens, or more, such as 0.7.")
+        room = self._room(max_tokens, "max_tokens")
+        rows = [row[-(room or 0) :] for row in self._prompts(prompts)]
+        written = [""] * len(rows)
+        encoded = {"input_ids": rows, "attention_mask": ones(rows)}
+        at_once = max(1, self.tokens_at_once - max_tokens)
+        for places, passed in batches(encoded, at_once, pad=self._pad, device=self.model.device, left=True):
+            draw = _Draw([prompts[i] for i in places], seed, temperature) if temperature else None
+            for i, ids in zip(places, self._written(passed, max_tokens, draw), strict=True):
+                written[i] = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return written
+
+    def _written(self, passed: dict[str, Any], max_tokens: int, draw: Any) -> Any:
+        import torch
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        plain = GenerationConfig(  # what is not said here comes from the model's own, such as its end tokens
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            num_beams=1,
+            temperature=1.0,
+            top_p=1.0,
+            top_k=50,
+            repetition_penalty=1.0,
+            pad_token_id=self._pad,
+        )
+        with torch.inference_mode():
+            chosen = LogitsProcessorList([draw] if draw else [])
+            ids = self.model.generate(**passed, generation_config=plain, logits_processor=chosen)
+        return ids[:, passed["input_ids"].shape[1] :].tolist()
+
+    def _prompts(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Ids of each prompt, at least one."""
+        begin = self._begin
+        rows = bare(self.tokenizer, prompts)
+        begun = [row if row[: len(begin)] == begin else [*begin, *row] for row in rows]
+        return [row or [self._first] for row in begun]
+
+    @cached_property
+    def _begin(self) -> list[int]:
+        """The special tokens that the tokenizer itself puts before any text."""
+        inner, outer = bare(self.tokenizer, ["a"])[0], self.tokenizer("a")["input_ids"]
+        return around(inner, outer)[0]
+
+    @cached_property
+    def _first(self) -> int:
+        """What an empty prompt begins with."""
+        known = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.config.get("bos_token_id"))
+        found = next((each for each in known if each is not None), None)
+        if found is None:
+            raise UserError(
+                f"backbone {self.name!r}: a prompt is empty, and the tokenizer has no token that begins a text.",
+                'Give a prompt of a token or more, such as "\\n".',
+            )
+        return int(found)
+
+    @cached_property
+    def _pad(self) -> int:
+        known = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id)
+        return int(next((each for each in known if each is not None), 0))
+
+    def _room(self, after: int, what: str) -> int | None:
+        """Tokens of a prompt that fit before `after` more; None without a limit."""
+        limit = self.max_tokens
+        if limit is not None and limit - after < 1:
+            raise UserError(
+                f"{what}: {after} tokens leave no room for a prompt, since {self.name!r} reads {limit} in all.",
+                "Use fewer, or a model that reads more.",
+            )
+        return None if limit is None else limit - after
+
+
+class _Draw:
+    """Gumbel noise on the logits, so that the likeliest token is one drawn from p^(1/temperature), a row's own each time."""
+
+    def __init__(self, prompts: Sequence[str], seed: int, temperature: float) -> None:
+        self.temperature = temperature
+        keys = [sha256(f"{seed}\x1f{prompt}".encode("utf-8", "replace")).digest() for prompt in prompts]
+        self.sources = [np.random.default_rng(int.from_bytes(key)) for key in keys]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        noise = np.stack([source.gumbel(size=scores.shape[-1]) for source in self.sources])
+        return scores / self.temperature + torch.as_tensor(noise, dtype=scores.dtype, device=input_ids.device)
+
+
+def _windows(row: list[int], size: int | None) -> Iterator[tuple[int, list[int]]]:
+    """Where each window of a row starts, and its tokens; they overlap by half, and the last one ends where the row does.
+
+    >>> list(_windows([1, 2, 3, 4, 5, 6, 7], 4))
+    [(0, [1, 2, 3, 4]), (2, [3, 4, 5, 6]), (4, [5, 6, 7])]
+    """
+    if not row:
+        return
+    start = 0
+    yield start, row[:size]
+    while size is not None and start + size < len(row):
+        start += size // 2
+        yield start, row[start : start + size]
+
+
+BACKBONE = CausalBackbone
