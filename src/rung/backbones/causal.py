@@ -37,7 +37,7 @@ class CausalBackbone(Pretrained):
     def recognizes(cls, folder: Path) -> bool:
         """Whether the weights in `folder` were saved from a causal language model."""
         found = architecture(folder)
-        other = found.endswith("WithLMHeadModel")  # so T5, XLM and Flaubert were once called
+        other = found.endswith(("WithLMHeadModel", "XLNetLMHeadModel"))  # T5, XLM and Flaubert; they do not read left to right
         return found.endswith(("ForCausalLM", "LMHeadModel")) and not other
 
     def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:

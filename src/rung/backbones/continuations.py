@@ -125,15 +125,13 @@ class Continuations:
         found = np.zeros((len(prompts), len(trie.tokens)), dtype=np.float32)
         for row, prompt in zip(found, prompts, strict=True):
             logits, memory = self._run(
-                self._tensor([prompt[begin:]]), keep=1, memory=copy.deepcopy(beginning), past=begin
+                self._tensor([prompt[begin:]]), keep=1, memory=_repeated(beginning, 1), past=begin
             )
             self._tell(row[None], logits, trie, [ROOT])
             for places in by_length([len(prompt) + len(branch) for branch in trie.branches], self._logits):
                 branches = [trie.branches[i] for i in places]
-                own = copy.deepcopy(memory)
-                own.batch_repeat_interleave(len(branches))
                 ids = self._tensor(padded([trie.tokens[each].tolist() for each in branches], 0))
-                logits, _ = self._run(ids, keep=ids.shape[1], memory=own, past=len(prompt))
+                logits, _ = self._run(ids, keep=ids.shape[1], memory=_repeated(memory, len(branches)), past=len(prompt))
                 for told, branch in zip(logits, branches, strict=True):
                     self._tell(row[None], told[None], trie, branch)
         return found
@@ -229,3 +227,19 @@ def _fork(memory: Any, rows: int) -> Any:
         layer.keys = layer.keys.expand(rows, *layer.keys.shape[1:])
         layer.values = layer.values.expand(rows, *layer.values.shape[1:])
     return fork
+
+
+def _repeated(memory: Any, rows: int) -> Any:
+    """All that is kept of one row, copied for `rows` rows: keys and values, or the states of a recurrent layer."""
+    import torch
+
+    copied = copy.deepcopy(memory)
+
+    def repeat(held: Any) -> Any:
+        if isinstance(held, dict):
+            return {name: repeat(each) for name, each in held.items()}
+        return held.repeat_interleave(rows, dim=0) if isinstance(held, torch.Tensor) and held.ndim > 1 else held
+
+    for layer in getattr(copied, "layers", ()):
+        vars(layer).update(repeat(vars(layer)))
+    return copied
