@@ -9,21 +9,37 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import LINES, save
 
 from rung import Classifier, UserError, load
 from rung.backbones.causal import CausalBackbone
 from rung.labels import Labels
 from rung.scoring import scores
 from rung.wording import word
+from tiny import LINES, save
 
 pytestmark = pytest.mark.torch
 
 INSTRUCTION = "Which label fits the text best?\nLabels: card, app\n\nText: "
 PROMPTS = [f"{INSTRUCTION}{text}\nLabel:" for text in ("my card is lost", "the app", "refund " * 9, "Zürich 卡 👍", "")]
 # common beginnings, one that another begins with, twins, a single character, other scripts
-CANDIDATES = [" card", " card is lost", " card is", " my card is lost", "x", "Zürich 卡", " card", " the app crashes", " my"]
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 340}
+CANDIDATES = [
+    " card",
+    " card is lost",
+    " card is",
+    " my card is lost",
+    "x",
+    "Zürich 卡",
+    " card",
+    " the app crashes",
+    " my",
+]
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "vocab_size": 340,
+}
 WIDE = SMALL | {"num_key_value_heads": 1, "max_position_embeddings": 160}
 
 # Config, and the way that is right for the model on as many tokens as the prompts here have.
@@ -115,7 +131,7 @@ def told(backbone: CausalBackbone, ids: list[int]) -> Any:
     import torch
 
     with torch.no_grad():
-        logits = backbone.model(torch.tensor([ids[:-1]])).logits[0].log_softmax(-1).numpy()
+        logits = backbone.model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1).numpy()
     return logits[np.arange(len(ids) - 1), ids[1:]]
 
 
@@ -329,7 +345,8 @@ def test_chat_is_the_models_own_template(gpt2: CausalBackbone, tmp_path: Path) -
     said = [{"role": "user", "content": "Which label?"}]
     assert gpt2.chat(said) is None
     template = (
-        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
     backbone = made(tmp_path, "qwen2", chat_template=template)
     assert backbone.chat(said) == "<user>Which label?<assistant>"
@@ -376,7 +393,14 @@ def test_a_small_model_classifies_what_it_was_taught(tmp_path: Path) -> None:
     frame = word(LABELS, made(tmp_path / "any", "gpt2"))
     tell = tokenizer(tmp_path / "taught", [frame.prompt(text) for said in texts.values() for text in said], size=480)
     torch.manual_seed(0)
-    plain = {"bos_token_id": 0, "eos_token_id": 1, "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0}
+    plain = {
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "resid_pdrop": 0,
+        "embd_pdrop": 0,
+        "attn_pdrop": 0,
+        "initializer_range": 0.08,
+    }
     model = GPT2LMHeadModel(GPT2Config(vocab_size=480, n_embd=64, n_layer=2, n_head=4, n_positions=128, **plain))
     _teach(model, tell, [(frame.prompt(text), f" {label}") for label, said in texts.items() for text in said])
     backbone = load(str(save(model, tmp_path / "taught")))
@@ -390,7 +414,7 @@ def test_a_small_model_classifies_what_it_was_taught(tmp_path: Path) -> None:
     assert backbone.fingerprint == before
 
 
-def _teach(model: Any, tell: Any, examples: list[tuple[str, str]], steps: int = 200) -> None:
+def _teach(model: Any, tell: Any, examples: list[tuple[str, str]], steps: int = 100) -> None:
     """Adam on what follows each prompt."""
     import torch
 
@@ -399,7 +423,7 @@ def _teach(model: Any, tell: Any, examples: list[tuple[str, str]], steps: int = 
     width = max(len(prompt) + len(said) for prompt, said in rows)
     ids = torch.tensor([prompt + said + [1] * (width - len(prompt) - len(said)) for prompt, said in rows])
     wanted = torch.tensor([[-100] * len(p) + said + [-100] * (width - len(p) - len(said)) for p, said in rows])
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     model.train()
     for _ in range(steps):
         drawn = torch.as_tensor(rng.choice(len(rows), 16))

@@ -118,6 +118,6 @@ def shared(rows: Sequence[Sequence[int]]) -> int:
     >>> shared([[1, 2, 3, 4], [1, 2, 3, 5, 6], [1, 2, 3]])
     2
     """
-    first, last = min(rows), max(rows)  # what these two begin with, all between them do
+    first, last = min(map(list, rows)), max(map(list, rows))  # what these two begin with, all between them do
     most = min(map(len, rows)) - 1
     return next((i for i in range(most) if first[i] != last[i]), most)

@@ -37,7 +37,9 @@ class CausalBackbone(Pretrained):
     def recognizes(cls, folder: Path) -> bool:
         """Whether the weights in `folder` were saved from a causal language model."""
         found = architecture(folder)
-        other = found.endswith(("WithLMHeadModel", "XLNetLMHeadModel"))  # T5, XLM and Flaubert; they do not read left to right
+        other = found.endswith(
+            ("WithLMHeadModel", "XLNetLMHeadModel")
+        )  # T5, XLM and Flaubert; they do not read left to right
         return found.endswith(("ForCausalLM", "LMHeadModel")) and not other
 
     def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
@@ -127,7 +129,9 @@ class CausalBackbone(Pretrained):
         if max_tokens < 1:
             raise UserError(f"max_tokens: got {max_tokens}.", "Give how many tokens may be written, 1 or more.")
         if temperature is not None and temperature < 0:
-            raise UserError(f"temperature: got {temperature}.", "Give 0 for the likeliest tokens, or more, such as 0.7.")
+            raise UserError(
+                f"temperature: got {temperature}.", "Give 0 for the likeliest tokens, or more, such as 0.7."
+            )
         room = self._room(max_tokens, "max_tokens")
         rows = [row[-(room or 0) :] for row in self._prompts(prompts)]
         written = [""] * len(rows)

@@ -18,7 +18,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rung.backbones.batches import by_length, fitting, padded
 from rung.backbones.candidates import ROOT, Trie, shared
@@ -58,12 +57,14 @@ class Continuations:
     def plain(self, rows: Sequence[list[int]]) -> list[Array]:
         """log p of each token but the first after those before it, (t − 1,) for each row of t tokens."""
         found: list[Array] = [np.zeros(0, dtype=np.float32)] * len(rows)
-        for places in by_length(list(map(len, rows)), self._logits):
+        long = [i for i, row in enumerate(rows) if len(row) > 1]
+        for part in by_length([len(rows[i]) for i in long], self._logits):
+            places = [long[i] for i in part]
             ids = self._tensor(padded([rows[i] for i in places], 0))
             logits, _ = self._run(ids, keep=ids.shape[1])
             told = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0].cpu().numpy()
             for i, row in zip(places, told, strict=True):
-                found[i] = row[: max(len(rows[i]) - 1, 0)]
+                found[i] = row[: len(rows[i]) - 1]
         return found
 
     @property
@@ -171,7 +172,9 @@ class Continuations:
         mask = ids.new_ones(len(ids), past + ids.shape[1])
         if sees is not None:
             hidden = torch.finfo(self.model.dtype).min
-            mask = torch.zeros(sees.shape, dtype=self.model.dtype, device=ids.device).masked_fill(~sees, hidden)[:, None]
+            mask = torch.zeros(sees.shape, dtype=self.model.dtype, device=ids.device).masked_fill(~sees, hidden)[
+                :, None
+            ]
         passed = {"attention_mask": mask, "past_key_values": memory, "position_ids": positions}
         passed |= {"logits_to_keep": keep, "use_cache": True}
         taken = {name: value for name, value in passed.items() if name in self._takes and value is not None}
@@ -214,7 +217,9 @@ class Continuations:
 
 def _crowd(rng: np.random.Generator, vocabulary: int, path: list[int]) -> list[list[int]]:
     """Made-up candidates that leave `path` at each of its tokens and go on for two."""
-    return [[*path[:depth], *rng.integers(0, vocabulary, 2).tolist()] for depth in range(len(path) + 1) for _ in range(12)]
+    return [
+        [*path[:depth], *rng.integers(0, vocabulary, 2).tolist()] for depth in range(len(path) + 1) for _ in range(12)
+    ]
 
 
 def _fork(memory: Any, rows: int) -> Any:
