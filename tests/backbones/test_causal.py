@@ -131,7 +131,7 @@ def told(backbone: CausalBackbone, ids: list[int]) -> Any:
     import torch
 
     with torch.no_grad():
-        logits = backbone.model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1).numpy()
+        logits = backbone.model(torch.tensor([ids[:-1] or ids])).logits[0].log_softmax(-1).numpy()
     return logits[np.arange(len(ids) - 1), ids[1:]]
 
 
