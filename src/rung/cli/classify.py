@@ -101,13 +101,16 @@ def classify(
 def _answer_all(table: Table, told: Known, classifier: Classifier, run: Run, tally: Tally, writer: Output) -> None:
     """An answer for every row: those of a run that was stopped as they are, then the others."""
     from rung.cli import display
+    from rung.cli.asked import about, faults
 
     kept = run.answers()
     with display.progress(table.rows, "classifying") as advance:
         for chunk in table.chunks(_AT_ONCE):
             answers = next(kept, None)
             if answers is None:
-                answers = _heeding(told.of(chunk), classifier.answers(about(chunk.texts, table, classifier), progress=advance))
+                answers = _heeding(
+                    told.of(chunk), classifier.answers(about(chunk.texts, table, classifier), progress=advance)
+                )
                 run.keep(answers)
             else:
                 advance(len(chunk))
