@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+import dual
+
 # No test is held to a clock: a busy machine is no defect.
 settings.register_profile("rung", deadline=None)
 settings.load_profile("rung")
@@ -95,3 +97,17 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     body = Transformer(str(folder / "bert"), max_seq_length=16)
     SentenceTransformer(modules=[body, Pooling(32, "mean")]).save(str(folder / "encoder"))
     return folder / "encoder"
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP with random weights."""
+    pytest.importorskip("torch")
+    return dual.clip(tmp_path_factory.mktemp("dual") / "clip")
+
+
+@pytest.fixture(scope="session")
+def color_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP that knows red, green and blue."""
+    pytest.importorskip("torch")
+    return dual.clip(tmp_path_factory.mktemp("dual") / "colors", steps=60)

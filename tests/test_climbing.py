@@ -35,6 +35,7 @@ def test_fitting_climbs_and_says_where_it_stands() -> None:
     assert clf.fit(TEXTS).rung_ == "pool"
     assert str(len(TEXTS)) in clf.guard_
     assert clf.prior_.sum() == pytest.approx(1)
+    assert np.array_equal(clf.prior_, clf.learned_.prior_)
     assert clf.fit(TEXTS, GAPS).rung_ == "shots"
     assert clf.fit(TEXTS).rung_ == "pool"
     assert {answer.rung for answer in clf.answers(TEXTS[:3])} == {"pool"}

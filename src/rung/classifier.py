@@ -24,7 +24,7 @@ from rung.decide.reject import Reject, label_means
 from rung.decide.suggest import suggest
 from rung.errors import UserError, nearest
 from rung.evidence import Backbone, Evidence, Long, Progress, is_missing
-from rung.inputs import as_texts, holds_texts, is_matrix, known_places, warn_of_contradictions
+from rung.inputs import as_items, holds_texts, is_matrix, known_places, warn_of_contradictions
 from rung.labels import Labels
 from rung.numbers import Numbers
 from rung.rungs.ladder import Rung, climb, name_of
@@ -91,8 +91,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def fit(self, X: Any, y: Any = None, *, progress: Progress | None = None) -> Self:
         """Climb as high as X and y allow: texts alone make the rung `pool`, with labels of some of them it is `shots`.
 
-        X are n texts, or an (n, d) array of embeddings; y (n,) holds None, NaN or pandas.NA where there is no label (−1 too,
-        if labels are given and −1 is none of them). A second fit forgets the first. Nothing of the backbone changes.
+        X are n texts, n images where the backbone reads images (paths or PIL images), or an (n, d) array of embeddings; y (n,)
+        holds None, NaN or pandas.NA where there is no label (−1 too, if labels are given and −1 is none of them). A second fit
+        forgets the first. Nothing of the backbone changes.
         Raises UserError for labels, texts, shares or y that cannot be used. Warns where one text carries two labels.
         """
         self._forget()
@@ -194,7 +195,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             return self.several_.shares_
         rung = self._rung()
         k = len(self.classes_)
-        return np.asarray(getattr(getattr(rung, "below", rung), "prior_", np.full(k, 1 / k)))
+        below = getattr(getattr(rung, "below", None), "prior_", np.full(k, 1 / k))
+        return np.asarray(getattr(rung, "prior_", below))
 
     @property
     def transduction_(self) -> npt.NDArray[Any]:
@@ -259,7 +261,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """Evidence of the texts, and the place of each given label, −1 where there is none."""
         if self.labels is None and not holds_texts(X):
             return self._told_by_numbers(X, y)
-        texts = X if is_matrix(X) else as_texts(X)
+        texts = X if is_matrix(X) else as_items(X, self.loaded_backbone)
         if self.labels is None:
             if y is None:
                 raise UserError("labels: none are given, and no y.", 'Classifier(["billing", "bug report"])')
@@ -303,7 +305,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             )
         given = self._shares()
         shares = None if given is None else tuple(None if np.isnan(each) else float(each) for each in given)
-        background = evidence.general.mean(axis=0)
+        background = (evidence.general if len(evidence.general) else evidence.anchors).mean(axis=0)
         self.several_ = MultiLabel(shares).fit(evidence.features[evidence.ok], evidence.anchors, background)
         self.guard_ = "every label is a yes or no by itself, at its share of the texts."
 

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from rung import images
+from rung.images import Picture
+
 if TYPE_CHECKING:
     from rung.cache import Cache
     from rung.labels import Labels
@@ -26,6 +29,7 @@ Progress = Callable[[int], object]  # called with the number of texts that have 
 
 _AT_ONCE = 1024  # texts between two writes to the cache and two steps of a progress bar
 _AT_ONCE_CHEAP = 8192  # the same for a backbone that is fast: larger parts share more words
+_AT_ONCE_IMAGES = 64  # and for images, which take longer than texts
 
 
 class Backbone(Protocol):
@@ -46,7 +50,7 @@ class Backbone(Protocol):
         """Engine and precision: they move the last digits, so the cache is keyed by them too."""
 
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:
-        """Unit rows (n, d), float32; computed every time."""
+        """Unit rows (n, d), float32; computed every time. A row of NaN could not be read: only images are known then."""
 
     def windows(self, text: str) -> list[str]:
         """The pieces of a text, each within `max_tokens`."""
@@ -72,6 +76,7 @@ class Evidence:
                 They then stand for what the labels mean, and features only for where the texts lie
     neutral     (g, k) the same of texts that say nothing: what is said of a label whatever the text
     second      the same texts and labels as another backbone sees them: a second opinion that a fit may ask; or None
+    temperature the difference of cosines that the backbone itself takes as one nat, where it says so
     """
 
     features: Array
@@ -83,6 +88,7 @@ class Evidence:
     scores: Array | None = None
     neutral: Array | None = None
     second: Self | None = None
+    temperature: float | None = None
 
     @staticmethod
     def recipe_of(backbone: Backbone) -> dict[str, str]:
@@ -114,9 +120,11 @@ def about_labels(labels: Labels, backbone: Backbone, *, cache: Cache | None = No
     return Evidence(
         features=np.zeros((0, backbone.dimensions), dtype=np.float32),
         anchors=anchors,
-        general=embed(_general_texts(), backbone, cache=cache),
+        # no images come with the package that would be to images what general texts are to texts
+        general=embed(() if reads_images(backbone) else _general_texts(), backbone, cache=cache),
         ok=np.zeros(0, dtype=bool),
         recipe=Evidence.recipe_of(backbone),
+        temperature=temperature_of(backbone),
     )
 
 
@@ -128,26 +136,45 @@ def about_texts(
     long: Long = "cut",
     progress: Progress | None = None,
 ) -> tuple[Array, list[str | None]]:
-    """Features (n, d) of `texts`, and for each text the reason why it could not be read, or None."""
-    reasons = [fault(text) for text in texts]
+    """Features (n, d) of `texts`, and for each text the reason why it could not be read, or None.
+
+    Where the backbone reads images, that is what `texts` are: `Picture`s, paths or PIL images.
+    """
+    items = [Picture.of(each) for each in texts] if reads_images(backbone) else list(texts)
+    reasons = [fault(item) for item in items]
     good = [i for i, reason in enumerate(reasons) if reason is None]
     features = np.zeros((len(texts), backbone.dimensions), dtype=np.float32)
     embedded = embed if long == "cut" or backbone.max_tokens is None else _embed_windows
-    features[good] = embedded([str(texts[i]) for i in good], backbone, cache=cache, progress=progress)
+    read = [each for each in (items[i] for i in good) if isinstance(each, str)]  # all of them: else there is a fault
+    features[good] = embedded(read, backbone, cache=cache, progress=progress)
+    for i in np.flatnonzero(np.isnan(features).any(axis=1)).tolist():  # what shows only when it is opened
+        reasons[i], features[i] = images.fault(items[i]) or "the image could not be read", 0
     if progress is not None:
         progress(len(texts) - len(good))
     return features, reasons
 
 
 def fault(text: object) -> str | None:
-    """Why a text cannot be read, or None.
+    """Why a text cannot be read, or None; of an image, as far as it is known before it is opened.
 
     >>> fault("  ")
     'the text is empty'
     """
+    if isinstance(text, Picture):
+        return text.fault
     if isinstance(text, str):
         return None if text.strip() else "the text is empty"
     return "the text is missing" if is_missing(text) else f"not a text but {type(text).__name__}"
+
+
+def reads_images(backbone: Backbone) -> bool:
+    """Whether what a backbone classifies are images; texts, where it does not say."""
+    return getattr(backbone, "input", "text") == "image"
+
+
+def temperature_of(backbone: Backbone) -> float | None:
+    """The difference of cosines that a backbone was trained to take as one nat, where it says so."""
+    return getattr(backbone, "temperature", None)
 
 
 def is_missing(value: object) -> bool:
@@ -176,7 +203,7 @@ def embed(
     rows = np.zeros((len(distinct), backbone.dimensions), dtype=np.float32)
     kept = cache if backbone.costly else None
     space = f"{backbone.fingerprint}/{backbone.numerics}/{role}"
-    step = _AT_ONCE if backbone.costly else _AT_ONCE_CHEAP
+    step = _AT_ONCE_IMAGES if reads_images(backbone) else _AT_ONCE if backbone.costly else _AT_ONCE_CHEAP
     for start in range(0, len(distinct), step):
         part = distinct[start : start + step]
         rows[start : start + len(part)] = _looked_up(part, backbone, role, kept, space)
@@ -203,6 +230,7 @@ def _looked_up(texts: list[str], backbone: Backbone, role: Role, cache: Cache | 
     new = [i for i in range(len(texts)) if i not in known]
     if new:
         rows[new] = backbone.embed([texts[i] for i in new], role)
+        new = [i for i in new if not np.isnan(rows[i, 0])]  # next time it may be readable
         cache.put(space, [texts[i] for i in new], rows[new], backbone=backbone.name)
     return rows
 
@@ -227,7 +255,7 @@ def unit(rows: Array) -> Array:
 
 def _phrasings(labels: Labels, backbone: Backbone, cache: Cache | None) -> Iterable[tuple[list[list[str]], Array]]:
     """Each label's groups of sentences with their embeddings, all embedded in one go."""
-    groups = [label.phrasings() for label in labels]
+    groups = [label.phrasings("image" if reads_images(backbone) else "text") for label in labels]
     said = [text for label in groups for group in label for text in group]
     vectors = embed(said, backbone, "label", cache=cache)
     start = 0

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.errors import UserError, nearest
-from rung.evidence import Array, is_missing, unit
+from rung.evidence import Array, Backbone, is_missing, reads_images, unit
+from rung.images import Picture, is_image, names_image
 
 Indices = npt.NDArray[np.intp]
 
@@ -26,14 +27,15 @@ def is_matrix(X: Any) -> bool:
 
 
 def holds_texts(X: Any) -> bool:
-    """Whether X is made of texts, as far as its first rows tell; numbers, nested or not, are none."""
+    """Whether X is made of texts or images, as far as its first rows tell; numbers, nested or not, are none."""
     if isinstance(X, str | bytes | Iterator):
         return True
     try:
         first = [X[i] if not hasattr(X, "iloc") else X.iloc[i] for i in range(min(len(X), 20))]
     except (TypeError, KeyError, IndexError, ValueError):
         return False
-    return any(isinstance(each, str | bytes) for each in first) or (bool(first) and all(map(is_missing, first)))
+    said = any(isinstance(each, str | bytes) or is_image(each) for each in first)
+    return said or (bool(first) and all(map(is_missing, first)))
 
 
 def as_texts(X: Any) -> list[Any]:
@@ -54,6 +56,30 @@ def as_texts(X: Any) -> list[Any]:
         if isinstance(text, bytes):
             raise UserError(f"texts: row {i} holds bytes.", 'Decode them first:  text.decode("utf-8")')
     return texts
+
+
+def as_items(X: Any, backbone: Backbone) -> list[Any]:
+    """What X holds for this backbone, one a row: texts, or images by their content, for which strings are paths.
+
+    Raises UserError for images where the backbone reads texts, and for texts where it reads images: strings of which not one
+    ends as images do or is a file. One such string among images is a fault of its row.
+    """
+    items = as_texts(X)
+    if reads_images(backbone):
+        given = [each for each in items if not isinstance(each, str) or each.strip()]
+        if given and all(isinstance(each, str) and not is_image(each) and not names_image(each) for each in given):
+            raise UserError(
+                f"images: got {given[0][:40]!r}, which is no file, and backbone {backbone.name!r} reads images.",
+                'Pass paths of images or PIL images; texts need another backbone, such as  backbone="minilm"',
+            )
+        return [Picture.of(item) for item in items]
+    for i, item in enumerate(items):
+        if is_image(item):
+            raise UserError(
+                f"texts: row {i} holds an image ({type(item).__name__}), and backbone {backbone.name!r} reads texts.",
+                'Take one that reads images:  backbone="siglip-base"   (rung models lists them)',
+            )
+    return items
 
 
 def _plain(column: Any) -> list[Any]:
@@ -111,9 +137,10 @@ def warn_of_contradictions(texts: Sequence[Any], known: Indices, names: Sequence
         if known[j] != known[i]:
             twice.append(f"rows {j} and {i}: {names[known[j]]} and {names[known[i]]}")
     if twice:
+        what = "image" if isinstance(texts[0], Picture) else "text"
         more = f" (and {len(twice) - 3} more)" if len(twice) > 3 else ""
         warnings.warn(
-            f"the same text carries two labels: {'; '.join(twice[:3])}{more}; both are kept as given",
+            f"the same {what} carries two labels: {'; '.join(twice[:3])}{more}; both are kept as given",
             LabelWarning,
             stacklevel=4,
         )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from rung.backbones.catalog import catalog, knows
-from rung.evidence import Backbone
+from rung.evidence import Backbone, reads_images
 
 # On texts of their own language the backbones here leave under 1 % of the tokens unknown, on Chinese over half.
 _TOO_MANY = 0.15
@@ -15,7 +15,9 @@ _HAN = re.compile(r"[㐀-鿿]")
 
 
 def warning(texts: Sequence[str], backbone: Backbone) -> str | None:
-    """A sentence that says the backbone does not know these texts' language and names one that does; or None."""
+    """A sentence that says the backbone does not know these texts' language and names one that does; or None, as for images."""
+    if reads_images(backbone):
+        return None
     sample = list(texts[:_SAMPLE])
     share = _unknown(sample, backbone)
     if share < _TOO_MANY:

@@ -15,7 +15,7 @@ import numpy as np
 
 import rung
 from rung.errors import UserError
-from rung.evidence import Backbone, Evidence
+from rung.evidence import Backbone, Evidence, temperature_of
 
 if TYPE_CHECKING:
     from rung.classifier import Classifier
@@ -84,7 +84,8 @@ def load(cls: type[Classifier], folder: Path, *, backbone: str | Backbone | None
         raise UserError(f"classifier: {folder} is damaged ({error}).", "Save the classifier anew.") from None
     none, no = np.zeros((0, anchors.shape[1]), dtype=np.float32), np.zeros(0, dtype=bool)
     recipe = Evidence.recipe_of(classifier.geometry_backbone)
-    meaning = Evidence(none, anchors, general, no, (), recipe, neutral=arrays.get("neutral"))
+    own = temperature_of(classifier.geometry_backbone)
+    meaning = Evidence(none, anchors, general, no, (), recipe, neutral=arrays.get("neutral"), temperature=own)
     classifier.keep_meaning(meaning)
     classifier.__dict__.update(learned)
     return classifier

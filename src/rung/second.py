@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rung.backbones.loading import load
-from rung.evidence import Backbone, Evidence, about_labels, about_texts
+from rung.evidence import Backbone, Evidence, about_labels, about_texts, reads_images
 from rung.labels import Labels
 from rung.language import reads
 
 
 def second_opinion(labels: Labels, texts: Sequence[object], backbone: Backbone) -> Evidence | None:
-    """What the built-in model says of texts that `backbone` is asked about; None where it is asked itself, or cannot read them."""
+    """What the built-in model says of texts that `backbone` is asked about; None where it cannot read them, or is asked itself."""
+    if reads_images(backbone):
+        return None
     other = load("builtin")
     if not backbone.costly or not reads([text for text in texts if isinstance(text, str)], other):
         return None

@@ -7,8 +7,8 @@ from typing import Any
 
 from rung.cache import Cache
 from rung.errors import UserError
-from rung.evidence import Backbone, Evidence, Long, Progress, about_labels, about_texts
-from rung.inputs import as_features, as_texts, is_matrix
+from rung.evidence import Backbone, Evidence, Long, Progress, about_labels, about_texts, reads_images
+from rung.inputs import as_features, as_items, is_matrix
 from rung.labels import Labels
 from rung.scoring import Length, neutral, with_prior
 from rung.second import second_opinion
@@ -28,6 +28,14 @@ class Sources:
     shortlist: int | None = None
     long: Long = "cut"
     cache: Cache | None = None
+
+    def __post_init__(self) -> None:
+        if reads_images(self.geometry) != reads_images(self.backbone):
+            images, texts = sorted((self.geometry, self.backbone), key=reads_images, reverse=True)
+            raise UserError(
+                f"geometry: of the two backbones {images.name!r} reads images and {texts.name!r} reads texts.",
+                "Take two that read the same, or leave geometry out.",
+            )
 
     @property
     def mixed(self) -> bool:
@@ -52,7 +60,7 @@ class Sources:
             return self._of_matrix(X, meaning)
         if self.long not in ("cut", "mean"):
             raise UserError(f"long: got {self.long!r}.", 'Choose long="cut" or long="mean".')
-        texts = as_texts(X)
+        texts = as_items(X, self.backbone)
         shown = None if self.mixed else progress  # one bar, for what takes longest
         seen = about_texts(texts, self.geometry, cache=self.cache, long=self.long, progress=shown)
         evidence = meaning.of_texts(*seen)

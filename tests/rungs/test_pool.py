@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,13 @@ def test_unreadable_rows_teach_nothing() -> None:
     dirty = evidence.of_texts(np.vstack([zeros, evidence.features]), ["the text is empty"] * 30 + [None] * 240)
     one, other = (Pool().fit(each).log_posterior(evidence) for each in (evidence, dirty))
     assert np.exp(other) == pytest.approx(np.exp(one), abs=1e-6)
+
+
+def test_a_backbones_own_temperature_scales_its_scores() -> None:
+    """Where a difference of .01 means what .05 means elsewhere, as between images and words, it counts five times as much."""
+    evidence, _ = clusters([60, 60, 60])
+    usual, sharp = Pool().fit(evidence), Pool().fit(replace(evidence, temperature=0.01))
+    assert sharp.stretch_ == pytest.approx(5 * usual.stretch_)
 
 
 def test_a_thousand_labels() -> None:

@@ -17,6 +17,7 @@ class Entry:
     abilities: list[str]
     languages: list[str]
     license: str
+    input: str = "text"  # what it classifies: "text" or "image"
     hub: str | None = None  # where the same weights are, when the package is not installed
     sha256: str | None = None  # of model.safetensors; anything else is refused
     megabytes: float | None = None
@@ -38,6 +39,7 @@ def catalog() -> dict[str, Entry]:
 
 
 def knows(language: str) -> list[Entry]:
-    """Entries that read `language`, by size."""
-    reads = [each for each in catalog().values() if language in each.languages or "multilingual" in each.languages]
+    """Entries that read texts in `language`, by size."""
+    of_texts = [each for each in catalog().values() if each.input == "text"]
+    reads = [each for each in of_texts if language in each.languages or "multilingual" in each.languages]
     return sorted(reads, key=lambda entry: entry.megabytes or 0)

@@ -68,6 +68,7 @@ def classify(
     unless --no-pool or --classifier is given; then every row's answer is independent of the others.
     """
     from rung.cli import display
+    from rung.cli.asked import of_images
     from rung.cli.known import Known
     from rung.cli.summary import Tally, closing_lines
     from rung.resume import Run
@@ -80,7 +81,7 @@ def classify(
     chosen = chosen_classifier(labels, classifier, backbone, settings)
     if save is not None:
         check_free(save, force=force)
-    with open_table(source, text=text, format=format) as table:
+    with open_table(source, text=text, format=format, of_images=of_images(chosen)) as table:
         told, tally = Known(known, table), Tally()
         run = Run(out, _facts(table, known, chosen, classifier, no_pool))
         with run, open_output(out, table, prefix=prefix, force=force, part=run.part) as writer:
@@ -100,18 +101,21 @@ def classify(
 def _answer_all(table: Table, told: Known, classifier: Classifier, run: Run, tally: Tally, writer: Output) -> None:
     """An answer for every row: those of a run that was stopped as they are, then the others."""
     from rung.cli import display
+    from rung.cli.asked import about, faults
 
     kept = run.answers()
     with display.progress(table.rows, "classifying") as advance:
         for chunk in table.chunks(_AT_ONCE):
             answers = next(kept, None)
             if answers is None:
-                answers = _heeding(told.of(chunk), classifier.answers(chunk.texts, progress=advance))
+                answers = _heeding(
+                    told.of(chunk), classifier.answers(about(chunk.texts, table, classifier), progress=advance)
+                )
                 run.keep(answers)
             else:
                 advance(len(chunk))
             tally.add(chunk.texts, answers, classifier)
-            writer.write(chunk, _columns(answers, chunk.reasons))
+            writer.write(chunk, _columns(answers, faults(chunk, classifier)))
 
 
 def _fitted(run: Run, table: Table, told: Known, classifier: Classifier, *, pool: bool) -> Classifier:
@@ -131,6 +135,7 @@ def _facts(
 ) -> dict[str, str]:
     """What the answers hang on, each as a hash: another answer to any of these, and a stopped run begins anew."""
     import rung
+    from rung.cli.asked import of_input
     from rung.resume import of_file, of_value
 
     parameters = classifier.get_params(deep=False)
@@ -142,7 +147,7 @@ def _facts(
     ]
     known_file = known is not None and known not in table.columns
     return {
-        "the input": of_file(table.path),
+        "the input": of_input(table, classifier),
         "its column of texts": table.text_column,
         "the known labels": of_file(Path(str(known))) if known_file else of_value(known),
         "the labels": of_value(classifier.parsed_labels().as_dict()),
@@ -164,6 +169,7 @@ def _greeting(run: Run) -> list[str]:
 def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> tuple[list[str], list[str | None]]:
     """Fit on the rows of the table, or on a sample of them, and on the labels that are known; the texts and labels used."""
     from rung.cli import display
+    from rung.cli.asked import about
     from rung.sampling import Sample
 
     kept, met = Sample(), set()
@@ -177,7 +183,7 @@ def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> 
     texts, labels = kept.rows()
     if texts:
         with display.progress(len(texts), "learning") as advance:
-            classifier.fit(texts, labels if any(labels) else None, progress=advance)
+            classifier.fit(about(texts, table, classifier), labels if any(labels) else None, progress=advance)
     return texts, labels
 
 

@@ -67,7 +67,7 @@ def _tried(name: str) -> tuple[str, str]:
 
     start = time.perf_counter()
     try:
-        rows = load(name).embed(["a short text", "another one"])
+        rows = load(name).embed(["a short text", "another one"], "label")  # all read labels
     except UserError as error:
         return "does not work", str(error).replace("\n", " ")
     except (ImportError, OSError, RuntimeError) as error:

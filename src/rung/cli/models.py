@@ -9,12 +9,13 @@ def models() -> None:
     from rung.backbones.loading import best_installed, is_here
     from rung.cli.display import columns
 
-    head = ("name", "here", "does", "reads", "license", "MB", "what or where from")
+    head = ("name", "here", "does", "of", "reads", "license", "MB", "what or where from")
     rows = [
         (
             entry.name + (" *" if entry.name == best_installed() else ""),
             "yes" if is_here(entry) else "no",
             ", ".join(entry.abilities),
+            entry.input,
             ", ".join(entry.languages),
             entry.license,
             f"{entry.megabytes:g}" if entry.megabytes else "",

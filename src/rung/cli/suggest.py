@@ -34,6 +34,7 @@ def suggest(
     import csv
     import io
 
+    from rung.cli.asked import about, of_images
     from rung.cli.classify import chosen_classifier, fit_on
     from rung.cli.display import counted, say
     from rung.cli.known import LABEL, Known
@@ -43,9 +44,9 @@ def suggest(
         raise UserError(f"suggest: {n} texts.", "Ask for at least one:  -n 20")
     _check_free(out, force=force)
     chosen = chosen_classifier(labels, None, backbone, {"cache": not no_cache})
-    with open_table(source, text=text, format=format) as table:
+    with open_table(source, text=text, format=format, of_images=of_images(chosen)) as table:
         texts, given = fit_on(table, Known(known, table), chosen, pool=True)
-    places = chosen.suggest(texts, n, given if any(given) else None)
+    places = chosen.suggest(about(texts, table, chosen), n, given if any(given) else None)
     page = io.StringIO()
     csv.writer(page, lineterminator="\n").writerows([("text", LABEL), *((texts[i], "") for i in places)])
     out.write_text(page.getvalue(), "utf-8", newline="")

@@ -28,7 +28,7 @@ def label_means(features: Array, probabilities: Floats, general: Array) -> Array
 
     general (m, d) are features of general texts: half of their mean is taken away first, as `Reject` does.
     """
-    centred = unit(features - np.float32(_CENTRING) * general.mean(axis=0))
+    centred = unit(features - _centre(features, general))
     return unit(probabilities.T.astype(np.float32) @ centred)
 
 
@@ -43,6 +43,9 @@ class Reject:
     share π and the in-scope part are learned, by EM. share="auto" takes π from there and rejects that part of the pool,
     or nothing where separation_ is under .8. A number is taken as π, and share + 5 % (at most twice the share) is
     rejected: the in-scope texts that score lowest are given up for more of the others.
+
+    Of images there are no general ones: b is then the mean of the pool, the share must be given, and what scores lowest, that
+    share of the pool, shows how the rest scores.
 
     After `fit`: threshold_ (a lower score is rejected), share_ (π), separation_ (how often a text of the pool scores above a
     general text; near ½ nothing can be told), outside_ and inside_ (mean and spread of either part), centre_ (d,),
@@ -62,16 +65,23 @@ class Reject:
         """Learn the threshold from a pool (n, d), labels' means (k, d) and general texts (m, d).
 
         means are the anchors on the names rung, `label_means` above it.
-        Raises UserError for an empty pool, and unless share is "auto" or from 0 up to, not including, 1.
+        Raises UserError for an empty pool, unless share is "auto" or from 0 up to, not including, 1, and for "auto" without
+        general texts.
         """
         given = checked_share(self.share)
         if len(features) == 0:
             raise UserError(
                 "reject: there are no texts to compare with.", "Fit it on unlabelled texts first:  fit(texts)"
             )
-        self.centre_ = np.asarray(_CENTRING * general.mean(axis=0), dtype=np.float32)
+        if given is None and not len(general):
+            raise UserError(
+                'reject: "auto" compares with general texts, of which there are none like these (they are images).',
+                "Give the share that fits no label, such as  reject=0.1",
+            )
+        self.centre_ = _centre(features, general)
         self.means_ = unit(means)
-        null, scores = self.score(general), self.score(features)
+        scores = self.score(features)
+        null = self.score(general) if len(general) else np.sort(scores)[: max(1, round((given or 0) * len(scores)))]
         self.separation_ = float(np.searchsorted(np.sort(null), scores).mean() / len(null))
         self.outside_ = (float(null.mean()), max(float(null.std()), _LEAST_SPREAD))
         self.share_, self.inside_ = _mixture(scores, self.outside_, given)
@@ -97,6 +107,12 @@ class Reject:
         # Between the means of the two parts the odds are monotone in the score; beyond them they need not be.
         scores = np.clip(self.score(features), low, high)
         return _outside(scores, self.outside_, self.inside_, self.share_)
+
+
+def _centre(features: Array, general: Array) -> Array:
+    """½b (d,): half of the mean of general texts, or of the pool itself where there are none."""
+    rows = general if len(general) else features
+    return np.asarray(_CENTRING * rows.mean(axis=0) if len(rows) else rows.sum(axis=0), dtype=np.float32)
 
 
 def checked_share(share: float | str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from rung.errors import UserError, nearest
 
@@ -12,6 +12,10 @@ from rung.errors import UserError, nearest
 # documents, two for what people ask (docs/log.md says what other frames do).
 FRAMES = ("{}", "{}.", "This text is about {}.", "I have a question about {}.", "help with {}")
 FRAMES_DESCRIBED = ("{d}", "{n}: {d}", "{n}, {d}", "This text is about {n}, {d}.", "{n} ({d})")
+# For images, captions: what the texts that such models have read look like.
+FRAMES_IMAGE = ("{}", "a photo of {}.", "a picture of a {}.", "an image that shows {}.", "{} in a photo")
+FRAMES_IMAGE_DESCRIBED = ("{d}", "{n}, {d}", "a photo of {n}, {d}.", "an image that shows {n}: {d}.", "{n} ({d})")
+_FRAMES = {"text": (FRAMES, FRAMES_DESCRIBED), "image": (FRAMES_IMAGE, FRAMES_IMAGE_DESCRIBED)}
 
 KEYS = ("description", "words", "examples", "children")
 
@@ -30,15 +34,16 @@ class Label:
     examples: tuple[str, ...] = ()
     children: tuple[Label, ...] = ()
 
-    def phrasings(self) -> list[list[str]]:
-        """Groups of sentences that say the label; every group counts the same, however many sentences it has.
+    def phrasings(self, of: Literal["text", "image"] = "text") -> list[list[str]]:
+        """Groups of sentences that say the label `of` a text or an image; every group counts the same, of however many.
 
         >>> Label("refund", words=("money back", "chargeback")).phrasings()[1]
         ['money back', 'chargeback']
         """
-        said = [frame.format(self.name) for frame in FRAMES]
+        named, described = _FRAMES[of]
+        said = [frame.format(self.name) for frame in named]
         if self.description:
-            said += [frame.format(n=self.name, d=self.description) for frame in FRAMES_DESCRIBED]
+            said += [frame.format(n=self.name, d=self.description) for frame in described]
         return [group for group in (said, list(self.words), list(self.examples)) if group]
 
     def as_dict(self) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Names:
     mean cosine with the `neighbors` nearest of a few hundred general texts. Among many labels some are near to every text
     ("hubs") and would take what belongs to others; c takes half of that away. With two labels the same correction only
     moves the threshold between them, of which general texts know nothing, so there c = 0 (docs/log.md has the figures).
-    τ = .05 puts mean confidence near accuracy.
+    τ = .05 puts mean confidence near accuracy with sentence encoders; a backbone that was trained with a temperature of its
+    own, as those of images are, brings it in the evidence, and it stands in place of .05.
 
     Where a backbone was asked for scores s = log p(k | x) itself, these decide, and what it says of a label whatever the text is
     taken away: p(k | x) = softmax_k( s_k − log mean_g softmax(s_g)_k ), g being texts that say nothing. That is the same
@@ -48,7 +49,7 @@ class Names:
             return self._scored(evidence.scores, evidence.neutral)
         cosine = (evidence.features @ evidence.anchors.T).astype(np.float64)
         cosine -= self._excess(evidence)
-        cosine /= self.temperature
+        cosine /= evidence.temperature or self.temperature
         return to_log_probabilities(cosine)
 
     def _scored(self, scores: Array, neutral: Array | None) -> npt.NDArray[np.float64]:

@@ -84,6 +84,7 @@ class Pool:
     not known as the names have them. So what is known still counts where the pool itself was given up.
     Where the evidence holds a second opinion, w falls by ramp(drift; .08, .16): drift is how much less often the two backbones
     agree on a text by their pools than by their names. What is in the texts draws both together; errors are each one's own.
+    The scores e spread half as far as the names' own do, at the temperature of the backbone where the evidence holds one.
     Where a backbone was asked for scores (its prior, on another's geometry), e is what the names rung makes of them, and an
     anchor is the mean of the texts that they give to a label.
     rounds=0 returns the names' answer. Pools beyond `pool_size` are sampled by their rows' hashes, and neighbours sought
@@ -188,7 +189,7 @@ class Pool:
         z = self._centred(x)
         self.anchored_ = Anchored().fit(x, anchors, to_probabilities(self._cosines(z)))
         spread = max(_spread(self.anchored_.scores(x)), 1e-9)
-        self.stretch_ = _spread(x @ texts.anchors.T) / (2 * _COSINE_SCALE) / spread
+        self.stretch_ = _spread(x @ texts.anchors.T) / (2 * (texts.temperature or _COSINE_SCALE)) / spread
         return z, self._scores(texts, z)
 
     def _reading(

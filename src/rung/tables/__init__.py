@@ -2,6 +2,7 @@
 
 formats.py   which format a name means         source.py   bytes: files, .gz, standard input on disk
 delimited.py  lines.py  jsonlines.py  parquet.py           one format each: check, then chunks
+folder.py    a folder of images, a row a file
 column.py    which column holds the texts      chunk.py    some rows, in the shape the output needs
 table.py     open_table: all of this together  output.py   open_output: a temporary name, then the real one
 sinks.py     rows become bytes

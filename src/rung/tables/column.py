@@ -30,10 +30,12 @@ def carries_text(value: str) -> bool:
     return len(value) > 5 or value.strip().lower() not in _NOT_TEXT
 
 
-def text_column(name: str, columns: Sequence[str], of_text: Sequence[str], asked: str | None) -> str:
+def text_column(
+    name: str, columns: Sequence[str], of_text: Sequence[str], asked: str | None, usual: Sequence[str] = ("text",)
+) -> str:
     """The column that holds the texts of the table called `name`.
 
-    `asked` if given; else the one named exactly text; else the only one in `of_text`; else the only one there is.
+    `asked` if given; else the first of the `usual` names; else the only one in `of_text`; else the only one there is.
     Raises UserError if `asked` is not there (naming the nearest), or if it is not clear which one it is.
 
     >>> text_column("tickets.csv", ["id", "message"], ["message"], None)
@@ -41,9 +43,7 @@ def text_column(name: str, columns: Sequence[str], of_text: Sequence[str], asked
     """
     if asked is not None:
         return _known(name, columns, asked)
-    if "text" in columns:
-        return "text"
-    for choice in (of_text, columns):
+    for choice in ([each for each in usual if each in columns][:1], of_text, columns):
         if len(choice) == 1:
             return choice[0]
     several = f"{len(of_text)} columns could hold the texts" if of_text else "no column looks like texts"

@@ -11,6 +11,7 @@ from rung.errors import UserError
 from rung.tables.chunk import Chunk
 from rung.tables.column import text_column
 from rung.tables.delimited import Delimited
+from rung.tables.folder import ImageFolder
 from rung.tables.formats import format_of, refused
 from rung.tables.jsonlines import JsonLines
 from rung.tables.lines import Lines
@@ -18,16 +19,26 @@ from rung.tables.parquet import ParquetFile
 from rung.tables.reader import Reader
 from rung.tables.source import Source, check_there
 
+_OF_IMAGES = ("image", "path", "file")  # what a column of images is called
 CHUNK_ROWS = 1024  # measured: larger chunks outgrow the processor cache and are a third slower to read and write
 
 
-def open_table(path: str | Path, *, text: str | None = None, format: str | None = None) -> Table:  # noqa: A002 - its flag
+def open_table(
+    path: str | Path,
+    *,
+    text: str | None = None,
+    format: str | None = None,  # noqa: A002 - its flag
+    of_images: bool = False,
+) -> Table:
     """The table in a file, checked: .csv .tsv .txt .jsonl .parquet, the text formats also .gz, or "-" (standard input).
 
     `text` names the column of texts; without it, it is the one named text, or the only one that is not all numbers,
     dates, identifiers or yes and no. `format` overrides the ending; standard input is CSV unless it says otherwise.
+    With `of_images` its texts are names of images, in a column called image, path or file, and it may be a folder of them.
     Raises UserError at the first fault of the file, of its structure or of its encoding.
     """
+    if of_images and Path(path).is_dir():
+        return _open_folder(str(path))
     check_there(str(path))  # before its ending: a name that is no file has no format
     kind = format_of(str(path), format)
     source = Source(str(path))
@@ -35,7 +46,7 @@ def open_table(path: str | Path, *, text: str | None = None, format: str | None 
         _check_start(source, kind)
         reader = _reader(source, kind)
         reader.scan()
-        column = text_column(source.name, reader.columns, reader.of_text, text)
+        column = text_column(source.name, reader.columns, reader.of_text, text, _OF_IMAGES if of_images else ("text",))
         reader.check_text(column)
     except BaseException:
         source.close()
@@ -59,6 +70,13 @@ class Table:
         self.rows = reader.rows
         self._source = source
         self._reader = reader
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in its cells are relative to: its own folder; of standard input, where one stands."""
+        if self.name == "standard input":
+            return Path()
+        return self.path if self.path.is_dir() else self.path.parent
 
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """The rows in order, `size` at a time; as often as wanted, and never more than a chunk in memory.
@@ -102,6 +120,13 @@ class Table:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _open_folder(name: str) -> Table:
+    source = Source(name)
+    reader = ImageFolder(source)
+    reader.scan()
+    return Table(source, reader, "csv", reader.columns[0])
 
 
 def _check_start(source: Source, kind: str) -> None:

@@ -1,0 +1,137 @@
+"""Models of images and words: the plain computation of transformers, checked folders, honest reasons."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dual
+from rung import Classifier, UserError, load
+from rung.backbones.image import ImageBackbone
+from rung.evidence import unit
+
+pytestmark = pytest.mark.torch
+
+WORDS = ["red", "a photo of green.", "an image that shows " + "blue and red " * 20, "naïve 红", ""]
+KINDS: dict[str, Callable[[Path], Path]] = {"clip": dual.clip, "chinese_clip": dual.chinese_clip, "siglip": dual.siglip}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return KINDS[request.param](tmp_path_factory.mktemp("kinds") / request.param)
+
+
+@pytest.fixture
+def pictures() -> list[Any]:
+    """More than go through the model at once, of several sizes."""
+    return [dual.picture((40 * (i % 7), 90, 255 - 10 * i), i, side=12 + i) for i in range(21)]
+
+
+def plain(folder: Path, pictures: list[Any], words: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """What the model itself gives, one image and one sentence at a time."""
+    import torch
+    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
+    model = AutoModel.from_pretrained(folder).eval()
+    processor, tokenizer = (
+        AutoImageProcessor.from_pretrained(folder, backend="pil"),
+        AutoTokenizer.from_pretrained(folder),
+    )
+    full = model.config.model_type == "siglip"
+    images, said = [], []
+    with torch.no_grad():
+        for picture, word in zip(pictures, words * len(pictures), strict=False):
+            read = tokenizer([word], truncation=True, padding="max_length" if full else False, return_tensors="pt")
+            mask = {} if full else {"attention_mask": read["attention_mask"]}
+            pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
+            found = model(input_ids=read["input_ids"], pixel_values=pixels, **mask)
+            images.append(found.image_embeds[0].numpy())
+            said.append(found.text_embeds[0].numpy())
+    return unit(np.stack(images)), unit(np.stack(said[: len(words)]))
+
+
+def test_it_gives_what_transformers_gives(folder: Path, pictures: list[Any]) -> None:
+    """Images and words lie where the model itself puts them when it sees each alone, whatever stands beside them."""
+    backbone = load(str(folder))
+    assert isinstance(backbone, ImageBackbone)
+    images, words = plain(folder, pictures, WORDS)
+    assert backbone.embed(pictures) == pytest.approx(images, abs=1e-4)
+    assert backbone.embed(pictures[::-1][:5])[::-1] == pytest.approx(images[-5:], abs=1e-4)
+    assert backbone.embed(WORDS, "label") == pytest.approx(words, abs=1e-4)
+    assert backbone.embed(WORDS[1:2], "label") == pytest.approx(words[1:2], abs=1e-4)
+
+
+def test_rows_are_unit_float32(folder: Path, pictures: list[Any]) -> None:
+    """One row of length 1 an image and a word, of the width that was promised; none for nothing."""
+    backbone = load(str(folder))
+    for rows in (backbone.embed(pictures), backbone.embed(WORDS, "label")):
+        assert rows.dtype == np.float32
+        assert rows.shape[1] == backbone.dimensions
+        assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-5)
+    assert backbone.embed([]).shape == (0, backbone.dimensions)
+
+
+def test_an_image_that_cannot_be_read_is_a_row_of_nan(tiny_clip: Path, pictures: list[Any], tmp_path: Path) -> None:
+    """It costs no other row anything."""
+    backbone = load(str(tiny_clip))
+    rows = backbone.embed([pictures[0], tmp_path / "none.png", pictures[1]])
+    assert np.isnan(rows[1]).all()
+    assert rows[[0, 2]] == pytest.approx(backbone.embed(pictures[:2]), abs=1e-6)
+
+
+def test_a_path_a_string_and_an_image_are_one(tiny_clip: Path, pictures: list[Any], tmp_path: Path) -> None:
+    """However a picture is handed over, the model sees the same pixels."""
+    file = tmp_path / "seen.png"
+    pictures[3].save(file)
+    rows = load(str(tiny_clip)).embed([pictures[3], file, str(file)])
+    assert np.array_equal(rows[0], rows[1])
+    assert np.array_equal(rows[0], rows[2])
+
+
+def test_the_temperature_is_the_models_own(tiny_clip: Path) -> None:
+    """It is read from the weights' file, and is one over the model's own scale."""
+    from transformers import CLIPModel
+
+    scale = CLIPModel.from_pretrained(tiny_clip).logit_scale.exp().item()
+    assert load(str(tiny_clip)).temperature == pytest.approx(1 / scale)
+
+
+def test_no_fit_changes_the_fingerprint(folder: Path, pictures: list[Any]) -> None:
+    """Nothing trains unless asked; another model has another fingerprint."""
+    backbone = load(str(folder))
+    before, row = backbone.fingerprint, backbone.embed(pictures[:1])
+    Classifier(["red", "blue"], backbone=backbone, cache=False).fit(pictures, ["red", *[None] * 20]).predict(pictures)
+    assert backbone.fingerprint == before
+    assert np.array_equal(backbone.embed(pictures[:1]), row)
+    assert before != ImageBackbone.open(dual.clip(folder.parent / "other", seed=1), "other").fingerprint
+
+
+def test_it_is_pickled_by_its_folder(tiny_clip: Path, pictures: list[Any]) -> None:
+    """Where it goes, weights are read again."""
+    backbone = load(str(tiny_clip))
+    there = pickle.loads(pickle.dumps(backbone))
+    assert np.array_equal(there.embed(pictures[:2]), backbone.embed(pictures[:2]))
+
+
+def test_a_folder_without_image_settings_is_refused(tiny_clip: Path, pictures: list[Any], tmp_path: Path) -> None:
+    """How pixels are scaled decides the answer, so it is never guessed."""
+    folder = tmp_path / "bare"
+    shutil.copytree(tiny_clip, folder)
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(UserError, match=r"(?s)how images are to be prepared.*preprocessor_config\.json"):
+        load(str(folder)).embed(pictures[:1])
+
+
+def test_weights_are_named_by_their_config(tiny_clip: Path, tmp_path: Path) -> None:
+    """An architecture that is not run here is none of this file's business."""
+    config = json.loads((tiny_clip / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["CLIPTextModel"]}))
+    assert ImageBackbone.recognizes(tiny_clip)
+    assert not ImageBackbone.recognizes(tmp_path)
