@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from rung import UserError, load
+from rung.backbones import encoder as module
 from rung.backbones.catalog import Entry, catalog
 from rung.backbones.encoder import EncoderBackbone
+from rung.cache import Cache
+from rung.evidence import embed
 
 pytestmark = pytest.mark.torch
 
@@ -35,6 +38,67 @@ def test_it_gives_what_sentence_transformers_gives(encoder: EncoderBackbone) -> 
     assert rows.dtype == np.float32
     assert rows == pytest.approx(expected, abs=1e-5)
     assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def pooled(tiny: Path, folder: Path, how: str, *, include_prompt: bool = True) -> Path:
+    """The tiny encoder with another pooling."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    body = Transformer(str(tiny), max_seq_length=16)
+    parts = [body, Pooling(32, how, include_prompt=include_prompt)]
+    SentenceTransformer(modules=parts, prompts={"query": "about my card: ", "document": "text "}).save(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("how", ["mean", "cls", "max", "lasttoken"])
+def test_every_pooling_is_the_librarys_own(
+    tiny_encoder: Path, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever comes after the transformer, in batches of any size: the rows are those of sentence-transformers' `encode`."""
+    from sentence_transformers import SentenceTransformer
+
+    folder = pooled(tiny_encoder, tmp_path / "pooled", how, include_prompt=False)
+    library = SentenceTransformer(str(folder), device="cpu")
+    backbone = EncoderBackbone.open(folder, "pooled").with_options({"engine": "torch", "precision": "float32"})
+    for part, tokens in ((512, 1024), (2, 20), (1, 1)):
+        monkeypatch.setattr(module, "_PART", part)
+        monkeypatch.setattr(module, "_TOKENS", tokens)
+        for role, prompt in (("label", "query"), ("text", "document")):
+            expected = library.encode(TEXTS, prompt_name=prompt, normalize_embeddings=True)
+            assert backbone.embed(TEXTS, role) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_order_of_many_texts_changes_nothing(encoder: EncoderBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the texts fall into parts and batches, a text gets its own row."""
+    texts = [f"card {'help ' * (i % 13)}{i}" for i in range(60)]
+    rows = encoder.embed(texts)
+    monkeypatch.setattr(module, "_PART", 7)
+    monkeypatch.setattr(module, "_TOKENS", 30)
+    mixed = np.random.default_rng(0).permutation(60)
+    assert encoder.embed([texts[i] for i in mixed]) == pytest.approx(rows[mixed], abs=1e-5)
+
+
+def test_a_fault_in_another_thread_is_not_lost(encoder: EncoderBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong while the next part is tokenized ends the call."""
+    plain = module._tokenized
+    monkeypatch.setattr(module, "_PART", 2)
+    monkeypatch.setattr(module, "_tokenized", lambda *a: plain(*a) if "a" in a[-1] else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        encoder.embed(TEXTS)
+
+
+def test_the_cache_holds_every_precision_apart(tiny_encoder: Path, tmp_path: Path) -> None:
+    """What was computed in float32 is never given out as bf16; both are the same backbone."""
+    cache = Cache(tmp_path)
+    exact, half = (load(str(tiny_encoder), engine="torch", precision=each) for each in ("float32", "bf16"))
+    assert exact.fingerprint == half.fingerprint
+    assert (exact.numerics, half.numerics) == ("torch-float32", "torch-bf16")
+    rows = embed(TEXTS, exact, cache=cache)
+    others = embed(TEXTS, half, cache=cache)
+    assert sum(held.entries for held in cache.holdings()) == 2 * len(TEXTS)
+    assert not np.array_equal(rows, others)
+    assert (rows * others).sum(axis=1).min() > 0.99
 
 
 def test_no_text_gives_no_row(encoder: EncoderBackbone) -> None:
@@ -119,6 +183,8 @@ def test_it_is_shared_and_travels_without_its_weights(encoder: EncoderBackbone) 
     packed = pickle.dumps(encoder)
     assert len(packed) < 2000
     assert pickle.loads(packed).fingerprint == encoder.fingerprint
+    asked = encoder.with_options({"precision": "bf16", "engine": "torch"})
+    assert pickle.loads(pickle.dumps(asked)).numerics == "torch-bf16"
 
 
 def test_minilm_is_the_model_it_says() -> None:

@@ -83,3 +83,46 @@ def test_the_catalog_knows_who_reads_what() -> None:
     assert knows("zh")[0].megabytes == min(each.megabytes or 0 for each in knows("zh"))
     assert {each.name for each in knows("en")} >= {"builtin", "minilm", "bge-m3"}
     assert all(entry.license and entry.abilities for entry in catalog().values())
+
+
+@pytest.mark.torch
+def test_options_stand_behind_the_name_or_in_the_call(tiny_encoder: Path) -> None:
+    """`load("x?precision=bf16")` is `load("x", precision="bf16")`: the same object, whatever the order of its options."""
+    typed = load(f"{tiny_encoder}?precision=bf16&engine=torch&threads=1")
+    assert typed is load(str(tiny_encoder), threads=1, engine="torch", precision="bf16")
+    assert typed.numerics == "torch-bf16"
+    assert typed.name == str(tiny_encoder)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("options", "what", "hint"),
+    [
+        ("precison=bf16", "no option 'precison'", "Did you mean precision?"),
+        ("speed=11", "no option 'speed'", "It takes: engine, precision, threads."),
+        ("precision=fp8", "precision must be one of auto, float32, bf16, got 'fp8'", "precision=bf16"),
+        ("engine=", "engine must be one of auto, torch, openvino, got ''", "engine=openvino"),
+        ("threads=0", "threads must be a whole number from 1, got '0'", "threads="),
+    ],
+)
+def test_options_that_are_none_are_told(tiny_encoder: Path, options: str, what: str, hint: str) -> None:
+    """A mistyped option or value is named, with what to type instead."""
+    with pytest.raises(UserError) as told:
+        load(f"{tiny_encoder}?{options}")
+    assert what in told.value.what
+    assert hint in told.value.hint
+
+
+def test_a_backbone_without_options_takes_none() -> None:
+    """The built-in model runs in one way only, and says so."""
+    with pytest.raises(UserError, match="'builtin' has no option 'precision'"):
+        load("builtin?precision=bf16")
+
+
+def test_a_folder_may_be_called_as_if_it_had_options(tmp_path: Path) -> None:
+    """A folder that is there is taken by its whole name."""
+    from rung.backbones.static import BUILTIN
+
+    odd = tmp_path / "mine?precision=bf16"
+    shutil.copytree(BUILTIN, odd)
+    assert load(str(odd)).fingerprint == load("builtin").fingerprint

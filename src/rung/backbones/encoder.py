@@ -1,15 +1,25 @@
-"""Sentence encoders in PyTorch: any folder that sentence-transformers can read."""
+"""Sentence encoders: any folder that sentence-transformers can read, run by PyTorch or OpenVINO.
+
+Texts are sorted by length and batches are filled by tokens, so that little is spent on padding; the next part is tokenized
+while one is computed. Each module of sentence-transformers (transformer, pooling, …) is called as the library itself would.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Self
 
 import numpy as np
 
+from rung.backbones.batches import batches
+from rung.backbones.catalog import Entry
+from rung.backbones.choosing import choose
+from rung.backbones.engines import Options, Way, set_up
 from rung.backbones.pretrained import Pretrained, quiet
 from rung.encoding import encodable
 from rung.evidence import Array, Role
@@ -17,15 +27,32 @@ from rung.evidence import Array, Role
 # An encoder's own prompts, by what they are called in its config, for the two sides that rung has.
 _PROMPTS = {"text": ("text", "document", "passage"), "label": ("label", "query")}
 
+_PART = 512  # texts that are tokenized at once, and sorted by their tokens
+_TOKENS = 1024  # of one forward pass on a processor, padding included: its arrays stay near the cores
+_TOKENS_GPU = 1 << 16
+_TOKENIZING = Lock()  # transformers' tokenizers cannot be used by two threads at once
+
 
 class EncoderBackbone(Pretrained):
-    """A sentence encoder, frozen, in float32; weights are read at the first `embed`.
+    """A sentence encoder, frozen; weights are read at the first `embed`.
 
-    `fingerprint` covers weights, tokenizer, pooling, prompts and maximum tokens.
+    `fingerprint` covers weights, tokenizer, pooling, prompts and maximum tokens; `numerics` says engine and precision.
     """
 
     abilities = frozenset({"embed"})
     needs = ("torch", "sentence_transformers")
+    options = ("engine", "precision", "threads")
+
+    def __init__(self, folder: Path, name: str, entry: Entry | None = None, options: Options | None = None) -> None:
+        super().__init__(folder, name, entry)
+        self.asked = options or Options()
+
+    def with_options(self, given: Mapping[str, object]) -> Self:
+        """The same backbone, run as `Options` says. Raises UserError for a value that is none."""
+        return type(self)(self.folder, self.name, self.entry, Options.of(self.name, given))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"asked": self.asked}
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
@@ -47,15 +74,34 @@ class EncoderBackbone(Pretrained):
         own = json.loads(config.read_text("utf-8")).get("prompts", {}) if config.is_file() else {}
         return {side: next((own[n] for n in names if own.get(n)), "") for side, names in _PROMPTS.items()}
 
+    @property
+    def numerics(self) -> str:
+        """Engine and precision; the first time, on a machine that has more than one to offer, they are measured."""
+        return str(self._way)
+
+    @cached_property
+    def _way(self) -> Way:
+        return choose(self.asked, self.fingerprint, self._embeds)
+
+    def _embeds(self, way: Way) -> Callable[[list[str]], Array]:
+        return partial(self._rows, self._opened(way), "")
+
     @cached_property
     def _encoder(self) -> Any:
+        return self._opened(self._way)
+
+    def _opened(self, way: Way) -> Any:
         from sentence_transformers import SentenceTransformer
 
         with quiet():
             encoder = SentenceTransformer(
-                str(self.folder), model_kwargs={"use_safetensors": True, "dtype": "float32"}, local_files_only=True
+                str(self.folder),
+                model_kwargs={"use_safetensors": True, "dtype": "float32"},
+                local_files_only=True,
+                device="cpu" if way.engine == "openvino" else None,  # the first GPU where there is one
             )
-        return encoder.eval()
+        encoder.eval().requires_grad_(False)
+        return set_up(encoder, way, fingerprint=self.fingerprint, threads=self.asked.threads)
 
     @cached_property
     def dimensions(self) -> int:
@@ -88,9 +134,19 @@ class EncoderBackbone(Pretrained):
         """Unit rows (n, d), float32; computed every time."""
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
-        said = [self.prompts.get(role, "") + encodable(text) for text in texts]
-        rows = self._encoder.encode(said, batch_size=32, normalize_embeddings=True, show_progress_bar=False, prompt="")
-        return np.asarray(rows, dtype=np.float32)
+        return self._rows(self._encoder, self.prompts.get(role, ""), [encodable(text) for text in texts])
+
+    def _rows(self, encoder: Any, prompt: str, texts: list[str]) -> Array:
+        """Unit rows (n, d) of `texts`, none of them missing."""
+        if not _reads_tokens(encoder):
+            said = [prompt + text for text in texts]
+            return np.asarray(encoder.encode(said, prompt="", normalize_embeddings=True, show_progress_bar=False))
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        parts = [[texts[i] for i in order[start : start + _PART]] for start in range(0, len(order), _PART)]
+        found = [_computed(encoder, tokens) for tokens in _ahead(partial(_tokenized, encoder, prompt), parts)]
+        rows = np.concatenate(found)
+        rows[order] = rows.copy()
+        return rows
 
     def cut(self, texts: Sequence[str]) -> int:
         """How many of `texts` are longer than `max_tokens`, so that their end is not read."""
@@ -125,6 +181,74 @@ class EncoderBackbone(Pretrained):
 
     def _encode(self, texts: Sequence[str]) -> list[Any]:
         return list(self._tokenizer.encode_batch([encodable(text) for text in texts], add_special_tokens=False))
+
+
+def _reads_tokens(encoder: Any) -> bool:
+    """Whether its first module is a transformer that reads plain texts, whose tokens can be put into batches here."""
+    first = encoder[0]
+    return type(first).__name__ == "Transformer" and list(first.modality_config) == ["text"]
+
+
+def _ahead(tokenize: Callable[[list[str]], dict[str, Any]], parts: list[list[str]]) -> Iterator[dict[str, Any]]:
+    """Each part tokenized, while the caller still works on the one before."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(tokenize, parts[0])
+        for following in [*parts[1:], None]:
+            tokens = coming.result()
+            if following is not None:
+                coming = thread.submit(tokenize, following)
+            yield tokens
+
+
+def _tokenized(encoder: Any, prompt: str, texts: list[str]) -> dict[str, Any]:
+    """What sentence-transformers makes of `texts` before its first module, without padding: lists of ids and facts such as
+    the prompt's length.
+    """
+    plain = {"text": {"padding": False}, "common": {"return_tensors": None}}
+    with _TOKENIZING:
+        return dict(encoder.preprocess(texts, prompt=prompt or None, processing_kwargs=plain))
+
+
+def _computed(encoder: Any, tokens: dict[str, Any]) -> Array:
+    """Unit rows (n, d) of n texts that are tokenized."""
+    import torch
+
+    tokenizer = encoder.tokenizer
+    rows = {name: value for name, value in tokens.items() if isinstance(value, list)}
+    facts = {name: value for name, value in tokens.items() if name not in rows}
+    budget = _TOKENS if encoder.device.type == "cpu" else _TOKENS_GPU
+    left = tokenizer.padding_side == "left"
+    places: list[int] = []
+    found = []
+    with torch.inference_mode():
+        for part, tensors in batches(rows, budget, pad=tokenizer.pad_token_id, device="cpu", left=left):
+            places += part
+            found.append(_pooled(encoder, _moved(tensors, encoder.device) | facts))
+        return np.asarray(torch.cat(found).cpu().numpy()[np.argsort(places)])
+
+
+def _moved(tensors: dict[str, Any], device: Any) -> dict[str, Any]:
+    """The tensors on the device; pinned on their way to a GPU, so that the copy waits for nothing."""
+    if device.type == "cpu":
+        return tensors
+    pinned = ((name, tensor.pin_memory() if device.type == "cuda" else tensor) for name, tensor in tensors.items())
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in pinned}
+
+
+def _pooled(encoder: Any, features: dict[str, Any]) -> Any:
+    """Unit rows of a batch: the modules one after the other, all that follow the transformer in float32."""
+    import torch
+
+    first, *others = encoder.children()
+    features = first(features)
+    features = {name: value.float() if _is_real(value) else value for name, value in features.items()}
+    for module in others:
+        features = module(features)
+    return torch.nn.functional.normalize(features["sentence_embedding"].float(), dim=1)
+
+
+def _is_real(value: Any) -> bool:
+    return hasattr(value, "is_floating_point") and bool(value.is_floating_point())
 
 
 BACKBONE = EncoderBackbone

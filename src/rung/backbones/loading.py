@@ -1,25 +1,27 @@
-"""From a name to a backbone: a catalog name, `hf:owner/name`, a folder, or `auto`.
+"""From a name to a backbone: a catalog name, `hf:owner/name`, a folder, or `auto`; its options behind a question mark.
 
 A backbone is a class in a module of this package (or behind an entry point of the group `rung.backbones`) with
 `recognizes(folder)`, which reads the model's own config, and `open(folder, name, entry)`. Adding one is adding a file.
+One that can be run in several ways names its `options`, and takes them in `with_options`.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 from rung.backbones.catalog import Entry, catalog
 from rung.errors import UserError, nearest
 from rung.evidence import Backbone
 
-_NOT_BACKBONES = {"loading", "catalog", "pretrained", "batches", "candidates", "continuations"}
+_NOT_BACKBONES = {"batches", "candidates", "catalog", "choosing", "continuations", "engines", "loading", "pretrained"}
 _WANTED = [
     "*.json",
     "*.txt",
@@ -43,29 +45,60 @@ class BackboneClass(Protocol):
         """The backbone; its weights are read when they are first used."""
 
 
-def load(name: str = "auto") -> Backbone:
+def load(name: str = "auto", **options: str | int) -> Backbone:
     """A frozen backbone by name: "builtin", "minilm", "hf:owner/name", "./folder", or "auto", the best that is installed.
 
-    Raises UserError for a name that nothing is known of, for a missing extra, and for weights that are not what they should be.
+    Options say how it is run, here or behind its name: load("minilm", precision="bf16") is load("minilm?precision=bf16").
+    An encoder takes  engine: "auto", "torch" or "openvino";  precision: "auto", "float32" or "bf16";  threads: a number.
+
+    Raises UserError for a name that nothing is known of, for a missing extra, for weights that are not what they should be,
+    and for options that the backbone does not have.
 
     >>> load("builtin").abilities
     frozenset({'embed'})
     """
-    return _load(best_installed() if name == "auto" else name)
+    name, typed = split(name)
+    said = {key: str(value) for key, value in (typed | options).items()}
+    return _load(best_installed() if name == "auto" else name, tuple(sorted(said.items())))
+
+
+def split(name: str) -> tuple[str, dict[str, Any]]:
+    """A name and the options behind its question mark; a folder may be called so, and is then taken as it is.
+
+    >>> split("minilm?precision=bf16&threads=2")
+    ('minilm', {'precision': 'bf16', 'threads': '2'})
+    """
+    if "?" not in name or Path(name).expanduser().is_dir():
+        return name, {}
+    name, _, query = name.partition("?")
+    return name, dict(parse_qsl(query, keep_blank_values=True))
 
 
 @lru_cache(maxsize=4)
-def _load(name: str) -> Backbone:
+def _load(name: str, options: tuple[tuple[str, str], ...]) -> Backbone:
     """Loaded backbones are shared: they are frozen, and large."""
     folder, entry = _found(name)
     for kind in kinds():
         if kind.recognizes(folder):
             _require(kind, name)
-            return kind.open(folder, name, entry)
+            return _with_options(kind.open(folder, name, entry), dict(options))
     raise UserError(
         f"backbone {name!r}: the folder {folder} holds no model that rung can run.",
         "It needs a sentence-transformers folder (modules.json, config.json, *.safetensors) or a static model of rung.",
     )
+
+
+def _with_options(backbone: Any, options: Mapping[str, str]) -> Backbone:
+    known = getattr(backbone, "options", ())
+    for option in options:
+        if option not in known:
+            meant = nearest(option, known)
+            takes = f"It takes: {', '.join(known)}." if known else f"Take it as it is:  {backbone.name}"
+            raise UserError(
+                f"backbone {backbone.name!r} has no option {option!r}.", f"Did you mean {meant}?" if meant else takes
+            )
+    found: Backbone = backbone.with_options(options) if options else backbone
+    return found
 
 
 def best_installed() -> str:

@@ -7,17 +7,20 @@ from typing import Annotated
 import typer
 
 
-def cache(clear: Annotated[bool, typer.Option("--clear", help="Forget all embeddings.")] = False) -> None:
+def cache(clear: Annotated[bool, typer.Option("--clear", help="Forget all embeddings, and models converted for speed.")] = False) -> None:
     """Show how much the cache of embeddings holds, or clear it.
 
     It keeps embeddings under hashes of the texts, never the texts.
     """
+    from rung.backbones import choosing, engines
     from rung.cache import Cache
     from rung.cli.display import columns, counted, size
 
     kept = Cache()
     if clear:
-        print(f"cleared {size(kept.clear())} in {kept.folder}")
+        given_back = kept.clear() + engines.clear()
+        choosing.forget()
+        print(f"cleared {size(given_back)} in {kept.folder}")
         return
     print(f"{size(kept.size())} in {kept.folder}   (limit {size(kept.max_bytes)}; the least recently used go first)")
     held = [(each.backbone, counted(each.entries, "embedding"), size(each.bytes)) for each in kept.holdings()]
@@ -26,5 +29,7 @@ def cache(clear: Annotated[bool, typer.Option("--clear", help="Forget all embedd
         if held
         else "  empty: the built-in model is faster than the disk, so it keeps nothing here"
     )
-    if held:
+    if converted := engines.kept_bytes():
+        print(f"  {size(converted)} of models converted for speed")
+    if held or converted:
         print("rung cache --clear   forgets them")

@@ -67,12 +67,14 @@ def _tried(name: str) -> tuple[str, str]:
 
     start = time.perf_counter()
     try:
-        rows = load(name).embed(["a short text", "another one"], "label")  # all read labels
+        backbone = load(name)
+        rows = backbone.embed(["a short text", "another one"], "label")  # all read labels
     except UserError as error:
         return "does not work", str(error).replace("\n", " ")
     except (ImportError, OSError, RuntimeError) as error:
         return "does not work", f"{type(error).__name__}: {error}"
-    return "works", f"{rows.shape[1]} dimensions, first answer after {time.perf_counter() - start:.1f} s"
+    first = f"first answer after {time.perf_counter() - start:.1f} s"
+    return "works", f"{rows.shape[1]} dimensions, {backbone.numerics}, {first}"
 
 
 def _cache() -> Rows:

@@ -51,9 +51,9 @@ def closing_lines(
     tally: Tally, classifier: Classifier, *, seconds: float, places: Sequence[str], saved: Path | None, here: bool
 ) -> list[str]:
     """The closing lines; `places` are what was written, `saved` the classifier's folder, `here` whether this run fitted it."""
-    backbone = classifier.loaded_backbone.name + (
-        " (auto: the best installed)" if classifier.backbone == "auto" else ""
-    )
+    loaded = classifier.loaded_backbone
+    chosen = "auto: the best installed, " if classifier.backbone == "auto" else ""
+    backbone = f"{loaded.name} ({chosen}{loaded.numerics})"
     return [
         "",
         f"{counted(tally.rows, 'row')} in {seconds:.1f} s · rung {classifier.rung_} · backbone {backbone}",

@@ -1,0 +1,122 @@
+"""OpenVINO says what PyTorch says, is converted once, and tells nobody."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rung import UserError, load
+from rung.backbones import engines
+from rung.backbones.encoder import EncoderBackbone
+from rung.backbones.engines import Options
+
+pytestmark = pytest.mark.torch
+
+TEXTS = ["my card is lost", "a", "the app crashes: refund my money", "zzz " * 30, "help"] * 3
+
+
+def opened(folder: Path, **options: str) -> EncoderBackbone:
+    """A backbone that shares nothing with another."""
+    return EncoderBackbone.open(folder, "tiny").with_options(options)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RUNG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize(("precision", "close"), [("float32", 1e-6), ("bf16", 1e-3)])
+def test_openvino_says_what_pytorch_says(tiny_encoder: Path, precision: str, close: float) -> None:
+    """Every text's row is the reference's, to a cosine of 0.999 in bf16 and to the last digits in float32."""
+    pytest.importorskip("openvino")
+    reference = opened(tiny_encoder, engine="torch", precision="float32").embed(TEXTS)
+    backbone = opened(tiny_encoder, engine="openvino", precision=precision)
+    assert backbone.numerics == f"openvino-{precision}"
+    assert (backbone.embed(TEXTS) * reference).sum(axis=1).min() > 1 - close
+    assert backbone.embed(TEXTS[::-1])[::-1] == pytest.approx(backbone.embed(TEXTS), abs=close)
+
+
+def test_a_conversion_is_made_once(tiny_encoder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second backbone finds it on disk; clearing gives the bytes back, and it is made again."""
+    pytest.importorskip("openvino")
+    first = opened(tiny_encoder, engine="openvino", precision="float32").embed(TEXTS)
+    made: list[Path] = []
+    convert = engines._convert
+    monkeypatch.setattr(engines, "_convert", lambda encoder, file: (made.append(file), convert(encoder, file)))
+    assert np.array_equal(opened(tiny_encoder, engine="openvino", precision="float32").embed(TEXTS), first)
+    assert made == []
+    assert [file.name for file in sorted(cache.rglob("model.*"))] == ["model.bin", "model.xml"]
+    assert engines.clear() > 0 == engines.kept_bytes()
+    opened(tiny_encoder, engine="openvino", precision="float32").embed(TEXTS)
+    assert len(made) == 1
+
+
+def test_a_conversion_that_says_something_else_is_not_kept(
+    tiny_encoder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What differs from PyTorch by more than rounding is refused; `auto` then goes on with PyTorch."""
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(engines, "_CLOSE", 1e-12)
+    with pytest.raises(UserError, match=r"lies .* from what PyTorch says"):
+        opened(tiny_encoder, engine="openvino").embed(TEXTS)
+    assert not list(cache.rglob("model.xml"))
+    assert opened(tiny_encoder).numerics == "torch-float32"
+
+
+def test_a_missing_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lines: what is missing, and the extra that brings it."""
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'rung\[openvino\]'"):
+        Options.of("minilm", {"engine": "openvino"})
+
+
+SPY = """
+import socket, sys
+def refuse(self, *a): raise SystemExit(f"a socket was opened: {a}")
+socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = refuse
+from rung import load
+backbone = load(sys.argv[1], engine="openvino", precision="float32")
+assert backbone.embed(["a card"]).shape == (1, 32)
+names = [name for name, module in sys.modules.items() if name.startswith("openvino_telemetry") and module]
+assert not names, names
+import urllib.request, threading
+assert threading.active_count() == 1, threading.enumerate()
+"""
+
+
+def test_no_use_is_counted(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Converting and running opens no socket, and writes nothing in the home folder: all that is new is in the cache."""
+    pytest.importorskip("openvino")
+    home, kept = tmp_path / "home", tmp_path / "cache"
+    home.mkdir()
+    alone = {**os.environ, "HOME": str(home), "USERPROFILE": str(home), "RUNG_CACHE": str(kept), "TMPDIR": str(tmp_path)}
+    before = set(tmp_path.rglob("*"))
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", SPY, str(tiny_encoder)], env=alone, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    new = set(tmp_path.rglob("*")) - before
+    assert [path for path in new if not path.is_relative_to(kept)] == []
+    assert list(kept.rglob("model.xml"))
+
+
+def test_the_spy_sees_what_it_looks_for(tmp_path: Path) -> None:
+    """The package that counts does write to the home folder when nothing stops it: the test above can fail."""
+    pytest.importorskip("openvino_telemetry")
+    alone = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "http_proxy": "http://127.0.0.1:9"}
+    alone["https_proxy"] = alone["http_proxy"]
+    code = "import socket\nsocket.socket.connect = lambda *a: 1 / 0\nimport openvino.tools.ovc"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=alone, capture_output=True, check=False)
+    assert list(tmp_path.iterdir())
+
+
+def test_the_example_shows_every_extra(tiny_encoder: Path) -> None:
+    """`load` offers OpenVINO only by an extra that rung's own metadata has."""
+    from importlib.metadata import requires
+
+    assert any("extra == 'openvino'" in each.replace('"', "'") for each in requires("rung") or [])
+    assert load(str(tiny_encoder), engine="torch").numerics.startswith("torch-")
