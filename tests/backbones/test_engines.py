@@ -95,9 +95,17 @@ def test_no_use_is_counted(tiny_encoder: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     home, kept = tmp_path / "home", tmp_path / "cache"
     home.mkdir()
-    alone = {**os.environ, "HOME": str(home), "USERPROFILE": str(home), "RUNG_CACHE": str(kept), "TMPDIR": str(tmp_path)}
+    alone = {
+        **os.environ,
+        "HOME": str(home),
+        "USERPROFILE": str(home),
+        "RUNG_CACHE": str(kept),
+        "TMPDIR": str(tmp_path),
+    }
     before = set(tmp_path.rglob("*"))
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", SPY, str(tiny_encoder)], env=alone, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SPY, str(tiny_encoder)], env=alone, capture_output=True, text=True
+    )
     assert ran.returncode == 0, ran.stderr
     new = set(tmp_path.rglob("*")) - before
     assert [path for path in new if not path.is_relative_to(kept)] == []

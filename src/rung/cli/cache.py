@@ -7,7 +7,11 @@ from typing import Annotated
 import typer
 
 
-def cache(clear: Annotated[bool, typer.Option("--clear", help="Forget all embeddings, and models converted for speed.")] = False) -> None:
+def cache(
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Forget all embeddings, and models converted for speed.")
+    ] = False,
+) -> None:
     """Show how much the cache of embeddings holds, or clear it.
 
     It keeps embeddings under hashes of the texts, never the texts.
