@@ -15,7 +15,6 @@ import measure
 import peers
 import sets
 
-from rung import load
 from rung.cache import Cache
 from rung.evidence import embed
 from rung.labels import read_labels
@@ -98,7 +97,7 @@ def compared(posterior: measure.Floats, below: measure.Floats, on: measure.Task)
 def of_peers(name: str) -> list[dict[str, Any]]:
     """The peers on one set, each beside the pool rung on the same texts."""
     test = measure.task(name)
-    bare = embed(sets.read(name).labels.names, load("minilm"), "label", cache=Cache())
+    bare = embed(sets.read(name).labels.names, sets.loaded("minilm"), "label", cache=Cache())
     pool = Pool().fit(test.evidence).log_posterior(test.evidence).argmax(axis=1) == test.truth
     found = []
     for peer, answer in peers.zero_labels(test.evidence, Names().log_posterior(test.evidence), bare).items():

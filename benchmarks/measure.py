@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import sets
 
-from rung import load
 from rung.cache import Cache
 from rung.evaluation import interval
 from rung.evidence import Evidence, about_labels, about_texts
@@ -48,7 +47,7 @@ def task(
     name: str, backbone: str = "minilm", part: str = "test", *, labels: Labels | None = None, most: int | None = None
 ) -> Task:
     """A split read and embedded, or `most` of its texts; `labels` put the same labels, by their names, in other words."""
-    given, model = sets.read(name, part), load(backbone)
+    given, model = sets.read(name, part), sets.loaded(backbone)
     worded = labels or given.labels
     assert worded.names == given.labels.names
     evidence = about_labels(worded, model, cache=Cache())

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import sets
 
-from rung import load
 from rung.cache import Cache
 from rung.evidence import Array, Evidence, about_labels, about_texts, embed, unit
 from rung.labels import Label, Labels
@@ -28,7 +27,7 @@ def main() -> None:
     cache = Cache()
     rows, parts = [], []
     for name in ("minilm", "builtin"):
-        backbone = load(name)
+        backbone = sets.loaded(name)
         for given in map(sets.read, sets.ENGLISH):
             features, reasons = about_texts(given.texts, backbone, cache=cache)
             evidence = about_labels(given.labels, backbone, cache=cache).of_texts(features, reasons)

@@ -14,7 +14,6 @@ import numpy as np
 import sets
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from rung import load
 from rung.cache import Cache
 from rung.decide.hierarchy import Tree
 from rung.decide.multilabel import MultiLabel
@@ -35,7 +34,7 @@ def main() -> None:
     test = measure.task(SET)
     outside, _ = about_texts(
         [text for text, label in pairs(sets.read(SET, in_scope=False)) if label == sets.OUT_OF_SCOPE],
-        load("minilm"),
+        sets.loaded("minilm"),
         cache=Cache(),
     )
     head = {"backbone": "minilm", "set": SET, "part": "test"}
@@ -110,7 +109,7 @@ def tree(test: measure.Task) -> list[dict[str, Any]]:
     nodes, intents = Tree.of(labels), sets.read(SET).labels.names
     tops = [i for i, parent in enumerate(nodes.parents) if parent < 0]
     truth = np.array([tops.index(nodes.names.index(of[intents[k]])) for k in test.truth])
-    flat = about_labels(Labels.of([Label(nodes.names[i]) for i in tops]), load("minilm"), cache=Cache())
+    flat = about_labels(Labels.of([Label(nodes.names[i]) for i in tops]), sets.loaded("minilm"), cache=Cache())
     flat = flat.of_texts(test.evidence.features, test.evidence.reasons)
     order = np.argsort(np.argsort([nodes.names[i] for i in tops]))
     found, leaves = [], {}
@@ -149,12 +148,12 @@ def several() -> list[dict[str, Any]]:
     groups = [(i,) for i in order[:third]] + list(zip(order[third : 2 * third], order[2 * third :], strict=False))
     texts = [", and ".join(given.texts[i] for i in group) for group in groups]
     truth = np.array([[name in {of[given.truth[i]] for i in group} for name in names] for group in groups])
-    x, _ = about_texts(texts, load("minilm"), cache=Cache())
+    x, _ = about_texts(texts, sets.loaded("minilm"), cache=Cache())
     below = {name: tuple(intent for intent in of if of[intent] == name) for name in names}
     rows = []
     for wording, words in (("the domain's name", {}), ("and its intents' names as words", below)):
         labels = Labels.of([Label(name, words=words.get(name, ())) for name in names])
-        evidence = about_labels(labels, load("minilm"), cache=Cache())
+        evidence = about_labels(labels, sets.loaded("minilm"), cache=Cache())
         for title, shares in (
             ("1 / k each", np.full(len(names), 1 / len(names))),
             ("true base rates", truth.mean(axis=0)),

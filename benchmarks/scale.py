@@ -14,7 +14,6 @@ import measure
 import numpy as np
 import sets
 
-from rung import load
 from rung.cache import Cache
 from rung.evidence import Array, Evidence, about_labels, unit
 from rung.labels import Label, Labels
@@ -49,7 +48,7 @@ def again(features: Array, size: int, rng: np.random.Generator) -> Array:
 
 def domains() -> Evidence:
     names = dict.fromkeys(label.description.removeprefix("domain: ") for label in sets.read("clinc150").labels)
-    return about_labels(Labels.of([Label(name) for name in names]), load("minilm"), cache=Cache())
+    return about_labels(Labels.of([Label(name) for name in names]), sets.loaded("minilm"), cache=Cache())
 
 
 def run(features: Array, labels: Evidence) -> dict[str, Any]:

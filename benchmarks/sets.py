@@ -12,7 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rung import load
 from rung.evaluation import interval
+from rung.evidence import Backbone
 from rung.labels import Label, Labels
 
 HERE = Path(__file__).resolve().parent
@@ -32,6 +34,11 @@ class TestSet:
     texts: list[str]
     truth: list[str]
     labels: Labels
+
+
+def loaded(name: str) -> Backbone:
+    """A backbone in float32, an encoder through PyTorch: the rungs' figures must not hang on what is fastest on a machine."""
+    return load(name) if name == "builtin" else load(name, engine="torch", precision="float32")
 
 
 def read(name: str, part: str = "test", *, in_scope: bool = True) -> TestSet:
