@@ -23,7 +23,7 @@ NEUTRAL = ("N/A", "...", "The text.")  # say nothing: what a label gets from the
 _UNCALIBRATED = "entailment"  # that nothing entails a label says little: a neutral premise would only add noise
 _AT_ONCE = 256  # texts between two writes to the cache and two steps of a progress bar
 _CHOSEN = 0.9  # a label that was chosen without probabilities counts as so sure: a belief, not a measurement
-_BELOW = 1.0  # nats by which the labels that were not scored follow the last that was
+BELOW = 1.0  # nats by which the labels that were not scored follow the last that was
 
 
 def with_prior(
@@ -51,7 +51,7 @@ def with_prior(
     among = (
         None
         if shortlist is None
-        else _likeliest(Names().log_posterior(evidence.part(np.array(ok, dtype=np.intp))), shortlist)
+        else likeliest(Names().log_posterior(evidence.part(np.array(ok, dtype=np.intp))), shortlist)
     )
     asked = [str(texts[i]) for i in ok]
     found, why = scores(asked, labels, backbone, length=length, among=among, cache=cache, progress=progress)
@@ -64,7 +64,7 @@ def with_prior(
     return replace(evidence, scores=rows, ok=told, reasons=tuple(reasons))
 
 
-def _likeliest(names: npt.NDArray[np.float64], count: int) -> Flags:
+def likeliest(names: npt.NDArray[np.float64], count: int) -> Flags:
     """Which labels (n, k) are among the `count` most probable of a text."""
     if count < 1:
         raise UserError(f"shortlist: got {count}.", "Give how many labels of each text are scored, such as 10.")
@@ -199,7 +199,7 @@ def _of_labels(rows: Array, owner: npt.NDArray[np.intp], k: int) -> Array:
     found = np.stack([_log_mean(rows[:, owner == label]) for label in range(k)], axis=1)
     some = ~np.isnan(found).all(axis=1, keepdims=True)
     least = np.min(np.where(np.isnan(found), np.inf, found), axis=1, keepdims=True)
-    return np.where(np.isnan(found) & some, least - np.float32(_BELOW), found).astype(np.float32)
+    return np.where(np.isnan(found) & some, least - np.float32(BELOW), found).astype(np.float32)
 
 
 def _log_mean(rows: Array) -> Array:
