@@ -53,6 +53,10 @@ def generated() -> dict[Path, str]:
         "reject": reject_table(),
         "several": several_table(),
         "tree": tree_table(),
+        "mixing": mixing_table(),
+        "shortlist": shortlist_table(),
+        "scoring": scoring_table(),
+        "scoring-growth": growth_table(),
         "scale": scale_table(),
     }
     pages = {ROOT / name: filled((ROOT / name).read_text("utf-8"), tables) for name in PAGES}
@@ -343,6 +347,61 @@ def tree_table() -> str:
         "not at all",
     ]
     return table(["rung", "domain by", "accuracy"], tops) + "\n" + table(head, depths)
+
+
+def mixing_table() -> str:
+    """Both rungs by whose prior meets whose geometry: means over the sets."""
+    ways = result("mixing")["means"]
+    rows = [[way["prior"], way["geometry"], *(mean_said(way[rung]) for rung in RUNGS)] for way in ways]
+    return table(["prior of", "geometry of", *(f"`{rung}`" for rung in RUNGS)], rows)
+
+
+def mean_said(mean: dict[str, Any]) -> str:
+    """A mean over sets with its interval."""
+    low, high = mean["interval"]
+    return f"{mean['mean']:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def shortlist_table() -> str:
+    """What is lost where only some labels are scored, over the sets that have more."""
+    rows = [
+        [row[key] for key in ("shortlist", "sets", "kept", "accuracy", "gain")]
+        for row in result("mixing")["shortlist_means"]
+    ]
+    return table(["labels scored", "sets", "true label among them, %", "accuracy", "against all labels"], rows)
+
+
+def scoring_table() -> str:
+    """A causal model's time for all labels of a text: in one pass, and pair by pair."""
+    keys = (
+        "frame",
+        "prompt_tokens",
+        "labels",
+        "shared_s",
+        "together_s",
+        "pairs_s",
+        "times",
+        "times_together",
+        "largest_gap",
+    )
+    rows = [[row[key] for key in keys] for row in result("scoring")["rows"]]
+    head = [
+        "prompt",
+        "its tokens",
+        "labels",
+        "s a text",
+        "s a text, many at once",
+        "s by pairs",
+        "times",
+        "times, many at once",
+    ]
+    return table([*head, "largest difference"], rows)
+
+
+def growth_table() -> str:
+    """Time by the number of labels after the same prompt."""
+    rows = [[row["labels"], row["label_tokens"], row["seconds"]] for row in result("scoring")["growth"]]
+    return table(["labels", "their tokens", "s a text"], rows)
 
 
 def scale_table() -> str:
