@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,7 +31,8 @@ VERSION = 1
 UNKNOWN = "[UNK]"  # what BERT's tokenizer calls a word that it cannot spell
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 REMEMBERED = 200_000  # distinct words, about 30 MB
-CHUNK = 8192  # texts held as words at a time: memory stays flat however many texts come
+CHUNK = 2048  # texts held as words at a time: memory stays flat however many texts come
+_THREADS = 4  # chunks side by side; beyond, they wait for each other
 
 
 class StaticBackbone:
@@ -110,18 +114,16 @@ class StaticBackbone:
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:  # noqa: ARG002 - one prompt for both roles
         """Unit rows (n, d), float32: the same for a text and for a label."""
         rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        for start, counts, tokens in self._chunks(texts):
-            rows[start : start + counts.shape[0]] = counts @ (tokens @ self.vectors)
+        for start, found in zip(count(step=CHUNK), self._by_chunks(texts, self.vectors), strict=False):
+            rows[start : start + len(found)] = found
         return _unit_rows(rows, instead=self.background)
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """The share of tokens that the model does not know, over all `texts`; 0 if they hold no tokens at all."""
         known = np.ones((self.vectors.shape[0], 2), dtype=np.float32)
         known[self.tokenizer.token_to_id(UNKNOWN), 0] = 0.0
-        counts = sum(
-            (texts @ (tokens @ known)).sum(axis=0, dtype=np.float64) for _, texts, tokens in self._chunks(texts)
-        )
-        known_tokens, all_tokens = np.broadcast_to(counts, 2)
+        counts = [found.sum(axis=0, dtype=np.float64) for found in self._by_chunks(texts, known)]
+        known_tokens, all_tokens = np.broadcast_to(sum(counts), 2)
         return float(1.0 - known_tokens / all_tokens) if all_tokens else 0.0
 
     def windows(self, text: str) -> list[str]:
@@ -132,17 +134,28 @@ class StaticBackbone:
         """None: there is no maximum length."""
         return 0
 
-    def _chunks(self, texts: Sequence[str]) -> Iterator[tuple[int, csr_array, csr_array]]:
-        """Where each chunk starts, its texts as words (n, words), its distinct words as tokens (words, vocabulary)."""
-        for start in range(0, len(texts), CHUNK):
-            lengths, codes, words = _split(texts[start : start + CHUNK])
-            ids = self._spelled(words)
-            tokens = np.fromiter((token for row in ids for token in row), dtype=np.int64)
-            yield (
-                start,
-                _ones(codes, lengths, len(words)),
-                _ones(tokens, [len(row) for row in ids], self.vectors.shape[0]),
-            )
+    def _by_chunks(self, texts: Sequence[str], values: Array) -> Iterator[Array]:
+        """For each chunk of texts the sums (n, c) over each text's tokens of their `values` (vocabulary, c); chunks side by side.
+
+        What takes time (Arrow's kernels, the tokenizer, sparse products) leaves other threads free to go on.
+        """
+        chunks = [texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
+        if len(chunks) < 2:
+            yield from (self._sums(chunk, values) for chunk in chunks)
+            return
+        with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1, _THREADS)) as threads:
+            yield from threads.map(partial(self._sums, values=values), chunks)
+
+    def _sums(self, texts: Sequence[str], values: Array) -> Array:
+        words, tokens = self._counts(texts)
+        return np.asarray(words @ (tokens @ values))
+
+    def _counts(self, texts: Sequence[str]) -> tuple[csr_array, csr_array]:
+        """The texts as words (n, words), their distinct words as tokens (words, vocabulary)."""
+        lengths, codes, words = _split(texts)
+        ids = self._spelled(words)
+        tokens = np.fromiter((token for row in ids for token in row), dtype=np.int64)
+        return _ones(codes, lengths, len(words)), _ones(tokens, [len(row) for row in ids], self.vectors.shape[0])
 
     def _spelled(self, words: list[str]) -> list[Sequence[int]]:
         """The tokens of each word; words met before are remembered, up to a bound."""

@@ -87,7 +87,7 @@ def classify(
         with run, open_output(out, table, prefix=prefix, force=force, part=run.part) as writer:
             for line in _greeting(run):
                 display.say(line)
-            if classifier is None:
+            if classifier is None and (known is not None or not no_pool):
                 chosen = _fitted(run, table, told, chosen, pool=not no_pool)
             _answer_all(table, told, chosen, run, tally, writer)
         if save is not None:
