@@ -129,7 +129,6 @@ def work(texts: list[str], speed: float) -> dict[str, Any]:
     lengths = np.minimum(lengths, backbone.max_tokens or lengths.max())
     flops = float((layers * lengths * (2 * (4 * d * d + 2 * d * f) + 4 * lengths * d)).mean())
     a, b = torch.randn(1024, d), torch.randn(d, f)
-    seconds = [measure.timed(lambda: [a @ b for _ in range(50)])[1] / 50 for _ in range(9)]
     seconds = [measure.timed(lambda: [a @ b for _ in range(PRODUCTS)])[1] / PRODUCTS for _ in range(9)]
     peak = 2 * len(a) * d * f / min(seconds)
     return {
