@@ -1,7 +1,8 @@
 """What clinc150 says of the decisions: texts that fit no label, several labels at once, and a tree of labels.
 
 Writes results/reject.json (MiniLM): AUROC and the false positive rate at 95 % true positives of out-of-scope texts with clean pools
-and with 15 % of such texts in the pool; multi-label answers on single queries and pairs of queries, by domain; accuracy of
+and with 15 % of such texts in the pool; multi-label answers on single queries and pairs of queries, by domain, also with some texts
+marked; accuracy of
 domains by summing their intents, and of answers at the depth that is sure enough.
 """
 
@@ -12,10 +13,12 @@ from typing import Any
 import measure
 import numpy as np
 import sets
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from rung.cache import Cache
 from rung.decide.hierarchy import Tree
+from rung.decide.marked import Marked
 from rung.decide.multilabel import MultiLabel
 from rung.decide.reject import Reject, label_means
 from rung.evidence import Evidence, about_labels, about_texts
@@ -26,6 +29,8 @@ from rung.rungs.pool import Pool
 SET = "clinc150"
 DRAWS = 10  # of the out-of-scope texts that get into the pool
 SHARE = 0.15
+MARKED = (1, 8, 32, 128, 512)
+MARK_DRAWS = 5
 CONFIDENCES = (0.0, 0.3, 0.5, 0.7, 0.9)
 
 
@@ -43,9 +48,10 @@ def main() -> None:
         "rungs": [measure.settings(rung) for rung in (Names(), Pool(), Reject(), MultiLabel())],
         "reject": rejecting(test.evidence, train.evidence, outside),
         "multi_label": several(),
+        "marked": marked(),
         "hierarchy": tree(test),
     }
-    for part in ("reject", "multi_label", "hierarchy"):
+    for part in ("reject", "multi_label", "marked", "hierarchy"):
         for row in result[part]:
             print(row)
     sets.write("reject", result)
@@ -140,15 +146,7 @@ def depth(nodes: Tree, leaves: Any, truth: Any, intents: list[str], confidence: 
 
 def several() -> list[dict[str, Any]]:
     """Domains as labels of single queries and of two queries in one text; names answer as often as the base rates say."""
-    of = domains()[1]
-    names = sorted(set(of.values()))
-    given, rng = sets.read(SET), np.random.default_rng(0)
-    order = rng.permutation(len(given.texts))
-    third = len(order) // 3
-    groups = [(i,) for i in order[:third]] + list(zip(order[third : 2 * third], order[2 * third :], strict=False))
-    texts = [", and ".join(given.texts[i] for i in group) for group in groups]
-    truth = np.array([[name in {of[given.truth[i]] for i in group} for name in names] for group in groups])
-    x, _ = about_texts(texts, sets.loaded("minilm"), cache=Cache())
+    names, of, x, truth = queries()
     below = {name: tuple(intent for intent in of if of[intent] == name) for name in names}
     rows = []
     for wording, words in (("the domain's name", {}), ("and its intents' names as words", below)):
@@ -160,6 +158,57 @@ def several() -> list[dict[str, Any]]:
         ):
             rows += [{"wording": wording, "shares": title, **row} for row in both_ways(evidence, x, truth, shares)]
     return rows
+
+
+def queries() -> tuple[list[str], dict[str, str], Any, Any]:
+    """Domains' names, each intent's domain, and texts (n, d) of one query or two with the domains (n, k) that they carry."""
+    of = domains()[1]
+    names = sorted(set(of.values()))
+    given, rng = sets.read(SET), np.random.default_rng(0)
+    order = rng.permutation(len(given.texts))
+    third = len(order) // 3
+    groups = [(i,) for i in order[:third]] + list(zip(order[third : 2 * third], order[2 * third :], strict=False))
+    texts = [", and ".join(given.texts[i] for i in group) for group in groups]
+    truth = np.array([[name in {of[given.truth[i]] for i in group} for name in names] for group in groups])
+    x, _ = about_texts(texts, sets.loaded("minilm"), cache=Cache())
+    return names, of, x, truth
+
+
+def marked() -> list[dict[str, Any]]:
+    """The same texts, some of them marked at random; answers on the others, beside logistic regression on the marked ones."""
+    names, _, x, truth = queries()
+    evidence = about_labels(Labels.parse(names), sets.loaded("minilm"), cache=Cache())
+    below = MultiLabel().fit(x, evidence.anchors, evidence.general.mean(axis=0))
+    rows = []
+    for count in MARKED:
+        draws = [
+            of_marked(below, x, truth, np.random.default_rng(seed).permutation(len(x)), count)
+            for seed in range(MARK_DRAWS)
+        ]
+        for rung in draws[0]:
+            said = {key: [draw[rung][key] for draw in draws] for key in ("macro_f1", "average_precision")}
+            means = {key: round(float(np.mean(each)), 1) for key, each in said.items()}
+            spans = {f"{key}_range": [min(each), max(each)] for key, each in said.items()}
+            rows.append({"marked": count, "rung": rung, "draws": MARK_DRAWS, **means, **spans})
+    return rows
+
+
+def of_marked(below: MultiLabel, x: Any, truth: Any, order: Any, count: int) -> dict[str, dict[str, Any]]:
+    seen, unseen = order[:count], order[count:]
+    told = Marked(below).fit(x[seen], truth[seen].astype(np.float64)).probabilities(x[unseen])
+    scores = {
+        "multi-label, no marks": below.probabilities(x[unseen]),
+        "multi-label, marked": told,
+        "logistic regression": np.stack([regressed(x[seen], each, x[unseen]) for each in truth[seen].T], axis=1),
+    }
+    return {rung: yes_and_no(each > 0.5, each, truth[unseen]) for rung, each in scores.items()}
+
+
+def regressed(x: Any, yes: Any, others: Any) -> Any:
+    """scikit-learn's logistic regression of one label (C = 10, the best of 1, 10, 100 on average); its share where all agree."""
+    if yes.min() == yes.max():
+        return np.full(len(others), float(yes.mean()))
+    return LogisticRegression(C=10, max_iter=1000).fit(x, yes).predict_proba(others)[:, 1]
 
 
 def both_ways(evidence: Evidence, x: Any, truth: Any, shares: Any) -> list[dict[str, Any]]:

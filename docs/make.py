@@ -52,6 +52,7 @@ def generated() -> dict[Path, str]:
         "setfit-names": setfit_names_table(),
         "reject": reject_table(),
         "several": several_table(),
+        "marked": marked_table(),
         "tree": tree_table(),
         "mixing": mixing_table(),
         "shortlist": shortlist_table(),
@@ -329,6 +330,20 @@ def several_table() -> str:
         ],
         rows,
     )
+
+
+def marked_table() -> str:
+    """Several labels once some texts are marked: means over draws, with the lowest and the highest."""
+
+    def said(row: dict[str, Any], key: str) -> str:
+        low, high = row[f"{key}_range"]
+        return f"{row[key]:.1f} ({low:.1f} to {high:.1f})"
+
+    rows = [
+        [row["marked"], row["rung"], said(row, "macro_f1"), said(row, "average_precision")]
+        for row in result("reject")["marked"]
+    ]
+    return table(["texts marked", "rung", "macro F1", "average precision"], rows)
 
 
 def tree_table() -> str:

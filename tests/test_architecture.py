@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "rung"
 # Each room may import the rooms before it, and itself.
 ORDER = [
     {"errors", "encoding", "images"},
-    {"labels", "cache", "evidence"},
+    {"labels", "cache", "evidence", "hashing"},
     {"backbones", "rungs", "decide"},
     {
         "inputs",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from rung import Classifier, UserError, load
 from rung.inputs import LabelWarning
@@ -126,7 +127,7 @@ def test_texts_that_fit_no_label_get_none() -> None:
 
 
 def test_several_labels_are_yes_or_no_each() -> None:
-    """predict gives (n, k) of 0 and 1, answers a tuple of names; what it cannot do yet is refused."""
+    """predict gives (n, k) of 0 and 1, answers a tuple of names; what it cannot do is refused."""
     clf = classifier(multi_label=True).fit(TEXTS)
     flags = clf.predict(TEXTS)
     assert flags.shape == (len(TEXTS), 3)
@@ -134,10 +135,79 @@ def test_several_labels_are_yes_or_no_each() -> None:
     assert ((clf.predict_proba(TEXTS) > 0.5) == flags).all()
     named = clf.answers(TEXTS)[0].label
     assert named == tuple(clf.classes_[flags[0] == 1])
-    with pytest.raises(UserError, match="neither y"):
-        classifier(multi_label=True).fit(TEXTS, GAPS)
+    with pytest.raises(UserError, match="neither reject"):
+        classifier(multi_label=True, reject=0.1).fit(TEXTS)
     with pytest.raises(UserError, match=r"fit\(texts\) first"):
         classifier(multi_label=True).predict(TEXTS)
+
+
+def test_several_labels_heed_the_texts_that_have_some() -> None:
+    """Names a text and a matrix of marks say the same; what is given stays; labelled texts help those that are not."""
+    clf = classifier(multi_label=True)
+    places = {name: i for i, name in enumerate(clf.classes_.tolist())}
+    named: list[Any] = [(label,) if i % 2 else None for i, label in enumerate(TRUTH)]
+    marks = np.full((len(TEXTS), 3), np.nan)
+    for i, each in enumerate(named):
+        if each is not None:
+            marks[i] = [float(name in each) for name in places]
+    by_names = clone(clf).fit(TEXTS, named)
+    by_marks = clone(clf).fit(TEXTS, marks)
+    assert by_names.rung_ == "shots"
+    assert np.array_equal(by_names.predict_proba(TEXTS), by_marks.predict_proba(TEXTS))
+    known = ~np.isnan(marks)
+    assert (by_names.transduction_[known] == marks[known]).all()
+    truth = np.array([[name == label for name in places] for label in TRUTH])
+    before = clone(clf).fit(TEXTS)
+    wrong = [np.mean(each.predict(TEXTS)[~known[:, 0]] != truth[~known[:, 0]]) for each in (by_names, before)]
+    assert wrong[0] <= wrong[1]
+    nothing = clone(clf).fit(TEXTS, [()] + [None] * (len(TEXTS) - 1))
+    assert nothing.transduction_[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        ([("billing", "bilingual")], "none of the labels"),
+        (np.zeros((1, 2)), "for 3 labels"),
+        (np.full((1, 3), 0.5), "other numbers than 0 and 1"),
+        ([("billing",)] * 2, "2 rows for 1 texts"),
+    ],
+)
+def test_marks_that_cannot_be_used_are_told(y: Any, match: str) -> None:
+    """Unknown names, columns that are none of the labels, halves, another number of texts."""
+    with pytest.raises(UserError, match=match):
+        classifier(multi_label=True).fit(TEXTS[:1], y)
+
+
+def test_calibrated_probabilities_and_sets(tmp_path: Path) -> None:
+    """One temperature for all, answers as they were; sets hold the true label as often as promised; both are saved."""
+    half = len(TEXTS) // 2
+    clf = classifier().fit(TEXTS[:half])
+    before = clf.predict(TEXTS)
+    with pytest.raises(UserError, match="not calibrated"):
+        clf.label_sets(TEXTS)
+    clf.calibrate(TEXTS[half:], TRUTH[half:])
+    assert (clf.predict(TEXTS) == before).all()
+    sets = clf.label_sets([*TEXTS, None], level=0.8)
+    assert sets[-1] is None
+    inside = [label in (found or ()) for label, found in zip(TRUTH[half:], sets[half:], strict=False)]
+    assert np.mean(inside) >= 0.8
+    clf.save(tmp_path / "calibrated")
+    again = Classifier.load(tmp_path / "calibrated")
+    assert np.array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+    assert again.label_sets(TEXTS, 0.8) == clf.label_sets(TEXTS, 0.8)
+    with pytest.raises(UserError, match="labelled in fit already"):
+        classifier().fit(TEXTS, GAPS).calibrate(TEXTS, GAPS)
+    assert not hasattr(clf.fit(TEXTS), "calibration_")
+
+
+def test_what_was_learned_of_other_labels_is_not_used() -> None:
+    """Labels set anew after a fit: an error that says so, until the next fit."""
+    clf = classifier().fit(TEXTS)
+    clf.set_params(labels=["rain", "sunshine"])
+    with pytest.raises(UserError, match="changed since the last fit"):
+        clf.predict(TEXTS)
+    assert set(clf.fit(TEXTS).predict(TEXTS)) <= {"rain", "sunshine"}
 
 
 TREE = {"money": {"children": ["billing", "refund"]}, "product": {"children": {"bug report": "broken", "wish": ""}}}
@@ -171,6 +241,7 @@ def test_suggested_texts_are_spread_over_labels() -> None:
         ({}, GAPS),
         ({"reject": 0.1}, None),
         ({"multi_label": True}, None),
+        ({"multi_label": True}, [(label,) if label else None for label in GAPS]),
         ({"shares": {"praise": 0.2}}, GAPS),
     ],
 )

@@ -17,14 +17,17 @@ from rung import saving
 from rung.backbones.loading import load
 from rung.cache import Cache
 from rung.decide.answer import Answer
+from rung.decide.calibrate import Calibration
 from rung.decide.choice import Choice, deepest, one, several, without
 from rung.decide.hierarchy import Tree
+from rung.decide.marked import Marked
 from rung.decide.multilabel import MultiLabel
 from rung.decide.reject import Reject, label_means
 from rung.decide.suggest import suggest
 from rung.errors import UserError, nearest
-from rung.evidence import Backbone, Evidence, Long, Progress, is_missing
-from rung.inputs import as_items, holds_texts, is_matrix, known_places, warn_of_contradictions
+from rung.evidence import Array, Backbone, Evidence, Long, Progress, is_missing
+from rung.hashing import hashes
+from rung.inputs import as_items, holds_texts, is_matrix, known_marks, known_places, warn_of_contradictions
 from rung.labels import Labels
 from rung.numbers import Numbers
 from rung.rungs.ladder import Rung, climb, name_of
@@ -34,6 +37,8 @@ from rung.sources import Sources
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
+
+_LEARNED = ("learned_", "several_", "reject_", "calibration_", "guard_")  # what a fit leaves
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -50,7 +55,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     long: what happens to texts beyond the backbone's maximum length: "cut" their end, or "mean" over all of their pieces.
     shares: what is known of the labels' shares, as {"spam": 0.1}; balanced: labels are about equally frequent. Otherwise some
     labels may not occur at all.
-    multi_label: every label is a yes or no by itself; `predict` then gives an (n, k) array of 0 and 1.
+    multi_label: every label is a yes or no by itself; `predict` then gives an (n, k) array of 0 and 1, and y may be one.
     reject: the share of texts that belong to none of the labels, or "auto"; `predict` gives None for them.
     confidence: in a tree, the answer is the deepest label that is at least so probable.
 
@@ -92,8 +97,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """Climb as high as X and y allow: texts alone make the rung `pool`, with labels of some of them it is `shots`.
 
         X are n texts, n images where the backbone reads images (paths or PIL images), or an (n, d) array of embeddings; y (n,)
-        holds None, NaN or pandas.NA where there is no label (−1 too, if labels are given and −1 is none of them). A second fit
-        forgets the first. Nothing of the backbone changes.
+        holds None, NaN or pandas.NA where there is no label (−1 too, if labels are given and −1 is none of them). With
+        multi_label it holds a collection of names a text (an empty one: no label applies), or is an (n, k) array of 0, 1 and NaN.
+        A second fit forgets the first. Nothing of the backbone changes.
         Raises UserError for labels, texts, shares or y that cannot be used. Warns where one text carries two labels.
         """
         self._forget()
@@ -104,8 +110,41 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             self.learned_ = climb(evidence, known, shares=self._shares(), balanced=self.balanced)
             self.guard_ = getattr(self.learned_, "guard_", "no text could be read, so label names decide alone.")
             self._fit_reject(evidence)
-        self._known, self._fitted_on = known, replace(evidence, second=None)
+        self._known, self._fitted_on, self._fitted_as = known, replace(evidence, second=None), self._as_asked()
         return self
+
+    def calibrate(self, X: Any, y: Any) -> Self:
+        """Make probabilities honest by labelled texts that were not fitted on; from then on `label_sets` can be asked for.
+
+        y (n,) as in `fit`; a few dozen labels are a start. Answers stay as they are: one temperature moves all probabilities.
+        The next fit forgets it. Raises UserError without a label, for texts whose labels were fitted on, for multi_label and trees.
+        """
+        if self.multi_label or self._is_tree:
+            raise UserError("calibrate: it is for one label out of several, no tree.", "Leave it out here.")
+        evidence = self.evidence(X)
+        known = self._places(y, len(evidence.features))
+        rows = np.flatnonzero((known >= 0) & evidence.ok)
+        if not len(rows):
+            raise UserError(
+                "calibrate: no text has a label.", "Give labels that were not used in fit:  calibrate(texts, y)"
+            )
+        self._check_unseen(evidence.features[rows])
+        self.calibration_ = Calibration().fit(self._rung().log_posterior(evidence)[rows], known[rows])
+        return self
+
+    def label_sets(self, X: Any, level: float = 0.9) -> list[tuple[Any, ...] | None]:
+        """For each text the labels among which the true one is, in `level` of all texts; None where it could not be read.
+
+        That holds on average over texts like those of `calibrate`, whatever the probabilities are worth; with too few of them
+        every set holds all labels. Raises UserError before `calibrate`. Source: see `rung.decide.calibrate.ConformalSets`.
+        """
+        if not hasattr(self, "calibration_"):
+            raise UserError(
+                "label_sets: it was not calibrated.", "calibrate(texts, y) first, with labels not used in fit."
+            )
+        evidence = self.evidence(X)
+        inside = self.calibration_.sets(self._rung().log_posterior(evidence), level)
+        return [tuple(self.classes_[row].tolist()) if ok else None for row, ok in zip(inside, evidence.ok, strict=True)]
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """The label of each text (n,); None where it could not be read or belongs to none.
@@ -186,7 +225,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     @property
     def rung_(self) -> str:
         """Where the answers stand: names, pool or shots."""
-        return "pool" if hasattr(self, "several_") else name_of(self._rung())
+        if hasattr(self, "several_"):
+            return "shots" if isinstance(self.several_, Marked) else "pool"
+        return name_of(self._rung())
 
     @property
     def prior_(self) -> Floats:
@@ -204,7 +245,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if not hasattr(self, "_fitted_on"):
             raise NotFittedError("transduction_: it was not fitted, or was loaded.\n  fit(texts) first")
         if self.multi_label:
-            return np.asarray((self._probabilities(self._fitted_on) > 0.5).astype(int))
+            found = (self._probabilities(self._fitted_on) > 0.5).astype(int)
+            return np.where(np.isnan(self._known), found, self._known).astype(int)
         labels = self._choose(self._fitted_on).labels.copy()
         labels[~self._fitted_on.ok] = None
         given = self._known >= 0
@@ -233,7 +275,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     @property
     def learned(self) -> dict[str, Any]:
         """What a fit left, by the names of the attributes: what has to be saved besides the parameters."""
-        return {name: vars(self)[name] for name in ("learned_", "several_", "reject_", "guard_") if name in vars(self)}
+        return {
+            name: vars(self)[name]
+            for name in ("learned_", "several_", "reject_", "calibration_", "guard_")
+            if name in vars(self)
+        }
 
     @property
     def knows_numbers_only(self) -> bool:
@@ -257,8 +303,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         how: dict[str, Any] = {"length": self.length, "shortlist": self.shortlist, "long": self.long}
         return Sources(self.parsed_labels(), self.loaded_backbone, self.geometry_backbone, **how, cache=cache)
 
-    def _told(self, X: Any, y: Any, progress: Progress | None) -> tuple[Evidence, Indices]:
-        """Evidence of the texts, and the place of each given label, −1 where there is none."""
+    def _told(self, X: Any, y: Any, progress: Progress | None) -> tuple[Evidence, Any]:
+        """Evidence of the texts, and what is known of them: places of labels (n,), or with multi_label marks (n, k)."""
+        if self.multi_label:
+            evidence = self.evidence(X, progress=progress)
+            return evidence, known_marks(y, len(evidence.features), self.classes_.tolist())
         if self.labels is None and not holds_texts(X):
             return self._told_by_numbers(X, y)
         texts = X if is_matrix(X) else as_items(X, self.loaded_backbone)
@@ -270,7 +319,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if not is_matrix(X):
             warn_of_contradictions(texts, known, self.classes_.tolist())
         evidence = self.evidence(texts, progress=progress)
-        return evidence if self.multi_label else self._sources().with_second(evidence, texts), known
+        return self._sources().with_second(evidence, texts), known
 
     def _told_by_numbers(self, X: Any, y: Any) -> tuple[Evidence, Indices]:
         if y is None:
@@ -281,6 +330,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return self._numbers.evidence(rows), known
 
     def _places(self, y: Any, n: int) -> Indices:
+        if self.multi_label:  # one of the labels that a text is known to carry
+            marks = known_marks(y, n, self.classes_.tolist())
+            return np.where(np.isnan(marks).all(axis=1), -1, np.nan_to_num(marks).argmax(axis=1))
         return known_places(y, n, self.classes_.tolist(), minus_one_is_none=self.labels is not None)
 
     def _shares(self) -> Floats | None:
@@ -297,17 +349,22 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
                 )
         return np.array([self.shares.get(name, np.nan) for name in names], dtype=np.float64)
 
-    def _fit_several(self, evidence: Evidence, known: Indices) -> None:
-        if (known >= 0).any() or self.reject is not None or self._is_tree:
+    def _fit_several(self, evidence: Evidence, marks: Floats) -> None:
+        if self.reject is not None or self._is_tree:
             raise UserError(
-                "multi_label: it takes neither y, nor reject, nor a tree of labels yet.",
+                "multi_label: it takes neither reject nor a tree of labels.",
                 "Leave them out; a text that fits no label gets none anyway.",
             )
         given = self._shares()
         shares = None if given is None else tuple(None if np.isnan(each) else float(each) for each in given)
         background = (evidence.general if len(evidence.general) else evidence.anchors).mean(axis=0)
+        self.several_: MultiLabel | Marked
         self.several_ = MultiLabel(shares).fit(evidence.features[evidence.ok], evidence.anchors, background)
         self.guard_ = "every label is a yes or no by itself, at its share of the texts."
+        told = np.flatnonzero(~np.isnan(marks).all(axis=1) & evidence.ok)
+        if len(told):
+            self.several_ = Marked(self.several_).fit(evidence.features[told], marks[told])
+            self.guard_ = self.several_.guard_
 
     def _fit_reject(self, evidence: Evidence) -> None:
         if self.reject is None:
@@ -318,10 +375,33 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self.reject_ = Reject(self.reject).fit(readable.features, means, general)
 
     def _forget(self) -> None:
-        for name in ("learned_", "several_", "reject_", "guard_", "_known", "_fitted_on", "_classes", "_numbers"):
+        for name in (*_LEARNED, "_known", "_fitted_on", "_fitted_as", "_classes", "_numbers"):
             self.__dict__.pop(name, None)
 
+    def _as_asked(self) -> tuple[Any, ...]:
+        """The parameters that what was learned hangs on."""
+        given = () if self.knows_numbers_only else (self.parsed_labels(), str(self.backbone), str(self.geometry))
+        return (*given, self.multi_label)
+
+    def _check_current(self) -> None:
+        """Raise UserError where labels or backbone were set anew since the last fit: what was learned is of others."""
+        if hasattr(self, "_fitted_as") and self._fitted_as != self._as_asked():
+            raise UserError("labels or backbone changed since the last fit.", "fit again, or make a new Classifier.")
+
+    def _check_unseen(self, features: Array) -> None:
+        """Raise UserError where labels of these texts were fitted on: what they confirm is only what was learned from them."""
+        if not hasattr(self, "_fitted_on"):
+            return
+        seen = hashes(self._fitted_on.features[self._known >= 0])
+        again = int(np.isin(hashes(features), seen).sum())
+        if again:
+            raise UserError(
+                f"calibrate: {again} of {len(features)} labelled texts were labelled in fit already.",
+                "Keep some labels apart:  fit(texts, y_of_some)  and  calibrate(other_texts, their_y)",
+            )
+
     def _rung(self) -> Rung:
+        self._check_current()
         return getattr(self, "learned_", None) or Names()
 
     @property
@@ -330,7 +410,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def _probabilities(self, evidence: Evidence) -> Floats:
         if not self.multi_label:
-            return np.asarray(np.exp(self._rung().log_posterior(evidence)))
+            log_posterior = self._rung().log_posterior(evidence)
+            if hasattr(self, "calibration_"):
+                log_posterior = self.calibration_.temperature_.log_posterior(log_posterior)
+            return np.asarray(np.exp(log_posterior))
+        self._check_current()
         if not hasattr(self, "several_"):
             raise UserError("multi_label: it needs texts to compare with.", "fit(texts) first.")
         return self.several_.probabilities(evidence.features)

@@ -117,6 +117,49 @@ def known_places(y: Any, n: int, names: Sequence[Any], *, minus_one_is_none: boo
     return np.array([_place(each, i, places, none) for i, each in enumerate(given)], dtype=np.intp)
 
 
+def known_marks(y: Any, n: int, names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Which labels (n, k) each of n texts is known to carry: 1 or 0, NaN where that is not known.
+
+    y holds a collection of names a text (one string is one name; an empty collection says that no label applies; None, NaN or
+    pandas.NA that nothing is known), or is an (n, k) array of 0, 1 and NaN, columns in the order of `names`.
+    Raises UserError if y is of another shape, or holds what is neither.
+    """
+    if y is None:
+        return np.full((n, len(names)), np.nan)
+    given = _plain(y) if getattr(y, "ndim", 1) == 1 else np.asarray(y, dtype=np.float64)
+    if len(given) != n:
+        raise UserError(f"y: got {len(given)} rows for {n} texts.", "Give one a text, None where nothing is known.")
+    if isinstance(given, np.ndarray) or (given and all(_is_numbers(each) for each in given)):
+        return _checked_marks(np.asarray(given, dtype=np.float64), len(names))
+    places = {str(name): i for i, name in enumerate(names)}
+    marks = np.full((n, len(names)), np.nan)
+    for i, each in enumerate(given):
+        if not _is_collection(each) and is_missing(each):
+            continue
+        marks[i] = 0.0
+        told = [_place(name, i, places, set()) for name in (each if _is_collection(each) else [each])]
+        marks[i, [place for place in told if place >= 0]] = 1.0
+    return marks
+
+
+def _checked_marks(marks: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
+    if marks.shape[1:] != (k,):
+        raise UserError(f"y: got {marks.shape[1:]} marks a text for {k} labels.", "Give a column for each of  classes_")
+    if not np.isin(marks[~np.isnan(marks)], (0.0, 1.0)).all():
+        raise UserError(
+            "y: its columns hold other numbers than 0 and 1.", "Write 1 for yes, 0 for no, NaN for not known."
+        )
+    return marks
+
+
+def _is_collection(each: Any) -> bool:
+    return isinstance(each, list | tuple | set | frozenset | np.ndarray)
+
+
+def _is_numbers(each: Any) -> bool:
+    return _is_collection(each) and len(each) > 0 and all(isinstance(one, int | float | np.number) for one in each)
+
+
 def _place(label: Any, row: int, places: dict[str, int], none: set[str]) -> int:
     if is_missing(label) or str(label) in none or str(label).strip() == "":
         return -1

@@ -299,6 +299,19 @@ def test_several_labels_none_and_shares(rung: Run, source: Path) -> None:
     assert "cannot be read" in rung("classify", source, *BASE, "--shares", "half").err
 
 
+def test_several_known_labels_are_read_back(rung: Run, tmp_path: Path) -> None:
+    """--multi-label with --known: names joined with | as OUT writes them; given ones stay, and the rung is shots."""
+    table = tmp_path / "in.csv"
+    table.write_text("text,mine\nan invoice and a crash,billing|bug report\nmy invoice,billing\nit crashes,\n", "utf-8")
+    ran = rung("classify", table, *BASE, "--multi-label", "--text", "text", "--known", "mine", "--no-pool")
+    assert ran.code == 0, ran.err
+    assert [row["label"] for row in rows(ran.out)][:2] == ["billing|bug report", "billing"]
+    assert "rung shots" in ran.err
+    table.write_text("text,mine\nan invoice,billing|bug\n", "utf-8")
+    wrong = rung("classify", table, *BASE, "--multi-label", "--text", "text", "--known", "mine")
+    assert (wrong.code, "none of the labels" in wrong.err) == (2, True)
+
+
 def test_suggest_closes_the_loop(rung: Run, tmp_path: Path) -> None:
     """suggest, fill in the column label, classify --known: three commands, and nothing is overwritten."""
     table, ask = tmp_path / "in.csv", tmp_path / "ask.csv"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -109,7 +110,8 @@ def _answer_all(table: Table, told: Known, classifier: Classifier, run: Run, tal
             answers = next(kept, None)
             if answers is None:
                 answers = _heeding(
-                    told.of(chunk), classifier.answers(about(chunk.texts, table, classifier), progress=advance)
+                    as_given(told.of(chunk), classifier),
+                    classifier.answers(about(chunk.texts, table, classifier), progress=advance),
                 )
                 run.keep(answers)
             else:
@@ -183,8 +185,19 @@ def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> 
     texts, labels = kept.rows()
     if texts:
         with display.progress(len(texts), "learning") as advance:
-            classifier.fit(about(texts, table, classifier), labels if any(labels) else None, progress=advance)
+            y = as_given(labels, classifier) if any(labels) else None
+            classifier.fit(about(texts, table, classifier), y, progress=advance)
     return texts, labels
+
+
+def as_given(labels: Sequence[str | None], classifier: Classifier) -> list[Any]:
+    """Known labels as the classifier takes them: with multi_label a tuple of names a text."""
+    if not classifier.multi_label:
+        return list(labels)
+    return [
+        None if each is None else tuple(name for name in map(str.strip, each.split(SEPARATOR)) if name)
+        for each in labels
+    ]
 
 
 def chosen_classifier(labels: str | None, saved: Path | None, backbone: str, settings: dict[str, Any]) -> Classifier:
@@ -225,7 +238,7 @@ def _reject(given: str | None) -> Any:
         ) from None
 
 
-def _heeding(labels: list[str | None], answers: list[Answer]) -> list[Answer]:
+def _heeding(labels: list[Any], answers: list[Answer]) -> list[Answer]:
     """The answers, with the labels that a person gave in their place."""
     from dataclasses import replace
 

@@ -64,12 +64,15 @@ class ConformalSets:
 
     def fit(self, log_posterior: Floats, labels: Indices) -> Self:
         """Learn q from log p (m, k) of m labelled texts and their labels (m,). Raises UserError unless 0 < level < 1."""
+        return self.fit_losses(-log_posterior[np.arange(len(labels)), labels])
+
+    def fit_losses(self, losses: Floats) -> Self:
+        """Learn q from −log p(true label) of m texts (m,). Raises UserError unless 0 < level < 1."""
         if not 0 < self.level < 1:
             raise UserError(f"level: got {self.level}.", "Give a share between 0 and 1, such as 0.9.")
-        m = len(labels)
+        m = len(losses)
         rank = int(np.ceil((m + 1) * self.level - 1e-9))
-        losses = np.sort(-log_posterior[np.arange(m), labels])
-        self.threshold_ = float(losses[rank - 1]) if rank <= m else np.inf
+        self.threshold_ = float(np.sort(losses)[rank - 1]) if rank <= m else np.inf
         self.spread_ = float(np.sqrt(rank * max(m + 1 - rank, 0) / ((m + 1) ** 2 * (m + 2))))
         return self
 
@@ -78,3 +81,24 @@ class ConformalSets:
         inside: npt.NDArray[np.bool_] = -log_posterior <= self.threshold_
         inside[np.arange(len(inside)), log_posterior.argmax(axis=1)] = True
         return inside
+
+
+@dataclass
+class Calibration:
+    """What labelled texts that nothing was learned from say of log p: its temperature, and how far true labels fall short.
+
+    After `fit`: temperature_, losses_ (m,), the −log p of each text's true label before any temperature.
+    """
+
+    temperature_: Temperature = field(init=False, repr=False)
+    losses_: Floats = field(init=False, repr=False)
+
+    def fit(self, log_posterior: Floats, labels: Indices) -> Self:
+        """Learn from log p (m, k) of m labelled texts and their labels (m,), places in 0 … k − 1."""
+        self.temperature_ = Temperature().fit(log_posterior, labels)
+        self.losses_ = -log_posterior[np.arange(len(labels)), labels]
+        return self
+
+    def sets(self, log_posterior: Floats, level: float) -> npt.NDArray[np.bool_]:
+        """Which labels (n, k) are in the set of each text, from log p before any temperature."""
+        return ConformalSets(level).fit_losses(self.losses_).contains(log_posterior)

@@ -80,7 +80,11 @@ class MultiLabel:
 
     def probabilities(self, features: Array) -> Floats:
         """How probable it is (n, k) that a text carries a label; columns are independent, rows sum to anything."""
-        return np.asarray(expit(unit(features - self.centre_) @ self.directions_ + self.offsets_))
+        return np.asarray(expit(self.log_odds(features)))
+
+    def log_odds(self, features: Array) -> Floats:
+        """log p / (1 − p), (n, k)."""
+        return np.asarray(unit(features - self.centre_) @ self.directions_ + self.offsets_)
 
 
 def _checked(shares: tuple[float | None, ...] | None, k: int) -> Floats:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
 from rung.evidence import Array, unit
+from rung.hashing import by_hash
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 _CANDIDATES = 1000  # texts a label, so that their mutual cosines fit in memory whatever the pool
-_LEVELS = 256  # a row is hashed by its values in 1/256ths, which embedding in another batch does not move
 _SAME = 1 - 1e-5  # the cosine of a text with itself, as float32 has it
 
 
@@ -34,7 +33,7 @@ def suggest(features: Array, probabilities: Floats, n: int, known: Indices | Non
     if n <= 0 or len(features) == 0:
         return np.zeros(0, dtype=np.intp)
     z = unit(features - features.mean(axis=0))
-    order = _canonical(features)
+    order = by_hash(features)
     order = order[given[order] < 0]
     predicted = probabilities.argmax(axis=1)
     counts = np.bincount(given[given >= 0], minlength=probabilities.shape[1])
@@ -73,10 +72,3 @@ def _centres(members: Indices, z: Array, weights: Floats, known: Array) -> Itera
         covered = np.maximum(covered, cosines[best])
         open_ &= cosines[best] < _SAME
         open_[best] = False
-
-
-def _canonical(features: Array) -> Indices:
-    """Places of the texts by the hashes of their features: the same texts in whatever order they come."""
-    coarse = np.rint(features * _LEVELS).astype(np.int16)
-    keys = [blake2b(row.tobytes(), digest_size=8, key=b"suggest").digest() for row in coarse]
-    return np.argsort(np.array(keys, dtype="S8"), kind="stable")

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
+
+from rung.hashing import by_hash
 
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
 _AT_ONCE = 2048  # rows of the similarity matrix held at a time
-_LEVELS = (
-    256  # a row is hashed by its values in 1/256ths: embedding the same text in another batch moves the sixth digit
-)
-
-
-def by_hash(features: Rows) -> Indices:
-    """An order of the rows that depends on what they are, not on where they stand: that of their keyed hashes."""
-    return np.argsort(hashes(features), kind="stable")
-
-
-def hashes(features: Rows) -> npt.NDArray[np.uint64]:
-    """A keyed hash of each row (n,)."""
-    coarse = np.rint(features * _LEVELS).astype(np.int16)
-    digests = b"".join(blake2b(row.tobytes(), digest_size=8, key=b"rung").digest() for row in coarse)
-    return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
 
 
 def sample(features: Rows, size: int) -> Indices:

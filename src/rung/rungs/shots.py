@@ -11,10 +11,11 @@ from scipy.sparse import csr_matrix, diags
 from scipy.special import softmax
 
 from rung.evidence import Evidence
+from rung.hashing import hashes
 from rung.rungs.balance import offsets
 from rung.rungs.logistic import Logistic
 from rung.rungs.mixture import TiedMixture
-from rung.rungs.neighbours import centred, hashes, nearest, sample
+from rung.rungs.neighbours import centred, nearest, sample
 from rung.rungs.pool import Pool, evenness
 from rung.rungs.softmax import blocks, to_log_probabilities, to_probabilities
 
