@@ -205,7 +205,7 @@ def of_marked(below: MultiLabel, x: Any, truth: Any, order: Any, count: int) -> 
 
 
 def regressed(x: Any, yes: Any, others: Any) -> Any:
-    """scikit-learn's logistic regression of one label (C = 10, the best of 1, 10, 100 on average); its share where all agree."""
+    """scikit-learn's logistic regression of one label, C = 10; its share where all agree."""
     if yes.min() == yes.max():
         return np.full(len(others), float(yes.mean()))
     return LogisticRegression(C=10, max_iter=1000).fit(x, yes).predict_proba(others)[:, 1]

@@ -421,9 +421,10 @@ def growth_table() -> str:
 
 def scale_table() -> str:
     """Seconds where texts or labels are many."""
-    keys = ("texts", "dimensions", "labels", "fit_s", "predict_s", "peak_mib")
-    rows = [[f"{row[key]:,}" for key in keys] for row in result("scale")["rows"]]
-    return table(["texts", "dimensions", "labels", "seconds of fit", "seconds of predict", "peak MiB"], rows)
+    keys = ("texts", "dimensions", "labels", "names_predict_s", "names_peak_mib", "fit_s", "predict_s", "peak_mib")
+    rows = [[f"{row[key]:,}" if key in row else "" for key in keys] for row in result("scale")["rows"]]
+    head = ["texts", "dimensions", "labels", "`names`: seconds", "its peak MiB"]
+    return table([*head, "`pool`: seconds of fit", "of predict", "peak MiB"], rows)
 
 
 def of(row: dict[str, Any], **wanted: Any) -> bool:
