@@ -1,7 +1,7 @@
 """Whether the pool rung holds up where texts or labels are many.
 
-Writes results/scale.json: seconds of fit and predict for 100 000 texts with 10 labels, and for 20 000 texts with 1 000 labels; and of
-the names rung for 10 000 texts with 10 000 labels. Each is a process of its own, so that its peak memory is its own.
+Writes results/scale.json: seconds of fit and predict for 100 000 texts with 10 labels, and for 20 000 texts with 1 000 labels; and
+of the names rung for 10 000 texts with 10 000 labels. Each is a process of its own, so that its peak memory is its own.
 The texts are test texts' embeddings (MiniLM), drawn again and jittered; the labels are clinc150's domains, or embeddings of texts.
 """
 
