@@ -277,7 +277,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[
     lines = [f"{text} . this is about {label} ." for text, label in known]
     tokenizer = tiny.wordpiece(folder, lines)
     torch.manual_seed(0)
-    model = BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, **tiny.SMALL))
+    model = BertForMaskedLM(
+        BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, initializer_range=0.08, **tiny.SMALL)
+    )
     ids = tokenizer(lines, padding=True, return_tensors="pt")["input_ids"]
     steps = torch.optim.Adam(model.train().parameters(), lr=3e-3)
     for _ in range(150):
