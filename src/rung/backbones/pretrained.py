@@ -15,6 +15,22 @@ from rung.errors import UserError
 
 _PARTS = {".safetensors", ".json", ".txt", ".model", ".spm", ".jinja"}
 
+# These count positions from the padding token's id on, as fairseq did: of RoBERTa's 514 positions a text can use 512.
+_AFTER_PADDING = {
+    "roberta",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "roberta-prelayernorm",
+    "camembert",
+    "longformer",
+    "mpnet",
+    "data2vec-text",
+    "ibert",
+    "luke",
+    "xmod",
+    "esm",
+}
+
 
 class Pretrained:
     """A frozen model in a folder, in float32; weights are read when they are first needed.
@@ -117,6 +133,9 @@ class Pretrained:
         known = self.entry.max_tokens if self.entry else None
         sizes = ("n_positions", "max_position_embeddings", "max_source_positions")
         found = known or next((self.config[each] for each in sizes if self.config.get(each)), None)
+        if found and not known and self.config.get("model_type") in _AFTER_PADDING:
+            pad = self.config.get("pad_token_id")
+            found -= (1 if pad is None else int(pad)) + 1
         return int(found) if found else None
 
     def unknown_share(self, texts: list[str]) -> float:

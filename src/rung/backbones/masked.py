@@ -1,0 +1,297 @@
+"""Masked language models (BERT, RoBERTa, DeBERTa, XLM-R …): how well a word fits into a gap of a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.backbones.batches import TOKENS, around, bare, batches, fitting, longer, ones
+from rung.backbones.catalog import Entry
+from rung.backbones.pretrained import Pretrained, architecture
+from rung.encoding import encodable
+from rung.errors import UserError
+from rung.evidence import Array
+
+SLOT = "{}"
+_ROWS = 4096  # held at once: a long text masked at each of its tokens is many rows
+
+
+class _Frame(NamedTuple):
+    """A prompt around its slot, and the space that the candidate brings along."""
+
+    before: str
+    glue: str  # "" or " "
+    after: str
+
+
+class _Row(NamedTuple):
+    """Ids, the places to mask, and at which t places the log p of which tokens (c, t) is wanted."""
+
+    ids: list[int]
+    masks: list[int]
+    at: list[int]
+    wanted: list[list[int]]
+
+    def masked_with(self, mask: int) -> list[int]:
+        hidden = set(self.masks)
+        return [mask if i in hidden else each for i, each in enumerate(self.ids)]
+
+
+class MaskedBackbone(Pretrained):
+    """A model that was trained to fill gaps, frozen, in float32.
+
+    A prompt is a sentence with the slot `{}` where the candidate goes; without a slot the candidate follows the prompt. The
+    model's own special tokens (BERT's [CLS] and [SEP]) stand around the whole, as in its training; nothing else is added.
+    """
+
+    abilities = frozenset({"score"})
+    model_class = "AutoModelForMaskedLM"
+    style = "cloze"
+    tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Whether the weights in `folder` fill gaps, or say whether one sentence follows another."""
+        found = architecture(folder)
+        return found.endswith("ForMaskedLM") or found in {each.model_class for each in cls.__subclasses__()}
+
+    @classmethod
+    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:
+        """The backbone of `folder`, with the heads that its weights have."""
+        kind = next((each for each in cls.__subclasses__() if each.model_class == architecture(folder)), cls)
+        return super(MaskedBackbone, kind).open(folder, name, entry)
+
+    @property
+    def mask(self) -> str:
+        """The text of the token that stands for a gap, such as "[MASK]"."""
+        text = self.tokenizer.mask_token
+        if text is None:
+            raise UserError(
+                f"backbone {self.name!r}: its tokenizer has no mask token, so no gap can be filled.",
+                f'Name it in {self.folder / "tokenizer_config.json"}, as in  "mask_token": "[MASK]"',
+            )
+        return str(text)
+
+    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
+        """Natural log p(candidate in the slot of the prompt), (n, k) float32.
+
+        A candidate of t tokens takes the place of t masks at once:  log p = Σ_i log p(c_i at mask i | the frame with t masks).
+        So its tokens are taken as independent given the frame, and each length has its own frame. That favors no candidate
+        among those of one length, but a word of several tokens gets less than it deserves (its second token does not know the
+        first), and sums over unlike lengths are not on one scale: divide by `lengths`, or subtract the score without the text.
+
+        White space before the slot belongs to the candidate, as it does in byte-level vocabularies (" good" and "good" are two
+        tokens there, and the mask stands for the first). A frame beyond `max_tokens` is cut at its far ends, never at the slot.
+        An empty candidate has log p = 0. Raises UserError for a prompt with two slots, or a candidate that fills the model.
+        """
+        frames = {prompt: _frame(encodable(prompt)) for prompt in prompts}
+        tokens = {glue: bare(self.tokenizer, [_glued(each, glue) for each in candidates]) for glue in ("", " ")}
+        found = {prompt: np.zeros(len(candidates), dtype=np.float32) for prompt in frames}
+        places, rows = [], []
+        for prompt, frame in frames.items():
+            for row, members in self._rows(frame, tokens[frame.glue], candidates):
+                places.append((prompt, members))
+                rows.append(row)
+        for (prompt, members), log_p in zip(places, self._log_p(rows), strict=True):
+            found[prompt][members] = log_p.sum(axis=1)
+        return np.array([found[prompt] for prompt in prompts], dtype=np.float32).reshape(len(prompts), len(candidates))
+
+    def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
+        """How many tokens (k,) each candidate has after a space: how many masks it takes."""
+        return np.array([len(ids) for ids in bare(self.tokenizer, [_glued(each, " ") for each in candidates])], np.intp)
+
+    def cut(self, texts: Sequence[str]) -> int:
+        """How many of `texts` are longer than `max_tokens`, so that one end is not read."""
+        return longer(self.tokenizer, texts, self.max_tokens)
+
+    def pseudo_log_likelihood(
+        self, texts: Sequence[str], *, within_word: bool = False
+    ) -> list[tuple[list[str], Array]]:
+        """Each text's tokens and their natural log p (t,), each given all the others; what is beyond `max_tokens` is not read.
+
+        Each token is masked in turn; the sum is the text's pseudo-log-likelihood. With `within_word`, the tokens to the right of
+        it in the same word are masked too, so that "souven" is not given away by "##ir", which scores long rare words too high.
+
+        Sources: Salazar et al. 2020, "Masked language model scoring", eq. 1; Kauf & Ivanova 2023, "A better way to do masked
+        language model scoring" (PLL-word-l2r).
+        """
+        if not texts:
+            return []
+        if within_word and not self.tokenizer.is_fast:
+            raise UserError(
+                f"backbone {self.name!r}: its tokenizer does not say which tokens make a word.",
+                "Leave out within_word=True.",
+            )
+        encoded = self._whole(texts)
+        rows = [row for ids, places, words in encoded for row in _turns(ids, places, words if within_word else None)]
+        log_p = iter(self._log_p(rows))
+        return [
+            (
+                self.tokenizer.convert_ids_to_tokens([ids[i] for i in places]),
+                np.array([next(log_p)[0, 0] for _ in places], dtype=np.float32),
+            )
+            for ids, places, _ in encoded
+        ]
+
+    def next_sentence(self, firsts: Sequence[str], seconds: Sequence[str]) -> Array:
+        """Natural log p(second follows first), (n,) float32, for n pairs, by the head that BERT was trained with for that.
+
+        The longer one of a pair is cut at its end to `max_tokens`. Raises UserError where the model has no such head.
+        Source: Devlin et al. 2019, "BERT", section 3.1, task 2.
+        """
+        import torch
+
+        self._require_pairs()
+        found = np.zeros(len(firsts), dtype=np.float32)
+        if not firsts:
+            return found
+        pairs = [[encodable(text) for text in texts] for texts in (firsts, seconds)]
+        encoded = self.tokenizer(*pairs, truncation="longest_first", max_length=self.max_tokens)
+        with torch.inference_mode():
+            for part, batch in self._batches(encoded):
+                pooled = self.model.bert(**batch).pooler_output
+                log_p = self.model.cls.seq_relationship(pooled).float().log_softmax(-1)
+                found[part] = log_p[:, 0].cpu().numpy()  # class 0: the second is the next sentence
+        return found
+
+    def follows(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
+        """Natural log p(candidate follows prompt), (n, k) float32: labels said as sentences, scored by `next_sentence`.
+
+        Prompts are plain texts here, without a slot. Source: Sun et al. 2022, "NSP-BERT", who classify so without a label.
+        """
+        firsts = [prompt for prompt in prompts for _ in candidates]
+        return self.next_sentence(firsts, [*candidates] * len(prompts)).reshape(len(prompts), len(candidates))
+
+    def _rows(
+        self, frame: _Frame, tokens: list[list[int]], candidates: Sequence[str]
+    ) -> Iterator[tuple[_Row, list[int]]]:
+        """One row for each distinct length of a candidate, with the places of those that have it."""
+        for t in sorted({len(ids) for ids in tokens} - {0}):
+            members = [j for j, ids in enumerate(tokens) if len(ids) == t]
+            ids, start = self._framed(frame, t, candidates[members[0]])
+            masks = list(range(start, start + t))
+            yield _Row(ids, masks, masks, [tokens[j] for j in members]), members
+
+    def _framed(self, frame: _Frame, t: int, candidate: str) -> tuple[list[int], int]:
+        """The ids of a frame with t masks in its slot, special tokens included, and where the first mask stands."""
+        mask = self.tokenizer.mask_token_id
+        (ids,) = bare(self.tokenizer, [frame.before + self.mask * t + frame.after])
+        earlier = frame.before.count(self.mask)  # masks that the text itself spells
+        start = [i for i, each in enumerate(ids) if each == mask][earlier]
+        head, tail = self._specials
+        room = len(ids) if self.max_tokens is None else self.max_tokens - len(head) - len(tail) - t
+        if room < 0:
+            raise UserError(
+                f"backbone {self.name!r}: the candidate {candidate[:40]!r} has {t} tokens, the model reads {self.max_tokens}.",
+                "Give shorter candidates, or take a backbone that reads more.",
+            )
+        left, right = _kept(start, len(ids) - start - t, room)
+        return [*head, *ids[start - left : start + t + right], *tail], len(head) + left
+
+    def _require_pairs(self) -> None:
+        if self.model_class == MaskedBackbone.model_class:
+            raise UserError(
+                f"backbone {self.name!r}: {architecture(self.folder)} has no head that says whether a sentence follows another.",
+                "Take a model saved as BertForPreTraining, such as  hf:google-bert/bert-base-uncased",
+            )
+
+    @cached_property
+    def _specials(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and after a text."""
+        return around(bare(self.tokenizer, [self.mask])[0], self.tokenizer(self.mask)["input_ids"])
+
+    def _whole(self, texts: Sequence[str]) -> list[tuple[list[int], list[int], list[int | None]]]:
+        """Each text's ids with special tokens, the places of those that are its own, and the word that each belongs to."""
+        limit = {"truncation": True, "max_length": self.max_tokens} if self.max_tokens else {}
+        encoded = self.tokenizer([encodable(text) for text in texts], return_special_tokens_mask=True, **limit)
+        marks = encoded["special_tokens_mask"]
+        words = [encoded.word_ids(i) if self.tokenizer.is_fast else [] for i in range(len(texts))]
+        places = [[i for i, mark in enumerate(each) if not mark] for each in marks]
+        return list(zip(encoded["input_ids"], places, words, strict=True))
+
+    def _log_p(self, rows: list[_Row]) -> list[Array]:
+        """Of each row, log p (c, t) of its wanted tokens at its t places."""
+        parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+        return [log_p for part in parts for log_p in self._part(part)]
+
+    def _part(self, rows: list[_Row]) -> list[Array]:
+        import torch
+
+        ids = [row.masked_with(self.tokenizer.mask_token_id) for row in rows]
+        found: list[Array] = [np.zeros((0, 0), dtype=np.float32)] * len(rows)
+        with torch.inference_mode():
+            for part, batch in self._batches({"input_ids": ids, "attention_mask": ones(ids)}, logits=True):
+                for logits, i in zip(self.model(**batch)[0], part, strict=True):
+                    log_p = logits[rows[i].at].float().log_softmax(-1)  # (t, vocabulary)
+                    wanted = torch.tensor(rows[i].wanted, device=log_p.device)  # (c, t)
+                    found[i] = log_p.gather(1, wanted.T).T.cpu().numpy()
+        return found
+
+    def _batches(self, encoded: Any, *, logits: bool = False) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        vocabulary = self.model.config.vocab_size if logits else 1
+        tokens = fitting(self.tokens_at_once, vocabulary)
+        return batches(encoded, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
+
+
+class _BothHeads(MaskedBackbone):
+    """BERT as it left its training: it fills gaps, and says whether a sentence follows another."""
+
+    model_class = "BertForPreTraining"
+
+
+class _PairsOnly(MaskedBackbone):
+    """BERT that says whether a sentence follows another, and fills no gaps."""
+
+    abilities = frozenset()
+    model_class = "BertForNextSentencePrediction"
+
+    def _log_p(self, rows: list[_Row]) -> list[Array]:  # noqa: ARG002
+        raise UserError(
+            f"backbone {self.name!r}: {self.model_class} has no head that fills gaps.",
+            "Take a model saved as BertForMaskedLM or BertForPreTraining; or ask this one for  follows(prompts, candidates)",
+        )
+
+
+def _frame(prompt: str) -> _Frame:
+    """A prompt in its parts.
+
+    >>> _frame("It was {}.")
+    _Frame(before='It was', glue=' ', after='.')
+    """
+    if prompt.count(SLOT) > 1:
+        raise UserError(
+            f"prompt {prompt[:60]!r} has {prompt.count(SLOT)} slots {SLOT}, so it is not clear where the candidate goes.",
+            f"Leave one; write the text's own braces as  {SLOT[0]} {SLOT[1]}",
+        )
+    before, _, after = prompt.partition(SLOT)
+    read = before.rstrip()
+    return _Frame(read, " " if read != before else "", after)
+
+
+def _glued(candidate: str, glue: str) -> str:
+    return candidate if not candidate or candidate[0].isspace() else glue + candidate
+
+
+def _kept(left: int, right: int, room: int) -> tuple[int, int]:
+    """How many tokens on either side stay when only `room` may: the longer side is cut first.
+
+    >>> _kept(10, 2, 8), _kept(10, 10, 7)
+    ((6, 2), (4, 3))
+    """
+    first = min(left, max(room - right, room - room // 2))
+    return first, min(right, room - first)
+
+
+def _turns(ids: list[int], places: list[int], words: list[int | None] | None) -> Iterator[_Row]:
+    """A row for each place, masked there, and at what is to the right of it in the same word where `words` are given."""
+    for i in places:
+        also = [j for j in places if j > i and words[j] == words[i]] if words else []
+        yield _Row(ids, [i, *also], [i], [[ids[i]]])
+
+
+BACKBONE = MaskedBackbone

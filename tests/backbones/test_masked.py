@@ -1,0 +1,305 @@
+"""Masked language models: the plain computation of transformers, a gap that is never cut, and words that fit."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tiny
+from rung import UserError, load
+from rung.backbones.masked import MaskedBackbone
+
+pytestmark = pytest.mark.torch
+
+TEXTS = ["my card is lost", "a", "refund my money, the invoice is wrong", "", "Zürich 我的卡", "half \ud83d"]
+PROMPTS = [f"{text}. It is about {{}}, again." for text in TEXTS] + ["{} is lost", "({})", "the app"]
+CANDIDATES = ["money", "card", "crashes", "a great film", "", "the invoice"]
+
+
+def random(architecture: str, config: Any, folder: Path) -> Path:
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config.initializer_range = 0.3  # so that no two answers are near each other
+    return tiny.save(getattr(transformers, architecture)(config), folder)
+
+
+def bert(architecture: str, folder: Path) -> Path:
+    from transformers import BertConfig
+
+    tokenizer = tiny.wordpiece(folder)
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=48, **tiny.SMALL)
+    return random(architecture, config, folder)
+
+
+def roberta(folder: Path) -> Path:
+    from transformers import RobertaConfig
+
+    tokenizer = tiny.byte_level(folder)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=66,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        **tiny.SMALL,
+    )
+    return random("RobertaForMaskedLM", config, folder)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One model of each kind, with random weights."""
+    home = tmp_path_factory.mktemp("masked")
+    kinds = {"both": "BertForPreTraining", "bert": "BertForMaskedLM", "pairs": "BertForNextSentencePrediction"}
+    return {name: bert(kind, home / name) for name, kind in kinds.items()} | {"roberta": roberta(home / "roberta")}
+
+
+@pytest.fixture(params=["bert", "both", "roberta"])
+def backbone(request: pytest.FixtureRequest, folders: dict[str, Path]) -> MaskedBackbone:
+    found = load(str(folders[request.param]))
+    assert isinstance(found, MaskedBackbone)
+    return found
+
+
+@lru_cache
+def reference(folder: Path) -> tuple[Any, Any]:
+    """Tokenizer and model as transformers reads them."""
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer, BertForPreTraining
+
+    kind = BertForPreTraining if folder.name == "both" else AutoModelForMaskedLM
+    return AutoTokenizer.from_pretrained(folder), kind.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def plain(folder: Path, prompt: str, candidate: str) -> float:
+    """log p of one candidate in one prompt, by one forward pass of its own, with the masks written into the text."""
+    import torch
+
+    tokenizer, model = reference(folder)
+    before, _, after = prompt.encode("utf-8", "replace").decode().partition("{}")
+    said = " " + candidate if before.endswith(" ") and candidate else candidate
+    wanted = tokenizer(said, add_special_tokens=False)["input_ids"]
+    encoded = tokenizer(before + tokenizer.mask_token * len(wanted) + after, return_tensors="pt")
+    places = (encoded["input_ids"][0] == tokenizer.mask_token_id).nonzero()[:, 0]
+    with torch.inference_mode():
+        log_p = model(**encoded)[0][0].log_softmax(-1)
+    return float(sum(log_p[place, token] for place, token in zip(places, wanted, strict=True)))
+
+
+@pytest.fixture(scope="session")
+def expected(folders: dict[str, Path]) -> dict[str, np.ndarray]:
+    """The plain computation, once for each model."""
+    return {
+        name: np.array([[plain(folder, prompt, candidate) for candidate in CANDIDATES] for prompt in PROMPTS])
+        for name, folder in folders.items()
+        if name != "pairs"
+    }
+
+
+@pytest.mark.parametrize("tokens", [1, 60, 4096])
+def test_it_gives_what_transformers_gives(
+    backbone: MaskedBackbone, expected: dict[str, np.ndarray], tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the batch: each score is that of the pair alone, for prompts and candidates of all lengths."""
+    monkeypatch.setattr(backbone, "tokens_at_once", tokens)
+    monkeypatch.setattr(backbone.tokenizer, "padding_side", "left")
+    scores = backbone.score(PROMPTS, CANDIDATES)
+    assert scores.dtype == np.float32
+    assert scores == pytest.approx(expected[backbone.folder.name], abs=1e-4)
+    assert len(set(backbone.lengths(CANDIDATES))) > 2
+
+
+def test_one_pass_serves_all_candidates_of_a_length(backbone: MaskedBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that the model reads: a row for each prompt and each distinct length, however many candidates."""
+    seen = []
+    real = type(backbone.model).forward
+
+    def counted(self: Any, **batch: Any) -> Any:
+        seen.append(len(batch["input_ids"]))
+        return real(self, **batch)
+
+    monkeypatch.setattr(type(backbone.model), "forward", counted)
+    backbone.score(["it was {}", "{} is lost", "it was {}"], ["a", "e", "i", "o", "u", "money card", "card money"])
+    assert sum(seen) == 2 * len(set(backbone.lengths(["a", "money card"])))
+
+
+def test_nothing_gives_nothing(backbone: MaskedBackbone) -> None:
+    """No prompts or no candidates: an empty matrix."""
+    assert backbone.score([], ["a"]).shape == (0, 1)
+    assert backbone.score(["a {}"], []).shape == (1, 0)
+    assert backbone.pseudo_log_likelihood([]) == []
+
+
+def test_the_gap_is_never_cut(backbone: MaskedBackbone) -> None:
+    """A text far beyond the model's positions loses its far end; what is near the slot decides as before."""
+    limit = backbone.max_tokens
+    assert limit == (64 if backbone.folder.name == "roberta" else 48)
+    long = "card " * 200
+    for prompt in (long + "it was {}.", "{} it was " + long, long + "{} " + long, f"{long} {backbone.mask} {{}}"):
+        scores = backbone.score([prompt], ["money", "a great film"])
+        assert np.isfinite(scores).all()
+    tail = "card " * 100 + "it was {}."
+    assert backbone.score([long + "it was {}."], CANDIDATES) == pytest.approx(
+        backbone.score([tail], CANDIDATES), abs=1e-4
+    )
+    assert backbone.cut([long, "short"]) == 1
+
+
+def test_a_candidate_as_long_as_the_model_is_refused(backbone: MaskedBackbone) -> None:
+    """A candidate that no frame can hold is named."""
+    with pytest.raises(UserError, match=r"'money money .* tokens, the model reads"):
+        backbone.score(["{}"], ["money " * 90])
+
+
+def test_masks_in_the_text_are_the_texts_own(backbone: MaskedBackbone) -> None:
+    """A text that spells the mask token keeps it; the slot is where the braces are."""
+    import torch
+
+    prompt = f"my {backbone.mask} is {{}} {backbone.mask}"
+    encoded = backbone.tokenizer(f"my{backbone.mask} is{backbone.mask} {backbone.mask}", return_tensors="pt")
+    places = (encoded["input_ids"][0] == backbone.tokenizer.mask_token_id).nonzero()[:, 0]
+    (wanted,) = backbone.tokenizer(" a", add_special_tokens=False)["input_ids"]
+    with torch.inference_mode():
+        log_p = backbone.model(**encoded)[0][0, places[1]].log_softmax(-1)[wanted]
+    assert backbone.score([prompt], ["a"])[0, 0] == pytest.approx(float(log_p), abs=1e-4)
+
+
+def test_two_slots_are_refused(backbone: MaskedBackbone) -> None:
+    """Where the candidate goes must be clear."""
+    with pytest.raises(UserError, match=r"has 2 slots \{\}"):
+        backbone.score(["{} and {}"], ["card"])
+
+
+@pytest.mark.parametrize("within_word", [False, True])
+def test_pseudo_log_likelihood_masks_each_token(backbone: MaskedBackbone, within_word: bool) -> None:
+    """Each token's log p is that of a pass with this token masked, and with `within_word` the rest of its word."""
+    import torch
+
+    texts = ["the app crashes", "a", "", "card " * 100]
+    found = backbone.pseudo_log_likelihood(texts, within_word=within_word)
+    assert found[2][0] == []
+    assert len(found[3][0]) == (backbone.max_tokens or 0) - 2
+    for text, (tokens, log_p) in zip(texts[:2], found[:2], strict=True):
+        encoded = backbone.tokenizer(text, return_tensors="pt")
+        words = encoded.word_ids()
+        assert tokens == backbone.tokenizer.tokenize(text)
+        for i in range(1, len(tokens) + 1):
+            ids = encoded["input_ids"].clone()
+            end = max(j for j, word in enumerate(words) if word == words[i]) if within_word else i
+            ids[0, i : end + 1] = backbone.tokenizer.mask_token_id
+            with torch.inference_mode():
+                alone = backbone.model(input_ids=ids)[0][0, i].log_softmax(-1)[encoded["input_ids"][0, i]]
+            assert log_p[i - 1] == pytest.approx(float(alone), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["both", "pairs"])
+def test_next_sentence_is_berts_own(folders: dict[str, Path], name: str) -> None:
+    """log p of class 0 of the head that BERT was trained with, for each pair alone."""
+    import torch
+
+    backbone = load(str(folders[name]))
+    assert isinstance(backbone, MaskedBackbone)
+    assert backbone.abilities == ({"score"} if name == "both" else set())
+    said = ["this is about money", "a great film. " * 30, "lost?"]
+    found = backbone.follows(TEXTS, said)
+    for (i, text), (j, second) in itertools.product(enumerate(TEXTS), enumerate(said)):
+        first = text.encode("utf-8", "replace").decode()
+        encoded = backbone.tokenizer(first, second, return_tensors="pt", truncation=True, max_length=48)
+        with torch.inference_mode():
+            logits = backbone.model(**encoded)[-1 if name == "both" else 0]
+        assert found[i, j] == pytest.approx(float(logits.log_softmax(-1)[0, 0]), abs=1e-4)
+    assert backbone.next_sentence(["a"], ["card"]).shape == (1,)
+    assert backbone.follows([], said).shape == (0, 3)
+
+
+def test_a_head_that_is_not_there_is_said_so(folders: dict[str, Path]) -> None:
+    """Each model does what its weights were trained for, and says what it cannot do."""
+    without_pairs, without_gaps = load(str(folders["roberta"])), load(str(folders["pairs"]))
+    assert isinstance(without_pairs, MaskedBackbone)
+    assert isinstance(without_gaps, MaskedBackbone)
+    with pytest.raises(UserError, match="RobertaForMaskedLM has no head that says whether a sentence follows"):
+        without_pairs.next_sentence(["a"], ["b"])
+    with pytest.raises(UserError, match="no head that fills gaps"):
+        without_gaps.score(["it was {}"], ["card"])
+
+
+def test_it_says_what_it_is(backbone: MaskedBackbone) -> None:
+    """How to talk to it is there before any weights are read, and it travels without them."""
+    assert backbone.abilities == {"score"}
+    assert backbone.style == "cloze"
+    assert backbone.mask in ("[MASK]", "<mask>")
+    copy = pickle.loads(pickle.dumps(backbone))
+    assert type(copy) is type(backbone)
+    assert copy.score(["it was {}"], ["card"]) == pytest.approx(backbone.score(["it was {}"], ["card"]), abs=1e-6)
+
+
+def test_a_tokenizer_without_a_mask_is_named(folders: dict[str, Path]) -> None:
+    """Without a mask token there is nothing to fill, and the file to mend is named."""
+    backbone = MaskedBackbone.open(folders["bert"], "bert")
+    backbone.tokenizer.mask_token = None
+    with pytest.raises(UserError, match=r"no mask token(.|\n)*tokenizer_config\.json"):
+        backbone.score(["it was {}"], ["card"])
+
+
+WORLD = {  # a label with its own things and its own deeds; the sentence tells the label in its last word
+    "pets": (["dog", "cat", "horse", "bird"], ["barks", "sleeps", "runs", "eats"]),
+    "food": (["soup", "bread", "apple", "rice"], ["smells", "tastes", "cooks", "bakes"]),
+    "cars": (["truck", "taxi", "van", "bus"], ["brakes", "drives", "honks", "parks"]),
+}
+
+
+def sentences() -> list[tuple[str, str]]:
+    """Every sentence of the little grammar with its label."""
+    return [
+        (f"the {adjective} {thing} {deed}", label)
+        for label, (things, deeds) in WORLD.items()
+        for adjective, thing, deed in itertools.product(["old", "small", "new"], things, deeds)
+    ]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, str]]]:
+    """A small BERT trained on three of four sentences of the grammar, and the sentences that it has not seen."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    folder = tmp_path_factory.mktemp("trained")
+    order = np.random.default_rng(0).permutation(len(sentences()))
+    known = [sentences()[i] for i in order[36:]]
+    lines = [f"{text} . this is about {label} ." for text, label in known]
+    tokenizer = tiny.wordpiece(folder, lines)
+    torch.manual_seed(0)
+    model = BertForMaskedLM(
+        BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, initializer_range=0.08, **tiny.SMALL)
+    )
+    ids = tokenizer(lines, padding=True, return_tensors="pt")["input_ids"]
+    steps = torch.optim.Adam(model.train().parameters(), lr=3e-3)
+    for _ in range(150):
+        hidden = (torch.rand(ids.shape) < 0.2) & (ids > 4)
+        loss = model(
+            input_ids=ids.masked_fill(hidden, tokenizer.mask_token_id),
+            attention_mask=(ids > 0).long(),
+            labels=ids.masked_fill(~hidden, -100),
+        ).loss
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    return tiny.save(model, folder), [sentences()[i] for i in order[:36]]
+
+
+def test_a_model_that_learned_a_grammar_knows_its_labels(trained: tuple[Path, list[tuple[str, str]]]) -> None:
+    """Trained to fill gaps and on nothing else, it tells the labels of sentences that it has not seen."""
+    folder, unseen = trained
+    backbone, labels = load(str(folder)), list(WORLD)
+    assert isinstance(backbone, MaskedBackbone)
+    scores = backbone.score([f"{text} . this is about {{}} ." for text, _ in unseen], labels)
+    right = [labels[best] == label for best, (_, label) in zip(scores.argmax(axis=1), unseen, strict=True)]
+    assert np.mean(right) > 0.8
