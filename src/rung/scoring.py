@@ -187,7 +187,7 @@ def _lengths(wording: Wording, backbone: Any, length: Length) -> Array:
     """What the sum over a candidate's tokens is divided by, (m,)."""
     if length not in ("sum", "token", "byte"):
         raise UserError(f"length: got {length!r}.", 'Choose length="sum", "token" or "byte".')
-    if length == "sum" or wording.style in ("entailment", "options"):
+    if length == "sum" or wording.style in ("entailment", "following", "options"):
         return np.ones(len(wording.candidates), dtype=np.float32)
     if length == "byte":
         return np.array([max(len(each.strip().encode()), 1) for each in wording.candidates], dtype=np.float32)

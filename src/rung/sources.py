@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rung.backbones.loading import require
 from rung.cache import Cache
 from rung.errors import UserError
 from rung.evidence import Backbone, Evidence, Long, Progress, about_labels, about_texts, reads_images
@@ -30,6 +31,8 @@ class Sources:
     cache: Cache | None = None
 
     def __post_init__(self) -> None:
+        require(self.backbone, "score" if self.mixed and "embed" not in self.backbone.abilities else "embed")
+        require(self.geometry, "embed")
         if reads_images(self.geometry) != reads_images(self.backbone):
             images, texts = sorted((self.geometry, self.backbone), key=reads_images, reverse=True)
             raise UserError(

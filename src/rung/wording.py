@@ -6,6 +6,7 @@ continuation    a causal model goes on after the prompt; with a chat template, a
 answer          an encoder–decoder writes the label
 cloze           a masked model fills the slot {} of a sentence
 entailment      a cross-encoder says whether the text entails a hypothesis
+following       a model says whether a sentence follows the text (BERT's next sentence)
 options         a remote model picks a letter, since only a few next tokens come back with their probabilities
 """
 
@@ -22,7 +23,8 @@ import numpy.typing as npt
 from rung.errors import UserError
 from rung.labels import Label, Labels
 
-STYLES = ("continuation", "answer", "cloze", "entailment", "options")
+STYLES = ("continuation", "answer", "cloze", "entailment", "following", "options")
+_SENTENCES = ("entailment", "following")  # labels are said as sentences, which are scored whole
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def word(labels: Labels, backbone: Any) -> Wording:
     if style == "options":
         return _options(labels)
     frame, candidate = _frames(labels, backbone)
-    said = [[_described(label) if style == "entailment" else label.name, *label.words] for label in labels]
+    said = [[_described(label) if style in _SENTENCES else label.name, *label.words] for label in labels]
     words = [candidate.replace("{label}", name) for each in said for name in each]
     return Wording(style, frame, words, np.repeat(np.arange(len(labels)), [len(each) for each in said]))
 
@@ -63,7 +65,7 @@ def _frames(labels: Labels, backbone: Any) -> tuple[str, str]:
     """The frame of a text and that of a label."""
     if backbone.style == "cloze":
         return "{text} This text is about {}.", "{label}"
-    if backbone.style == "entailment":
+    if backbone.style in _SENTENCES:
         return "{text}", "This text is about {label}."
     asked = f"{_instruction(labels)}\n\nText: {{text}}"
     if backbone.style == "answer":

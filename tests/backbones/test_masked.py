@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tiny
-from rung import UserError, load
+from rung import Classifier, UserError, load
 from rung.backbones.masked import MaskedBackbone
 
 pytestmark = pytest.mark.torch
@@ -207,7 +207,7 @@ def test_next_sentence_is_berts_own(folders: dict[str, Path], name: str) -> None
 
     backbone = load(str(folders[name]))
     assert isinstance(backbone, MaskedBackbone)
-    assert backbone.abilities == ({"score"} if name == "both" else set())
+    assert backbone.style == {"both": "cloze", "pairs": "following"}[name]
     said = ["this is about money", "a great film. " * 30, "lost?"]
     found = backbone.follows(TEXTS, said)
     for (i, text), (j, second) in itertools.product(enumerate(TEXTS), enumerate(said)):
@@ -227,8 +227,11 @@ def test_a_head_that_is_not_there_is_said_so(folders: dict[str, Path]) -> None:
     assert isinstance(without_gaps, MaskedBackbone)
     with pytest.raises(UserError, match="RobertaForMaskedLM has no head that says whether a sentence follows"):
         without_pairs.next_sentence(["a"], ["b"])
+    assert (without_gaps.style, without_gaps.abilities) == ("following", {"score"})
+    clf = Classifier(["money", "film"], backbone=without_gaps, geometry="builtin", cache=False)
+    assert set(clf.predict(["my card is lost", "a film about {} and {}"])) <= {"money", "film"}
     with pytest.raises(UserError, match="no head that fills gaps"):
-        without_gaps.score(["it was {}"], ["card"])
+        without_gaps.pseudo_log_likelihood(["it was"])
 
 
 def test_it_says_what_it_is(backbone: MaskedBackbone) -> None:
@@ -274,16 +277,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[
     folder = tmp_path_factory.mktemp("trained")
     order = np.random.default_rng(0).permutation(len(sentences()))
     known = [sentences()[i] for i in order[36:]]
-    lines = [f"{text} . this is about {label} ." for text, label in known]
+    lines = [f"{text} This text is about {label}." for text, label in known]
     tokenizer = tiny.wordpiece(folder, lines)
     torch.manual_seed(0)
     model = BertForMaskedLM(
-        BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, initializer_range=0.08, **tiny.SMALL)
+        BertConfig(
+            vocab_size=len(tokenizer),
+            max_position_embeddings=32,
+            initializer_range=0.05,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            **tiny.SMALL,
+        )
     )
     ids = tokenizer(lines, padding=True, return_tensors="pt")["input_ids"]
-    steps = torch.optim.Adam(model.train().parameters(), lr=3e-3)
-    for _ in range(150):
-        hidden = (torch.rand(ids.shape) < 0.2) & (ids > 4)
+    steps = torch.optim.Adam(model.train().parameters(), lr=5e-3)
+    for _ in range(200):
+        hidden = (torch.rand(ids.shape) < 0.3) & (ids > 4)
         loss = model(
             input_ids=ids.masked_fill(hidden, tokenizer.mask_token_id),
             attention_mask=(ids > 0).long(),
@@ -300,6 +310,9 @@ def test_a_model_that_learned_a_grammar_knows_its_labels(trained: tuple[Path, li
     folder, unseen = trained
     backbone, labels = load(str(folder)), list(WORLD)
     assert isinstance(backbone, MaskedBackbone)
-    scores = backbone.score([f"{text} . this is about {{}} ." for text, _ in unseen], labels)
+    scores = backbone.score([f"{text} This text is about {{}}." for text, _ in unseen], labels)
     right = [labels[best] == label for best, (_, label) in zip(scores.argmax(axis=1), unseen, strict=True)]
     assert np.mean(right) > 0.8
+    clf = Classifier(labels, backbone=backbone, geometry="builtin", cache=False)
+    predicted = clf.predict([text for text, _ in unseen])
+    assert np.mean([a == b for a, (_, b) in zip(predicted, unseen, strict=True)]) > 0.8

@@ -40,6 +40,6 @@ def catalog() -> dict[str, Entry]:
 
 def knows(language: str) -> list[Entry]:
     """Entries that read texts in `language`, by size."""
-    of_texts = [each for each in catalog().values() if each.input == "text"]
+    of_texts = [each for each in catalog().values() if each.input == "text" and "embed" in each.abilities]
     reads = [each for each in of_texts if language in each.languages or "multilingual" in each.languages]
     return sorted(reads, key=lambda entry: entry.megabytes or 0)

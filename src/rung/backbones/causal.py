@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +13,7 @@ from rung.backbones.batches import TOKENS, around, bare, batches, ones
 from rung.backbones.candidates import Trie
 from rung.backbones.continuations import Continuations
 from rung.backbones.pretrained import Pretrained, architecture
+from rung.backbones.writing import Draw, written
 from rung.errors import UserError
 from rung.evidence import Array
 
@@ -134,33 +133,15 @@ class CausalBackbone(Pretrained):
             )
         room = self._room(max_tokens, "max_tokens")
         rows = [row[-(room or 0) :] for row in self._prompts(prompts)]
-        written = [""] * len(rows)
+        found = [""] * len(rows)
         encoded = {"input_ids": rows, "attention_mask": ones(rows)}
         at_once = max(1, self.tokens_at_once - max_tokens)
         for places, passed in batches(encoded, at_once, pad=self._pad, device=self.model.device, left=True):
-            draw = _Draw([prompts[i] for i in places], seed, temperature) if temperature else None
-            for i, ids in zip(places, self._written(passed, max_tokens, draw), strict=True):
-                written[i] = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return written
-
-    def _written(self, passed: dict[str, Any], max_tokens: int, draw: Any) -> Any:
-        import torch
-        from transformers import GenerationConfig, LogitsProcessorList
-
-        plain = GenerationConfig(  # what is not said here comes from the model's own, such as its end tokens
-            max_new_tokens=max_tokens,
-            do_sample=False,
-            num_beams=1,
-            temperature=1.0,
-            top_p=1.0,
-            top_k=50,
-            repetition_penalty=1.0,
-            pad_token_id=self._pad,
-        )
-        with torch.inference_mode():
-            chosen = LogitsProcessorList([draw] if draw else [])
-            ids = self.model.generate(**passed, generation_config=plain, logits_processor=chosen)
-        return ids[:, passed["input_ids"].shape[1] :].tolist()
+            draw = Draw([prompts[i] for i in places], seed, temperature) if temperature else None
+            ids = written(self.model, passed, max_tokens, self._pad, draw)[:, passed["input_ids"].shape[1] :]
+            for i, row in zip(places, ids.tolist(), strict=True):
+                found[i] = self.tokenizer.decode(row, skip_special_tokens=True)
+        return found
 
     def _prompts(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of each prompt, at least one."""
@@ -201,21 +182,6 @@ class CausalBackbone(Pretrained):
                 "Use fewer, or a model that reads more.",
             )
         return None if limit is None else limit - after
-
-
-class _Draw:
-    """Gumbel noise on the logits, so that the likeliest token is one drawn from p^(1/temperature), a row's own each time."""
-
-    def __init__(self, prompts: Sequence[str], seed: int, temperature: float) -> None:
-        self.temperature = temperature
-        keys = [sha256(f"{seed}\x1f{prompt}".encode("utf-8", "replace")).digest() for prompt in prompts]
-        self.sources = [np.random.default_rng(int.from_bytes(key)) for key in keys]
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        import torch
-
-        noise = np.stack([source.gumbel(size=scores.shape[-1]) for source in self.sources])
-        return scores / self.temperature + torch.as_tensor(noise, dtype=scores.dtype, device=input_ids.device)
 
 
 def _windows(row: list[int], size: int | None) -> Iterator[tuple[int, list[int]]]:

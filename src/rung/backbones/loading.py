@@ -18,10 +18,21 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from rung.backbones.catalog import Entry, catalog
+from rung.backbones.pretrained import read_config
 from rung.errors import UserError, nearest
 from rung.evidence import Backbone
 
-_NOT_BACKBONES = {"batches", "candidates", "catalog", "choosing", "continuations", "engines", "loading", "pretrained"}
+_HELPERS = {
+    "batches",
+    "candidates",
+    "catalog",
+    "choosing",
+    "continuations",
+    "engines",
+    "loading",
+    "pretrained",
+    "writing",
+}
 _WANTED = [
     "*.json",
     "*.txt",
@@ -82,9 +93,11 @@ def _load(name: str, options: tuple[tuple[str, str], ...]) -> Backbone:
         if kind.recognizes(folder):
             _require(kind, name)
             return _with_options(kind.open(folder, name, entry), dict(options))
+    found = ", ".join(read_config(folder).get("architectures") or [])
     raise UserError(
-        f"backbone {name!r}: the folder {folder} holds no model that rung can run.",
-        "It needs a sentence-transformers folder (modules.json, config.json, *.safetensors) or a static model of rung.",
+        f"backbone {name!r}: the folder {folder} holds no model that rung can run{f' ({found})' if found else ''}.",
+        "It needs a sentence-transformers folder (modules.json), or config.json with *.safetensors of a masked, causal,"
+        " encoder–decoder, entailment or image model, or a static model of rung.",
     )
 
 
@@ -99,6 +112,30 @@ def _with_options(backbone: Any, options: Mapping[str, str]) -> Backbone:
             )
     found: Backbone = backbone.with_options(options) if options else backbone
     return found
+
+
+def require(backbone: Backbone, ability: str) -> Backbone:
+    """The same backbone, if it can do what is asked of it: "embed", "score" or "generate". Raises UserError naming others that can.
+
+    >>> require(load("builtin"), "embed").name
+    'builtin'
+    """
+    if ability in backbone.abilities:
+        return backbone
+    able = [
+        each.name
+        for each in catalog().values()
+        if ability in each.abilities and each.input == getattr(backbone, "input", "text")
+    ]
+    can = (
+        f"it can {' and '.join(sorted(backbone.abilities))}"
+        if backbone.abilities
+        else "it can do nothing that rung asks"
+    )
+    raise UserError(
+        f"backbone {backbone.name!r} cannot {ability}; {can}.",
+        f"Take one that can, such as  {'  or  '.join(able[:3])}   (rung models lists them)",
+    )
 
 
 def best_installed() -> str:
@@ -122,7 +159,7 @@ def kinds() -> Iterator[BackboneClass]:
     """Every way to run a model, ours first; the modules import nothing heavy at their top."""
     package = importlib.import_module("rung.backbones")
     for module in pkgutil.iter_modules(package.__path__):
-        if module.name not in _NOT_BACKBONES and not module.ispkg:
+        if module.name not in _HELPERS and not module.ispkg:
             yield importlib.import_module(f"rung.backbones.{module.name}").BACKBONE
     for point in entry_points(group="rung.backbones"):
         yield point.load()

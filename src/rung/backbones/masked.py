@@ -245,15 +245,19 @@ class _BothHeads(MaskedBackbone):
 
 
 class _PairsOnly(MaskedBackbone):
-    """BERT that says whether a sentence follows another, and fills no gaps."""
+    """BERT that says whether a sentence follows another, and fills no gaps: labels are sentences that may follow the text."""
 
-    abilities = frozenset()
     model_class = "BertForNextSentencePrediction"
+    style = "following"
+
+    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
+        """Natural log p(candidate follows prompt), (n, k) float32: `follows`."""
+        return self.follows(prompts, candidates)
 
     def _log_p(self, rows: list[_Row]) -> list[Array]:  # noqa: ARG002
         raise UserError(
             f"backbone {self.name!r}: {self.model_class} has no head that fills gaps.",
-            "Take a model saved as BertForMaskedLM or BertForPreTraining; or ask this one for  follows(prompts, candidates)",
+            "Take a model saved as BertForMaskedLM or BertForPreTraining.",
         )
 
 

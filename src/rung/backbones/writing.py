@@ -1,0 +1,55 @@
+"""What models that write have in common: the likeliest tokens, or tokens drawn at random, the same whatever is written beside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from rung.errors import UserError
+
+
+def check(max_tokens: int, temperature: float | None) -> None:
+    """Raise UserError for numbers that make no sense."""
+    if max_tokens < 1:
+        raise UserError(f"max_tokens: got {max_tokens}.", "Give how many tokens may be written, 1 or more.")
+    if temperature is not None and temperature < 0:
+        raise UserError(f"temperature: got {temperature}.", "Give 0 for the likeliest tokens, or more, such as 0.7.")
+
+
+def written(model: Any, passed: dict[str, Any], max_tokens: int, pad: int, draw: Draw | None) -> Any:
+    """Ids (b, t) that the model's own `generate` gives, plainly; what is not said here comes from its config: end tokens."""
+    import torch
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    plain = GenerationConfig(
+        max_new_tokens=max_tokens,
+        do_sample=False,
+        num_beams=1,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=50,
+        repetition_penalty=1.0,
+        pad_token_id=pad,
+    )
+    with torch.inference_mode():
+        chosen = LogitsProcessorList([draw] if draw else [])
+        return model.generate(**passed, generation_config=plain, logits_processor=chosen)
+
+
+class Draw:
+    """Gumbel noise on the logits, so that the likeliest token is one drawn from p^(1/temperature), a row's own each time."""
+
+    def __init__(self, prompts: Sequence[str], seed: int, temperature: float) -> None:
+        self.temperature = temperature
+        keys = [sha256(f"{seed}\x1f{prompt}".encode("utf-8", "replace")).digest() for prompt in prompts]
+        self.sources = [np.random.default_rng(int.from_bytes(key)) for key in keys]
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """The scores (b, v) with each row's own noise."""
+        import torch
+
+        noise = np.stack([source.gumbel(size=scores.shape[-1]) for source in self.sources])
+        return scores / self.temperature + torch.as_tensor(noise, dtype=scores.dtype, device=input_ids.device)
