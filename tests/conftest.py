@@ -37,12 +37,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: socket.socket, address: Any) -> None:
-        raise AssertionError(f"a test tried to reach {address}")
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches further than this machine, and only those marked `server` reach that far."""
+    own = request.node.get_closest_marker("server") is not None
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+    def guarded(connect: Any) -> Any:
+        def reach(self: socket.socket, address: Any) -> Any:
+            if own and address[0] in ("127.0.0.1", "::1"):
+                return connect(self, address)
+            raise AssertionError(f"a test tried to reach {address}")
+
+        return reach
+
+    monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 A backbone is a class in a module of this package (or behind an entry point of the group `rung.backbones`) with
 `recognizes(folder)`, which reads the model's own config, and `open(folder, name, entry)`. Adding one is adding a file.
-One that can be run in several ways names its `options`, and takes them in `with_options`.
+One that can be run in several ways names its `options`, and takes them in `with_options`. One that lies in no folder has a
+`scheme`, such as "openai" for names like  openai:model@url,  and `connect(name)`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rung.errors import UserError, nearest
 from rung.evidence import Backbone
 
 _HELPERS = {
+    "asking",
     "batches",
     "candidates",
     "catalog",
@@ -88,6 +90,10 @@ def split(name: str) -> tuple[str, dict[str, Any]]:
 @lru_cache(maxsize=4)
 def _load(name: str, options: tuple[tuple[str, str], ...]) -> Backbone:
     """Loaded backbones are shared: they are frozen, and large."""
+    for kind in kinds():
+        if name.startswith(f"{getattr(kind, 'scheme', None)}:"):
+            _require(kind, name)
+            return _with_options(kind.connect(name), dict(options))  # type: ignore[attr-defined]
     folder, entry = _found(name)
     for kind in kinds():
         if kind.recognizes(folder):

@@ -1,0 +1,341 @@
+"""Servers that speak OpenAI's protocol (vLLM, llama.cpp, Ollama, the cloud), through the client `openai`.
+
+    openai:MODEL@http://127.0.0.1:8080/v1?concurrency=8&max_requests=1000&max_tokens=100000&timeout_s=60&retries=5&via=chat
+
+via=chat (the default): the labels are options with a letter each, and the first token's likeliest candidates give their
+probabilities; where the server gives none, or not for every letter, it is held to a choice.
+via=completions: the labels follow the prompt and the server echoes every token's log-probability (vLLM, llama.cpp's Python server).
+The key is read from OPENAI_API_KEY and written nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import math
+import os
+import string
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.backbones.asking import AgainError, Asker, Budget, UnansweredError
+from rung.encoding import encodable
+from rung.errors import UserError
+from rung.evidence import Array
+
+_DEFAULTS = {"concurrency": 8, "max_requests": None, "max_tokens": None, "timeout_s": 60, "retries": 5, "via": "chat"}
+_TOP = (20, 5)  # likeliest tokens to ask for; some servers allow 5
+_ABOUT = 64  # tokens that a chat template and an answer may add to a prompt
+_OUTSIDE = "api.openai.com"
+
+Ask = Callable[[str], tuple[Any, int]]
+
+
+class RemoteBackbone:
+    """A model behind a server. Texts leave this machine where the server is another one: `host` says which."""
+
+    scheme = "openai"
+    abilities = frozenset({"score", "generate"})
+    costly = True
+    input = "text"
+    needs: tuple[str, ...] = ("openai",)
+    extra = "remote"
+    options = tuple(_DEFAULTS)
+    max_tokens: int | None = None  # of a text: the server's own limit, which it does not tell
+    dimensions = 0
+    numerics = "remote"
+
+    def __init__(self, name: str, options: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        model, _, url = name.removeprefix("openai:").partition("@")
+        self.model, self.url = model, url or os.environ.get("OPENAI_BASE_URL") or None
+        self.settings = {**_DEFAULTS, **_checked(name, options or {})}
+        self.budget = Budget(self.settings["max_requests"], self.settings["max_tokens"])
+        self.asker = Asker(self.budget, concurrency=self.settings["concurrency"], retries=self.settings["retries"])
+        self._top: int | None = _TOP[0]  # what the server was found to allow; None: no log-probabilities
+        self._holds = list(_HOLDS)  # ways to hold it to a choice that it has not refused yet
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:  # noqa: ARG003 - it lies in no folder
+        """A server is no folder."""
+        return False
+
+    @classmethod
+    def connect(cls, name: str) -> Self:
+        """The backbone for  openai:model@url; nothing is sent yet. Raises UserError for a name that is none or holds a key."""
+        model, _, url = name.removeprefix("openai:").partition("@")
+        parts = urlsplit(url)
+        if not model or (url and (parts.scheme not in ("http", "https") or not parts.netloc)):
+            raise UserError(f"backbone {name!r} names no model of a server.", "Type  openai:MODEL@http://HOST:PORT/v1")
+        if "@" in parts.netloc:
+            raise UserError(
+                "backbone: a key does not belong into a name, which is written down.", "export OPENAI_API_KEY=…"
+            )
+        return cls(name)
+
+    def with_options(self, given: Mapping[str, object]) -> Self:
+        """The same model with other options and a budget of its own. Raises UserError for a value that is none."""
+        return type(self)(self.name, given)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"name": self.name, "settings": self.settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["name"], state["settings"])  # type: ignore[misc]
+
+    @property
+    def fingerprint(self) -> str:
+        """The server and the model by name: what is behind them may change without notice."""
+        return hashlib.sha256(json.dumps(["openai", self.url, self.model, self.settings["via"]]).encode()).hexdigest()
+
+    @property
+    def host(self) -> str | None:
+        """Where texts are sent, if that is not this machine."""
+        found = urlsplit(self.url).hostname if self.url else _OUTSIDE
+        return None if found is None or _is_here(found) else found
+
+    @property
+    def style(self) -> str:
+        """How prompts are worded: letters to choose from, or a text to go on with."""
+        return "continuation" if self.settings["via"] == "completions" else "options"
+
+    def chat(self, messages: list[dict[str, str]]) -> str | None:  # noqa: ARG002
+        """None: completions are asked for without a template."""
+        return None
+
+    def spent(self) -> str:
+        """What was asked of the server so far, in words."""
+        return f"{self.budget.requests:,} requests, {self.budget.tokens:,} tokens"
+
+    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
+        """Natural log p(candidate | prompt), (n, k) float32; NaN where the server does not tell all of a prompt's."""
+        return self.scored(prompts, candidates)[0]
+
+    def scored(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
+        """Log-probabilities (n, k), and for each prompt the reason why there are none (its row is NaN), or None."""
+        if self.settings["via"] == "completions":
+            return self._of_each(prompts, partial(self._echoed, candidates=candidates), len(candidates))
+        if any(len(each) > 1 for each in candidates):  # names: their first tokens say too little
+            reason = "names are chosen among, not scored"
+            return np.full((len(prompts), len(candidates)), np.nan, dtype=np.float32), [reason] * len(prompts)
+        return self._of_each(prompts, partial(self._first_token, candidates=candidates), len(candidates))
+
+    def choose(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[list[int | None], list[str | None]]:
+        """The candidate that the model picks for each prompt, by its place, or None with the reason; it is never guessed.
+
+        The server is held to the candidates in the first of these ways that it takes: a JSON schema, vLLM's guided_choice,
+        llama.cpp's grammar, nothing. What comes back counts if it is one of them, whatever the case and the marks around it.
+        """
+        answers = self._all(prompts, partial(self._picked, candidates=list(candidates)))
+        places = [None if isinstance(each, UnansweredError) else _place(each, candidates) for each in answers]
+        reasons = [
+            None
+            if place is not None
+            else str(each)
+            if isinstance(each, UnansweredError)
+            else f"the server answered {each[:60]!r}"
+            for each, place in zip(answers, places, strict=True)
+        ]
+        return places, reasons
+
+    def generate(self, prompts: Sequence[str], max_tokens: int = 64, seed: int = 0) -> list[str]:
+        """What the model answers to each prompt (n). Raises UserError where one of them got no answer."""
+
+        def ask(prompt: str) -> tuple[str, int]:
+            said = self._chat(prompt, max_tokens=max_tokens, seed=seed)
+            return said.choices[0].message.content or "", _tokens(said)
+
+        answers = self._all(prompts, ask, extra=max_tokens)
+        for each in answers:
+            if isinstance(each, UnansweredError):
+                raise UserError(f"generate: a prompt got no answer: {each}.", "Try again; raise the budget or retries.")
+        return answers
+
+    def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Words of each candidate (k,): its tokens are the server's secret."""
+        return np.array([max(1, len(each.split())) for each in candidates], dtype=np.intp)
+
+    def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002
+        """Not known here: a server refuses what is too long, and the row says so."""
+        return 0
+
+    def unknown_share(self, texts: Sequence[str]) -> float:  # noqa: ARG002
+        """Not known here."""
+        return 0.0
+
+    def _of_each(self, prompts: Sequence[str], ask: Ask, k: int) -> tuple[Array, list[str | None]]:
+        rows = np.full((len(prompts), k), np.nan, dtype=np.float32)
+        why: list[str | None] = [None] * len(prompts)
+        for i, answer in enumerate(self._all(prompts, ask, times=k if self.settings["via"] == "completions" else 1)):
+            if isinstance(answer, UnansweredError):
+                why[i] = str(answer)
+            elif np.isnan(answer).any():
+                why[i] = "the server tells too few tokens' probabilities"
+            else:
+                rows[i] = answer
+        return rows, why
+
+    def _all(self, prompts: Sequence[str], ask: Ask, *, times: int = 1, extra: int = 0) -> list[Any]:
+        """The answer to each prompt; equal prompts are asked once."""
+        distinct = list(dict.fromkeys(prompts))
+        costs = [times * (len(prompt.encode("utf-8", "replace")) + _ABOUT) + extra for prompt in distinct]
+        answers = dict(zip(distinct, self.asker.all(ask, list(zip(distinct, costs, strict=True))), strict=True))
+        return [answers[prompt] for prompt in prompts]
+
+    def _first_token(self, prompt: str, candidates: Sequence[str]) -> tuple[Any, int]:
+        """log p (k,) of one-letter candidates as the first token of the answer; NaN for those that were not told."""
+        top = self._top
+        if top is None:
+            raise UnansweredError("the server tells no probabilities")
+        try:
+            said = self._chat(prompt, max_tokens=1, logprobs=True, top_logprobs=top)
+        except Exception as error:
+            if not _refuses_the_way(error):
+                raise
+            self._top = next((each for each in _TOP if each < top), None)  # it may allow fewer
+            raise AgainError from None
+        told = said.choices[0].logprobs
+        if told is None or not told.content:
+            self._top = None
+            raise UnansweredError("the server tells no probabilities")
+        found = np.zeros(len(candidates))
+        place = {letter: i for i, letter in enumerate(candidates)}
+        for each in told.content[0].top_logprobs:
+            if (letter := each.token.strip()) in place:
+                found[place[letter]] += math.exp(each.logprob)  # "A" and " A" both
+        with np.errstate(divide="ignore"):
+            row = np.log(found)
+        row[found == 0] = np.nan
+        return row, _tokens(said)
+
+    def _echoed(self, prompt: str, candidates: Sequence[str]) -> tuple[Any, int]:
+        """log p (k,) of each candidate after the prompt, from the echo of both."""
+        rows = np.full(len(candidates), np.nan)
+        texts = [encodable(prompt) + candidate for candidate in candidates]
+        said = self._client.completions.create(
+            model=self.model, prompt=texts, max_tokens=1, echo=True, logprobs=1, temperature=0
+        )
+        for choice in said.choices:
+            told = choice.logprobs
+            if told is None:
+                raise UnansweredError("the server tells no probabilities: take  via=chat")
+            whole = len(texts[choice.index])
+            steps = [
+                p for p, at in zip(told.token_logprobs, told.text_offset, strict=True) if len(prompt) <= at < whole
+            ]
+            rows[choice.index] = np.nan if None in steps or not steps else sum(steps)
+        return rows, _tokens(said)
+
+    def _picked(self, prompt: str, candidates: list[str]) -> tuple[str, int]:
+        """What the model answers while it is held to the candidates."""
+        hold = self._holds[0] if self._holds else None
+        limit = 8 + max(len(each) for each in candidates)
+        try:
+            said = self._chat(prompt, max_tokens=limit, **(_HOLDS[hold](candidates) if hold else {}))
+        except Exception as error:
+            if hold is None or not _refuses_the_way(error):
+                raise
+            self._holds = [each for each in self._holds if each != hold]
+            raise AgainError from None
+        return said.choices[0].message.content or "", _tokens(said)
+
+    def _chat(self, prompt: str, **how: Any) -> Any:
+        messages = [{"role": "user", "content": encodable(prompt)}]
+        return self._client.chat.completions.create(model=self.model, messages=messages, temperature=0, **how)
+
+    @cached_property
+    def _client(self) -> Any:
+        from openai import OpenAI
+
+        key = os.environ.get("OPENAI_API_KEY")
+        if key is None and self.host is not None:
+            raise UserError(f"backbone {self.name!r}: there is no key for {self.host}.", "export OPENAI_API_KEY=…")
+        return OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=self.settings["timeout_s"])
+
+
+def _refuses_the_way(error: Exception) -> bool:
+    """Whether a server refuses how it is asked, and not what: a prompt that is too long is no reason to ask otherwise."""
+    message = str(error).lower()
+    of_prompt = any(word in message for word in ("context", "too long", "maximum", "too large"))
+    return getattr(error, "status_code", None) in (400, 422, 501) and not of_prompt
+
+
+def _schema(candidates: list[str]) -> dict[str, Any]:
+    fields = {"label": {"type": "string", "enum": candidates}}
+    schema = {"type": "object", "properties": fields, "required": ["label"], "additionalProperties": False}
+    return {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "label", "schema": schema, "strict": True}}
+    }
+
+
+def _grammar(candidates: list[str]) -> dict[str, Any]:
+    return {"extra_body": {"grammar": "root ::= " + " | ".join(json.dumps(each) for each in candidates)}}
+
+
+_HOLDS: dict[str, Callable[[list[str]], dict[str, Any]]] = {
+    "json schema": _schema,
+    "guided choice": lambda candidates: {"extra_body": {"guided_choice": candidates}},
+    "grammar": _grammar,
+}
+
+
+def _place(answer: str, candidates: Sequence[str]) -> int | None:
+    """Which candidate an answer is: by itself, or as {"label": …}; case, quotes and full stops do not count.
+
+    >>> _place('{"label": "B"}', ["A", "B"]), _place(" a. ", ["A", "B"]), _place("A or B", ["A", "B"])
+    (1, 0, None)
+    """
+    try:
+        told = json.loads(answer)
+        answer = told["label"] if isinstance(told, dict) and isinstance(told.get("label"), str) else answer
+    except ValueError:
+        pass
+    around = string.whitespace + string.punctuation
+    wanted = [each.strip(around).casefold() for each in candidates]
+    found = answer.strip(around).casefold()
+    return wanted.index(found) if wanted.count(found) == 1 else None
+
+
+def _tokens(said: Any) -> int:
+    return int(getattr(getattr(said, "usage", None), "total_tokens", 0) or 0)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as numbers. Raises UserError for a value that is none."""
+    found: dict[str, Any] = {}
+    for option, value in given.items():
+        if option == "via":
+            if value not in ("chat", "completions"):
+                raise UserError(
+                    f"backbone {name!r}: via is chat or completions, got {value!r}.", "Leave it out for chat."
+                )
+            found[option] = value
+        elif value is not None:
+            least = 0 if option in ("retries", "max_requests", "max_tokens") else 1
+            if not str(value).isdecimal() or int(str(value)) < least:
+                raise UserError(
+                    f"backbone {name!r}: {option} must be a whole number from {least}, got {value!r}.",
+                    f"Type  {name}?{option}={_DEFAULTS[option] or 1000}",
+                )
+            found[option] = int(str(value))
+    return found
+
+
+BACKBONE = RemoteBackbone

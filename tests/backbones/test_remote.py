@@ -1,0 +1,226 @@
+"""Servers: every row answered or None with its reason, nothing asked twice after an answer, no budget exceeded, no key written."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openai")
+
+from rung import Classifier, UserError, load
+from rung.backbones import asking
+from rung.backbones.remote import RemoteBackbone
+from rung.labels import Labels
+from rung.scoring import scores
+from servers import Server, running
+
+NAMES = ["card", "film", "app"]
+LABELS = Labels.parse(NAMES)
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real waiting between tries."""
+    monkeypatch.setattr(asking, "_FIRST_WAIT_S", 0.001)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running(Server()) as found:
+        yield found
+
+
+def backbone(server: Server, **options: Any) -> RemoteBackbone:
+    found = load(f"openai:tiny@{server.url}", timeout_s=1, **options).with_options({"timeout_s": 1, **options})  # type: ignore[attr-defined]
+    assert isinstance(found, RemoteBackbone)
+    return found
+
+
+def texts(n: int) -> list[str]:
+    return [f"{NAMES[i % 3]} number {i}" for i in range(n)]
+
+
+def test_letters_give_probabilities(server: Server) -> None:
+    """What the server says of each letter is the log-probability of its label, natural; one request a text."""
+    found, why = scores(texts(6), LABELS, backbone(server))
+    order = LABELS.names
+    assert [order[i] for i in found.argmax(axis=1)] == [NAMES[i % 3] for i in range(6)]
+    assert np.exp(found.max(axis=1)) == pytest.approx(0.8)
+    assert np.exp(np.sort(found[0])[0]) == pytest.approx(0.2 / 7)
+    assert why == [None] * 6
+    assert server.requests == 6
+
+
+def test_five_hundred_requests_through_all_faults() -> None:
+    """429, 500, timeouts, malformed answers: each row has a label or a reason, and nothing is asked again once answered."""
+    wrongs = {0: "429", 1: "500", 2: "malformed", 3: "503"}
+
+    def fault(n: int, prompt: str) -> str | None:
+        i = int(prompt.split("number ")[1].split()[0])
+        if i % 50 == 7:
+            return "500"  # for ever
+        if i % 100 == 11:
+            return "timeout" if n == 1 else None
+        return wrongs.get(i % 7) if n == 1 else None
+
+    with running(Server(fault=fault)) as server:
+        asked = backbone(server, concurrency=16, retries=2)
+        said = texts(500)
+        found, why = scores(said, LABELS, asked)
+        assert 500 <= server.requests <= asked.budget.requests  # a try that never arrived counts
+    lost = [i for i in range(500) if i % 50 == 7]
+    for i in range(500):
+        if i in lost:
+            assert np.isnan(found[i]).all()
+            assert why[i] == "the server answered HTTP 500, 3 times"
+        else:
+            assert LABELS.names[found[i].argmax()] == NAMES[i % 3]
+            assert why[i] is None
+    late = {prompt for prompt in server.asked if int(prompt.split("number ")[1].split()[0]) % 100 == 11}
+    assert all(
+        count <= 1 for prompt, count in server.answered.items() if prompt not in late
+    )  # who came late answered twice
+    assert all(count <= 3 + 3 for count in server.asked.values())  # three tries for probabilities, three for a choice
+
+
+def test_an_answer_off_the_list_is_none_with_the_reason() -> None:
+    """A server without probabilities is held to a choice; what is none of the labels is never taken for one."""
+    off = lambda n, prompt: "off list" if "number 1" in prompt else None  # noqa: E731
+    with running(Server(told=0, fault=off)) as server:
+        clf = Classifier(NAMES, backbone=backbone(server), geometry="builtin", cache=False)
+        answers = clf.answers(texts(3))
+        assert [answer.label for answer in answers] == ["card", None, "app"]
+        assert answers[1].error == "the server answered 'perhaps'"
+        assert any("response_format" in body for body in server.bodies)
+
+
+def test_too_few_tokens_told_means_a_choice(server: Server) -> None:
+    """Where not every letter is among the likeliest tokens there is no probability for each label, so the model chooses."""
+    server.told = 2
+    asked = backbone(server)
+    rows, why = asked.scored(["x\nA. card\nB. film\nC. app\n\nText: film 1"], ["A", "B", "C"])
+    assert np.isnan(rows).all()
+    assert why == ["the server tells too few tokens' probabilities"]
+    found, _ = scores(texts(3), LABELS, asked)
+    assert np.exp(found.max(axis=1)) == pytest.approx(0.9)
+
+
+def test_it_learns_what_the_server_takes() -> None:
+    """Fewer likeliest tokens where 20 are refused; a grammar where a schema and guided_choice are; each refused way once or so."""
+    with running(Server(top=5, holds=("grammar",))) as server:
+        asked = backbone(server, concurrency=1)
+        scores(texts(4), LABELS, asked)
+        assert [body["top_logprobs"] for body in server.bodies] == [20, 5, 5, 5, 5]
+        asked.choose(["a\n\nText: film 1"], ["film", "card"])
+        assert [
+            name
+            for body in server.bodies[5:]
+            for name in ("response_format", "guided_choice", "grammar")
+            if name in body
+        ] == [
+            "response_format",
+            "guided_choice",
+            "grammar",
+        ]
+
+
+def test_many_labels_are_chosen_by_name(server: Server) -> None:
+    """Beyond the alphabet the names themselves are the choice."""
+    names = [*NAMES, *(f"other{i}" for i in range(30))]
+    found, why = scores(texts(3), Labels.parse(names), backbone(server))
+    assert [sorted(names)[i] for i in found.argmax(axis=1)] == NAMES
+    assert why == [None] * 3
+
+
+@pytest.mark.parametrize(("option", "limit"), [("max_requests", 9), ("max_tokens", 400)])
+def test_the_budget_is_never_exceeded(server: Server, option: str, limit: int, tmp_path: Path) -> None:
+    """It stops cleanly: the rows that came too late say so; with the cache the next run asks only for these."""
+    server.fault = lambda n, prompt: "500" if n == 1 and "number 2" in prompt else None
+    clf = Classifier(NAMES, backbone=backbone(server, **{option: limit}), geometry="builtin", cache=str(tmp_path))
+    answers = clf.answers(texts(12))
+    done = [answer for answer in answers if answer.label is not None]
+    assert 0 < len(done) < 12
+    assert len(done) >= 3  # three more went to texts that say nothing
+    assert all(f"the budget of {limit}" in str(answer.error) for answer in answers if answer.label is None)
+    assert server.requests <= 9 if option == "max_requests" else 21 * sum(server.answered.values()) <= 400
+    before = dict(server.answered)
+    again = Classifier(NAMES, backbone=backbone(server), geometry="builtin", cache=str(tmp_path))
+    assert all(answer.label is not None for answer in again.answers(texts(12)))
+    assert all(server.answered[prompt] == count for prompt, count in before.items())
+
+
+def test_completions_echo_each_candidate(server: Server) -> None:
+    """via=completions: the sum over the candidate's own tokens, as the contract of `score` says."""
+    found = backbone(server, via="completions").score(["the text is", "it is"], [" film", " card app"])
+    assert found == pytest.approx(np.array([[-0.4, -0.7], [-0.4, -0.7]]))
+
+
+def test_equal_prompts_are_asked_once(server: Server) -> None:
+    """However often a text occurs."""
+    found, _ = scores(["film 1"] * 20, LABELS, backbone(server))
+    assert server.requests == 1
+    assert (found == found[0]).all()
+
+
+def test_it_writes(server: Server) -> None:
+    """generate gives the answers in order, and fails loudly, not silently."""
+    assert backbone(server).generate(["Text: film 1", "Text: card 2"]) == ["film", "card"]
+    server.fault = lambda n, prompt: "500"
+    with pytest.raises(UserError, match="a prompt got no answer"):
+        backbone(server, retries=1).generate(["Text: app"])
+
+
+def test_the_key_goes_to_the_server_and_nowhere_else(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not into names, pickles, saved classifiers, caches or fingerprints; a name that holds one is refused."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    asked = backbone(server)
+    clf = Classifier(NAMES, backbone=asked, geometry="builtin", cache=str(tmp_path / "cache")).fit(texts(12))
+    clf.save(tmp_path / "saved")
+    assert server.keys == {"Bearer sk-very-secret"}
+    held = [pickle.dumps(asked), repr(asked).encode(), asked.fingerprint.encode(), asked.name.encode()]
+    held += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"very-secret" in each for each in held)
+    with pytest.raises(UserError, match="a key does not belong into a name"):
+        load("openai:m@http://user:sk-1@host/v1")
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("openai:@http://127.0.0.1:1/v1", "names no model"),
+        ("openai:m@127.0.0.1:1", "names no model"),
+        ("openai:m@http://127.0.0.1:1/v1?concurrency=0", "concurrency must be a whole number from 1"),
+        ("openai:m@http://127.0.0.1:1/v1?max_request=9", "Did you mean max_requests"),
+        ("openai:m@http://127.0.0.1:1/v1?via=mail", "via is chat or completions"),
+    ],
+)
+def test_names_that_are_none(name: str, match: str) -> None:
+    """Each mistake in two lines, before anything is sent."""
+    with pytest.raises(UserError, match=match):
+        load(name)
+
+
+def test_servers_that_are_not_there_or_refuse(server: Server) -> None:
+    """No server, no such model, a refused key: an error, since no further text would fare better."""
+    with pytest.raises(UserError, match="no server answers at 127"):
+        load("openai:m@http://127.0.0.1:9/v1?retries=0").score(["a"], ["A", "B"])  # type: ignore[attr-defined]
+    for fault, match in (("404", "knows no such model"), ("401", "refuses the key")):
+        server.fault = lambda n, prompt, fault=fault: fault
+        with pytest.raises(UserError, match=match):
+            backbone(server).score(["a"], ["A", "B"])
+
+
+def test_it_says_where_texts_go() -> None:
+    """This machine is no other; without an address it is the cloud."""
+    assert load("openai:m@http://localhost:8080/v1").host is None  # type: ignore[attr-defined]
+    assert load("openai:m@https://llm.example.org/v1").host == "llm.example.org"  # type: ignore[attr-defined]
+    assert load("openai:m").host == "api.openai.com"  # type: ignore[attr-defined]

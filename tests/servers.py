@@ -1,0 +1,146 @@
+"""A server of OpenAI's protocol on this machine, with faults as they are asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Fault = Callable[[int, str], str | None]  # of the n-th request with this prompt: what goes wrong
+
+
+class Server:
+    """What was asked, and how it answers: the letter or name after `answer` finds it in the prompt, sure to `sure`."""
+
+    def __init__(
+        self,
+        *,
+        fault: Fault | None = None,
+        top: int = 20,
+        told: int = 20,
+        holds: tuple[str, ...] = ("response_format",),
+    ) -> None:
+        self.fault, self.top, self.told, self.holds = fault or (lambda n, prompt: None), top, told, holds
+        self.asked: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.bodies: list[dict[str, Any]] = []
+        self.keys: set[str] = set()
+        self.requests = 0
+        self.lock = threading.Lock()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def reply(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        prompt = body["messages"][0]["content"] if "messages" in body else str(body["prompt"])
+        with self.lock:
+            self.requests += 1
+            self.bodies.append(body)
+            self.asked[prompt] += 1
+            wrong = self.fault(self.asked[prompt], prompt)
+        if wrong == "429":
+            return 429, {"retry-after": "0"}, b'{"error": {"message": "slow down"}}'
+        if wrong == "timeout":
+            time.sleep(2)
+        if wrong in ("500", "503", "400", "401", "404"):
+            return int(wrong), {}, b'{"error": {"message": "no"}}'
+        if wrong == "malformed":
+            return 200, {}, b'{"choices": null}' if self.asked[prompt] % 2 else b"<html>"
+        if body.get("top_logprobs", 0) > self.top:
+            return 400, {}, b'{"error": {"message": "top_logprobs is too high"}}'
+        held = [name for name in ("response_format", "guided_choice", "grammar") if name in body]
+        if any(name not in self.holds for name in held):
+            return 400, {}, f'{{"error": {{"message": "{held[0]} is not known"}}}}'.encode()
+        said = (
+            self.completion(body)
+            if path.endswith("/completions") and "prompt" in body
+            else self.message(body, prompt, wrong)
+        )
+        with self.lock:
+            self.answered[prompt] += 1
+        return 200, {}, json.dumps({"id": "1", "object": "x", "created": 0, "model": "m", **said}).encode()
+
+    def message(self, body: dict[str, Any], prompt: str, wrong: str | None) -> dict[str, Any]:
+        letter = right_letter(prompt)
+        text = "perhaps" if wrong == "off list" else letter or prompt.rsplit("Text: ", 1)[1].split()[0]
+        if "response_format" in body and wrong != "off list":
+            text = json.dumps({"label": text})
+        choice: dict[str, Any] = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": text},
+        }
+        if body.get("logprobs") and self.told:
+            others = [each for each in "ABCDEFGH" if each != letter]
+            told = [(letter or "A", 0.8), *((each, 0.2 / len(others)) for each in others)][
+                : min(self.told, body["top_logprobs"])
+            ]
+            top = [{"token": token, "logprob": math.log(p), "bytes": None} for token, p in told]
+            choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}], "refusal": None}
+        return {"choices": [choice], "usage": {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21}}
+
+    def completion(self, body: dict[str, Any]) -> dict[str, Any]:
+        choices = []
+        for index, prompt in enumerate(body["prompt"]):
+            words = prompt.split(" ")
+            offsets = [sum(len(word) + 1 for word in words[:i]) - (i > 0) for i in range(len(words))]
+            told = {
+                "tokens": words,
+                "token_logprobs": [None, *(-0.1 * len(word) for word in words[1:])],
+                "text_offset": offsets,
+            }
+            choices.append(
+                {"index": index, "finish_reason": "length", "text": prompt, "logprobs": {**told, "top_logprobs": None}}
+            )
+        return {"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}}
+
+
+def right_letter(prompt: str) -> str | None:
+    """The letter of the option whose name is the text's first word."""
+    options = {line[3:].split(":")[0]: line[0] for line in prompt.splitlines() if line[1:3] == ". "}
+    return options.get(prompt.rsplit("Text: ", 1)[-1].split()[0])
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """The server at work on a free port of the loopback device."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            server.keys.add(self.headers.get("authorization", ""))
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            code, headers, content = server.reply(self.path, body)
+            try:
+                self.send_response(code)
+                for name, value in {
+                    **headers,
+                    "content-type": "application/json",
+                    "content-length": str(len(content)),
+                }.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # who asked did not wait
+
+        def log_message(self, *_: Any) -> None: ...
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    server.port = http.server_address[1]
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        http.server_close()
