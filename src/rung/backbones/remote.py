@@ -35,7 +35,7 @@ _TOP = (20, 5)  # likeliest tokens to ask for; some servers allow 5
 _ABOUT = 64  # tokens that a chat template and an answer may add to a prompt
 _OUTSIDE = "api.openai.com"
 
-Ask = Callable[[str], tuple[Any, int]]
+Ask = partial[tuple[Any, int]]  # of a prompt: the answer, and the tokens that it took
 
 
 class RemoteBackbone:
@@ -60,6 +60,7 @@ class RemoteBackbone:
         self.budget = Budget(self.settings["max_requests"], self.settings["max_tokens"])
         self.asker = Asker(self.budget, concurrency=self.settings["concurrency"], retries=self.settings["retries"])
         self._top: int | None = _TOP[0]  # what the server was found to allow; None: no log-probabilities
+        self._answers: dict[bytes, Any] = {}
         self._holds = list(_HOLDS)  # ways to hold it to a choice that it has not refused yet
 
     @classmethod
@@ -150,12 +151,7 @@ class RemoteBackbone:
 
     def generate(self, prompts: Sequence[str], max_tokens: int = 64, seed: int = 0) -> list[str]:
         """What the model answers to each prompt (n). Raises UserError where one of them got no answer."""
-
-        def ask(prompt: str) -> tuple[str, int]:
-            said = self._chat(prompt, max_tokens=max_tokens, seed=seed)
-            return said.choices[0].message.content or "", _tokens(said)
-
-        answers = self._all(prompts, ask, extra=max_tokens)
+        answers = self._all(prompts, partial(self._wrote, max_tokens=max_tokens, seed=seed), extra=max_tokens)
         for each in answers:
             if isinstance(each, UnansweredError):
                 raise UserError(f"generate: a prompt got no answer: {each}.", "Try again; raise the budget or retries.")
@@ -186,11 +182,13 @@ class RemoteBackbone:
         return rows, why
 
     def _all(self, prompts: Sequence[str], ask: Ask, *, times: int = 1, extra: int = 0) -> list[Any]:
-        """The answer to each prompt; equal prompts are asked once."""
-        distinct = list(dict.fromkeys(prompts))
-        costs = [times * (len(prompt.encode("utf-8", "replace")) + _ABOUT) + extra for prompt in distinct]
-        answers = dict(zip(distinct, self.asker.all(ask, list(zip(distinct, costs, strict=True))), strict=True))
-        return [answers[prompt] for prompt in prompts]
+        """The answer to each prompt; what was answered once is not asked again, as long as this object lives."""
+        keys = [_key(ask, prompt) for prompt in prompts]
+        new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._answers}
+        costs = [times * (len(prompt.encode("utf-8", "replace")) + _ABOUT) + extra for prompt in new.values()]
+        found = dict(zip(new, self.asker.all(ask, list(zip(new.values(), costs, strict=True))), strict=True))
+        self._answers |= {key: each for key, each in found.items() if not isinstance(each, UnansweredError)}
+        return [found[key] if key in found else self._answers[key] for key in keys]
 
     def _first_token(self, prompt: str, candidates: Sequence[str]) -> tuple[Any, int]:
         """log p (k,) of one-letter candidates as the first token of the answer; NaN for those that were not told."""
@@ -249,6 +247,10 @@ class RemoteBackbone:
             raise AgainError from None
         return said.choices[0].message.content or "", _tokens(said)
 
+    def _wrote(self, prompt: str, max_tokens: int, seed: int) -> tuple[str, int]:
+        said = self._chat(prompt, max_tokens=max_tokens, seed=seed)
+        return said.choices[0].message.content or "", _tokens(said)
+
     def _chat(self, prompt: str, **how: Any) -> Any:
         messages = [{"role": "user", "content": encodable(prompt)}]
         return self._client.chat.completions.create(model=self.model, messages=messages, temperature=0, **how)
@@ -261,6 +263,12 @@ class RemoteBackbone:
         if key is None and self.host is not None:
             raise UserError(f"backbone {self.name!r}: there is no key for {self.host}.", "export OPENAI_API_KEY=…")
         return OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=self.settings["timeout_s"])
+
+
+def _key(ask: Any, prompt: str) -> bytes:
+    """What was asked, as a hash."""
+    how = [ask.func.__name__, sorted(ask.keywords.items()), prompt]
+    return hashlib.sha256(json.dumps(how).encode()).digest()
 
 
 def _refuses_the_way(error: Exception) -> bool:

@@ -86,7 +86,7 @@ def classify(
         told, tally = Known(known, table), Tally()
         run = Run(out, _facts(table, known, chosen, classifier, no_pool))
         with run, open_output(out, table, prefix=prefix, force=force, part=run.part) as writer:
-            for line in _greeting(run):
+            for line in (*_leaving(chosen), *_greeting(run)):
                 display.say(line)
             if classifier is None and (known is not None or not no_pool):
                 chosen = _fitted(run, table, told, chosen, pool=not no_pool)
@@ -158,6 +158,12 @@ def _facts(
         "the classifier": "" if saved is None else of_value([of_file(path) for path in sorted(saved.iterdir())]),
         "rung": rung.__version__,
     }
+
+
+def _leaving(classifier: Classifier) -> list[str]:
+    """Where texts go that leave this machine."""
+    host = getattr(classifier.loaded_backbone, "host", None)
+    return [] if host is None else [f"the texts are sent to {host}, which answers for them"]
 
 
 def _greeting(run: Run) -> list[str]:

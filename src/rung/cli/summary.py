@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rung.cli.display import bar, columns, counted
 
@@ -58,6 +58,7 @@ def closing_lines(
         "",
         f"{counted(tally.rows, 'row')} in {seconds:.1f} s · rung {classifier.rung_} · backbone {backbone}",
         *_stand(classifier, here=here),
+        *_spent(loaded),
         *_shares(tally),
         *_remarks(tally, classifier),
         "written to " + " and ".join(places),
@@ -69,6 +70,11 @@ def _stand(classifier: Classifier, *, here: bool) -> list[str]:
     """What was learned from texts, these or others, and whether it was kept."""
     guard = getattr(classifier, "guard_", None)
     return [] if guard is None else [f"fitted on the texts of {'this file' if here else 'another'}; {guard}"]
+
+
+def _spent(backbone: Any) -> list[str]:
+    """What was asked of a server."""
+    return [f"asked of the server: {backbone.spent()}"] if hasattr(backbone, "spent") else []
 
 
 def _shares(tally: Tally) -> list[str]:
