@@ -57,14 +57,14 @@ def byte_level(folder: Path, kind: str = "RobertaTokenizer") -> Any:
     return tokenizer
 
 
-def pieces(file: Path, lines: Sequence[str] = LINES) -> list[tuple[str, float]]:
+def pieces(file: Path, lines: Sequence[str] = LINES, size: int = 70) -> list[tuple[str, float]]:
     """SentencePiece's kind: a unigram model in `file`; its pieces with their log probabilities, special ones first."""
     import sentencepiece
 
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(list(lines) * 3),
         model_prefix=str(file.with_suffix("")),
-        vocab_size=70,
+        vocab_size=size,
         hard_vocab_limit=False,
         pad_id=0,
         eos_id=1,
@@ -76,6 +76,103 @@ def pieces(file: Path, lines: Sequence[str] = LINES) -> list[tuple[str, float]]:
     found = [(trained.id_to_piece(i), trained.get_score(i)) for i in range(len(trained))]
     file.with_suffix(".model").rename(file)
     return found
+
+
+def random(architecture: str, config: Any, folder: Path) -> Path:
+    """A model of this class with random weights, spread so far that no two answers are near each other."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config.initializer_range = 0.3
+    return save(getattr(transformers, architecture)(config), folder)
+
+
+def bert(architecture: str, folder: Path, **told: Any) -> Path:
+    """A BERT with one of its heads, reading 48 tokens."""
+    from transformers import BertConfig
+
+    tokenizer = wordpiece(folder)
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=48, **SMALL, **told)
+    return random(architecture, config, folder)
+
+
+def roberta(architecture: str, folder: Path, **told: Any) -> Path:
+    """A RoBERTa with one of its heads, reading 64 tokens."""
+    from transformers import RobertaConfig
+
+    tokenizer = byte_level(folder)
+    ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=66, **ids, **SMALL, **told)
+    return random(architecture, config, folder)
+
+
+def deberta(architecture: str, folder: Path, **told: Any) -> Path:
+    """A DeBERTa of the third version, whose attention knows distances only, with one of its heads."""
+    from transformers import DebertaV2Config
+
+    tokenizer = wordpiece(folder)
+    relative = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "type_vocab_size": 0}
+    config = DebertaV2Config(vocab_size=len(tokenizer), max_position_embeddings=48, **relative, **SMALL, **told)
+    return random(architecture, config, folder)
+
+
+def bart(architecture: str, folder: Path, **told: Any) -> Path:
+    """A BART with one of its heads, reading 64 tokens."""
+    from transformers import BartConfig
+
+    tokenizer = byte_level(folder, "BartTokenizer")
+    ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": 64, "init_std": 0.3} | SMALL_PAIR
+    return random(architecture, BartConfig(**ids, **sizes, **told), folder)
+
+
+def t5(folder: Path, lines: Sequence[str] = LINES, size: int = 70, **told: Any) -> Path:
+    """A T5 of the second version: gated, its output apart from its input."""
+    from transformers import T5Config, T5TokenizerFast
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = T5TokenizerFast(vocab=pieces(folder / "spiece.model", lines, size), extra_ids=4)
+    tokenizer.save_pretrained(folder)
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "initializer_factor": 1.5}
+    known = {"vocab_size": len(tokenizer), "decoder_start_token_id": 0, "feed_forward_proj": "gated-gelu"}
+    return random("T5ForConditionalGeneration", T5Config(**(known | sizes | told)), folder)
+
+
+def marian(folder: Path, **told: Any) -> Path:
+    """A Marian, whose pieces of texts read and of texts written are apart."""
+    import json
+
+    from transformers import MarianConfig, MarianTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for side in ("source", "target"):
+        found = pieces(folder / f"{side}.spm")
+    words = ["</s>", "<unk>", *(piece for piece, _ in found[3:]), "<pad>"]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}), "utf-8")
+    files = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
+    MarianTokenizer(*files).save_pretrained(folder)
+    pad = len(words) - 1
+    ids = {"pad_token_id": pad, "eos_token_id": 0, "decoder_start_token_id": pad, "forced_eos_token_id": 0}
+    sizes = {"vocab_size": len(words), "max_position_embeddings": 64, "init_std": 0.3} | SMALL_PAIR
+    return random("MarianMTModel", MarianConfig(**ids, **sizes, **told), folder)
+
+
+def m2m(folder: Path, **told: Any) -> Path:
+    """An M2M100, which must be told the language that it writes by its first token."""
+    import json
+
+    from transformers import M2M100Config, M2M100Tokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found = pieces(folder / "spm.model")
+    words = ["<s>", "<pad>", "</s>", "<unk>", *(piece for piece, _ in found[3:])]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}), "utf-8")
+    tokenizer = M2M100Tokenizer(str(folder / "vocab.json"), str(folder / "spm.model"))
+    tokenizer.save_pretrained(folder)
+    ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    sizes = {"vocab_size": 220, "max_position_embeddings": 64, "init_std": 0.3} | SMALL_PAIR
+    return random("M2M100ForConditionalGeneration", M2M100Config(**ids, **sizes, **told), folder)
 
 
 def save(model: Any, folder: Path) -> Path:

@@ -23,6 +23,7 @@ NEUTRAL = ("N/A", "...", "The text.")  # say nothing: what a label gets from the
 _UNCALIBRATED = "entailment"  # that nothing entails a label says little: a neutral premise would only add noise
 _AT_ONCE = 256  # texts between two writes to the cache and two steps of a progress bar
 _CHOSEN = 0.9  # a label that was chosen without probabilities counts as so sure: a belief, not a measurement
+_SUREST = 30.0  # nats: surer than that no float32 can say
 BELOW = 1.0  # nats by which the labels that were not scored follow the last that was
 
 
@@ -92,6 +93,9 @@ def scores(
     token   its mean over tokens. Names of many tokens gain, since the later tokens of a word follow from the first
     byte    the sum over the bytes of the name: the same whatever the tokenizer, with the bias of `token` for long words
 
+    A model that reads text and label in pairs says of each label by itself how probable p it is. Given that exactly one of them
+    holds, their probabilities are as the odds p / (1 − p), so these are the scores.
+
     `among` (n, k): only these labels are scored, where the backbone takes pairs; the others follow after the last of them.
     """
     wording = word(labels, backbone)
@@ -107,7 +111,9 @@ def scores(
         rows, why = _in_parts(distinct.tolist(), wording, backbone, pairs[first], None, progress)
     else:
         rows, why = _looked_up(distinct.tolist(), wording, backbone, cache, progress)
-    return _of_labels(rows / per_token, wording.owner, len(labels))[inverse], [why[i] for i in inverse]
+    found = _of_labels(rows / per_token, wording.owner, len(labels))
+    found = _odds(found) if getattr(backbone, "pairwise", False) else found
+    return _with_the_rest(found)[inverse], [why[i] for i in inverse]
 
 
 def _looked_up(
@@ -195,8 +201,18 @@ def _lengths(wording: Wording, backbone: Any, length: Length) -> Array:
 
 
 def _of_labels(rows: Array, owner: npt.NDArray[np.intp], k: int) -> Array:
-    """The log of the mean probability over each label's candidates, (n, k); labels not scored follow the last that was."""
-    found = np.stack([_log_mean(rows[:, owner == label]) for label in range(k)], axis=1)
+    """The log of the mean probability over each label's candidates, (n, k); NaN where one of them was not scored."""
+    return np.stack([_log_mean(rows[:, owner == label]) for label in range(k)], axis=1)
+
+
+def _odds(log_p: Array) -> Array:
+    """log( p / (1 − p) ), finite also where p is 0 or 1 in float32."""
+    told = np.clip(log_p.astype(np.float64), -_SUREST, -np.exp(-_SUREST))
+    return np.asarray(told - np.log(-np.expm1(told)), dtype=np.float32)
+
+
+def _with_the_rest(found: Array) -> Array:
+    """The scores (n, k), where labels that were not scored follow the last that was; rows without any stay NaN."""
     some = ~np.isnan(found).all(axis=1, keepdims=True)
     least = np.min(np.where(np.isnan(found), np.inf, found), axis=1, keepdims=True)
     return np.where(np.isnan(found) & some, least - np.float32(BELOW), found).astype(np.float32)

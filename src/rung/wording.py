@@ -37,8 +37,9 @@ class Wording:
     owner: npt.NDArray[np.intp]
 
     def prompt(self, text: str) -> str:
-        """The text in its frame; what looks like a slot in the text itself is taken apart."""
-        return self.frame.replace("{text}", text.replace("{}", "{ }"))
+        """The text in its frame; where the frame has a slot, what looks like one in the text itself is taken apart."""
+        before, _, after = self.frame.rpartition("{text}")  # the last one: a label may be called so
+        return before + (text.replace("{}", "{ }") if self.style == "cloze" else text) + after
 
     @property
     def key(self) -> str:

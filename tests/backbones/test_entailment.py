@@ -1,8 +1,11 @@
-"""Entailment models: the plain computation of transformers for each pair, and configs that do not say what entailment is."""
+"""Models that judge a text and a statement together: entailment, and BERT's next sentence."""
 
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,90 +15,208 @@ import pytest
 import tiny
 from rung import Classifier, UserError, load
 from rung.backbones.entailment import EntailmentBackbone
+from rung.backbones.next_sentence import NextSentenceBackbone
+from rung.backbones.pairs import Pairs
+from rung.labels import Labels
+from rung.scoring import scores
 
 pytestmark = pytest.mark.torch
 
-NLI = {0: "CONTRADICTION", 1: "NEUTRAL", 2: "ENTAILMENT"}
 TEXTS = [
-    "my card is lost, please help me",
-    "the app crashes again and again",
-    "money",
-    "it was a great film about the card " * 3,
+    "my card is lost",
+    "a",
+    "refund my money, the invoice is wrong",
+    "",
+    "Zürich 我的卡",
+    "half \ud83d",
+    "app " * 99,
 ]
-SAID = ["This text is about money.", "This text is about the app."]
+SAID = ["this is about money", "lost?", "it was a great film"]
+THREE = {0: "CONTRADICTION", 1: "neutral", 2: "Entailment"}
+TWO = {0: "entailment", 1: "not_entailment"}
+KINDS = ["bert", "two", "roberta", "deberta", "bart", "next", "both"]
 
 
-def made(folder: Path, kind: str, names: dict[int, str]) -> Path:
-    """A classifier of pairs with random weights; `names` are its outputs."""
-    import torch
-    import transformers as tf
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One model of each kind, with random weights."""
+    home = tmp_path_factory.mktemp("pairs")
+    return {
+        "bert": tiny.bert("BertForSequenceClassification", home / "bert", id2label=THREE),
+        "two": tiny.bert("BertForSequenceClassification", home / "two", id2label=TWO),
+        "roberta": tiny.roberta("RobertaForSequenceClassification", home / "roberta", id2label=THREE),
+        "deberta": tiny.deberta("DebertaV2ForSequenceClassification", home / "deberta", id2label=TWO),
+        "bart": tiny.bart("BartForSequenceClassification", home / "bart", id2label=THREE),
+        "next": tiny.bert("BertForNextSentencePrediction", home / "next"),
+        "both": tiny.bert("BertForPreTraining", home / "both"),
+    }
 
-    torch.manual_seed(0)
-    tokenizer = tiny.wordpiece(folder) if kind == "Bert" else tiny.byte_level(folder)
-    config = getattr(tf, f"{kind}Config")(
-        vocab_size=len(tokenizer), max_position_embeddings=66, type_vocab_size=2, initializer_range=0.3, **tiny.SMALL
-    )
-    config.id2label, config.label2id = names, {name: i for i, name in names.items()}
-    return tiny.save(getattr(tf, f"{kind}ForSequenceClassification")(config), folder)
 
-
-@pytest.fixture(scope="module", params=["Bert", "Roberta"])
-def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> EntailmentBackbone:
-    found = load(str(made(tmp_path_factory.mktemp("nli") / request.param, request.param, NLI)))
-    assert isinstance(found, EntailmentBackbone)
+def opened(folders: dict[str, Path], kind: str) -> Pairs:
+    found = load(f"{folders[kind]}{'?head=next-sentence' if kind == 'both' else ''}")
+    assert isinstance(found, Pairs)
     return found
 
 
-def plain(backbone: EntailmentBackbone, text: str, said: str) -> float:
+@cache
+def reference(folder: Path) -> tuple[Any, Any]:
+    """Tokenizer and model as transformers reads them."""
+    import torch
+    import transformers
+
+    kinds = {"next": "BertForNextSentencePrediction", "both": "BertForPreTraining"}
+    reads = getattr(transformers, kinds.get(folder.name, "AutoModelForSequenceClassification"))
+    return transformers.AutoTokenizer.from_pretrained(folder), reads.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def plain(folder: Path, kind: str, text: str, said: str) -> float:
+    """log p of one pair, by one forward pass of its own."""
     import torch
 
-    limit = backbone.max_tokens
-    encoded = backbone.tokenizer(text, said, return_tensors="pt", truncation="only_first", max_length=limit)
-    with torch.no_grad():
-        return float(backbone.model(**encoded).logits[0].log_softmax(-1)[2])
+    tokenizer, model = reference(folder)
+    limit = 64 if kind in ("roberta", "bart") else 48
+    text = text.encode("utf-8", "replace").decode()
+    encoded = tokenizer(text, said, return_tensors="pt", truncation="only_first", max_length=limit)
+    with torch.inference_mode():
+        logits = model(**encoded)["seq_relationship_logits" if kind == "both" else "logits"][0]
+    yes_and_no = {"bert": [2, 0], "roberta": [2, 0], "bart": [2, 0]}.get(kind, [0, 1])
+    return float(logits[yes_and_no].log_softmax(-1)[0])
 
 
-@pytest.mark.parametrize("size", [4096, 40])
-def test_scores_are_those_of_each_pair_alone(backbone: EntailmentBackbone, size: int) -> None:
-    """Whatever the batch: within 1e-4 of the plain computation; only the pairs that are asked for are scored."""
-    backbone.tokens_at_once = size
-    found = backbone.score(TEXTS, SAID)
-    assert found.dtype == np.float32
-    assert np.abs(found - [[plain(backbone, text, said) for said in SAID] for text in TEXTS]).max() < 1e-4
-    among = np.array([[True, False], [False, True], [True, True], [False, False]])
-    some = backbone.score(TEXTS, SAID, among=among)
-    assert (np.isnan(some) == ~among).all()
-    assert np.abs(some - found)[among].max() < 1e-4
-    assert backbone.score([], SAID).shape == (0, 2)
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_gives_what_transformers_gives(folders: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the batch and the padding side: each score is that of the pair alone, also where the text is too long."""
+    backbone = opened(folders, kind)
+    expected = np.array([[plain(folders[kind], kind, text, said) for said in SAID] for text in TEXTS])
+    monkeypatch.setattr(backbone.tokenizer, "padding_side", "left")
+    for tokens in (1, 150, 4096):
+        monkeypatch.setattr(backbone, "tokens_at_once", tokens)
+        found = backbone.score(TEXTS, SAID)
+        assert found.dtype == np.float32
+        assert found == pytest.approx(expected, abs=1e-4)
+    assert expected.std(axis=0).min() > 0.01
+    assert backbone.cut(TEXTS) == 1
 
 
-def test_a_classifier_scores_only_the_shortlist(backbone: EntailmentBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With shortlist=1 a text meets one label, that which the geometry's own names find likeliest; the answer is that one."""
-    seen: list[Any] = []
-    score = backbone.score
-    monkeypatch.setattr(backbone, "score", lambda *a, among=None: seen.append(among) or score(*a, among=among))
-    labels = ["money", "app", "film"]
-    clf = Classifier(labels, backbone=backbone, geometry="builtin", shortlist=1, cache=False)
-    cheap = Classifier(labels, backbone="builtin")
-    assert clf.predict(TEXTS).tolist() == cheap.predict(TEXTS).tolist()
-    assert sum(int(each.sum()) for each in seen if each is not None) == len(TEXTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_labels_texts(folders: dict[str, Path], kind: str) -> None:
+    """Label names in, labels out, for a text that spells special tokens and slots too."""
+    clf = Classifier({"money": "refunds", "card": ""}, backbone=opened(folders, kind), geometry="builtin", cache=False)
+    answers = clf.answers(["my {} card", "a </s> b <s> [SEP] [CLS]", None, "{} {}", "card " * 300])
+    assert [answer.label in ("money", "card") for answer in answers] == [True, True, False, True, True]
+    assert answers[2].error == "the text is missing"
 
 
-def test_two_outputs_will_do(tmp_path: Path) -> None:
-    """entailment and not_entailment: the first is meant."""
-    found = load(str(made(tmp_path, "Bert", {0: "entailment", 1: "not_entailment"})))
-    assert isinstance(found, EntailmentBackbone)
-    assert found.entailment == 0
+def test_only_the_pairs_asked_for_are_read(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`among` says which, and a classifier's shortlist leaves so many of each text."""
+    backbone = opened(folders, "bert")
+    whole, seen = backbone.score(TEXTS, SAID), []
+    real = type(backbone.model).forward
+
+    def counted(self: Any, **batch: Any) -> Any:
+        seen.append(len(batch["input_ids"]))
+        return real(self, **batch)
+
+    monkeypatch.setattr(type(backbone.model), "forward", counted)
+    among = np.random.default_rng(0).random(whole.shape) < 0.4
+    found = backbone.score(TEXTS, SAID, among=among)
+    assert (np.isnan(found) == ~among).all()
+    assert found[among] == pytest.approx(whole[among], abs=1e-5)
+    assert sum(seen) == among.sum()
+    seen.clear()
+    labels = ["money", "card", "film", "app", "invoice"]
+    clf = Classifier(labels, backbone=backbone, geometry="builtin", shortlist=2, cache=False)
+    clf.predict(TEXTS[:3])
+    assert sum(seen) == 2 * 3
+    assert backbone.score([], SAID).shape == (0, 3)
+    assert backbone.score(TEXTS, []).shape == (7, 0)
 
 
-@pytest.mark.parametrize("names", [{0: "LABEL_0", 1: "LABEL_1"}, {0: "negative", 1: "positive"}])
-def test_other_classifiers_are_told_apart(tmp_path: Path, names: dict[int, str]) -> None:
-    """A classifier of something else, or one whose config says nothing, is refused with what to do."""
-    folder = made(tmp_path, "Bert", names)
-    with pytest.raises(UserError, match="none of its outputs is called entailment") as error:
-        load(str(folder))
-    assert "id2label" in str(error.value)
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    config["id2label"] = {"0": "Entailment", "1": "contradiction"}
-    (folder / "config.json").write_text(json.dumps(config), "utf-8")
-    assert "score" in load(str(folder)).abilities
+def test_scores_are_odds(folders: dict[str, Path]) -> None:
+    """Labels judged one by one: given that one of them holds, each is as probable as its odds, however sure the model is."""
+    backbone, labels = opened(folders, "bert"), Labels.parse(["money", "card"])
+    p = np.exp(backbone.score(TEXTS[:3], ["This text is about card.", "This text is about money."]).astype(np.float64))
+    found, _ = scores(TEXTS[:3], labels, backbone)
+    assert found == pytest.approx(np.log(p / (1 - p)), abs=1e-3)
+    backbone.judged = lambda logits: logits[:, 0] * 0  # type: ignore[method-assign]  # p = 1
+    assert np.isfinite(scores(["a"], labels, backbone)[0]).all()
+    del backbone.judged
+
+
+def test_a_candidate_as_long_as_the_model_is_refused(folders: dict[str, Path]) -> None:
+    """A label that leaves no room for a text is named."""
+    with pytest.raises(UserError, match=r"'money money .* tokens, the model reads 48"):
+        opened(folders, "bert").score(["a"], ["money " * 90])
+
+
+def renamed(folder: Path, to: Path, **told: Any) -> Path:
+    """The same model, with other words in its config."""
+    shutil.copytree(folder, to)
+    config = json.loads((to / "config.json").read_text("utf-8"))
+    (to / "config.json").write_text(json.dumps(config | told), "utf-8")
+    return to
+
+
+@pytest.mark.parametrize(
+    ("names", "verdicts"),
+    [
+        ({"0": "entailment", "1": "neutral", "2": "contradiction"}, (0, [2])),
+        ({"0": "NOT-ENTAILMENT", "1": "ENTAILMENT"}, (1, [0])),
+        ({"0": "entails", "1": "does not say", "2": "refutes"}, (0, [1, 2])),
+    ],
+)
+def test_which_class_is_entailment_is_read(
+    folders: dict[str, Path], tmp_path: Path, names: dict[str, str], verdicts: Any
+) -> None:
+    """By its name, wherever it stands."""
+    backbone = load(str(renamed(folders["bert"], tmp_path / "named", id2label=names)))
+    assert isinstance(backbone, EntailmentBackbone)
+    assert backbone.verdicts == verdicts
+
+
+def test_a_classifier_for_other_labels_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Whose classes are not those of entailment is told so, with its classes and with a model that can."""
+    movies = renamed(folders["two"], tmp_path / "movies", id2label={"0": "NEGATIVE", "1": "POSITIVE"})
+    with pytest.raises(UserError, match=r"classes are NEGATIVE, POSITIVE(.|\n)*deberta-zeroshot"):
+        load(str(movies))
+    unnamed = renamed(folders["two"], tmp_path / "unnamed", id2label={"0": "LABEL_0", "1": "LABEL_1"}, label2id={})
+    with pytest.raises(UserError, match="LABEL_0, LABEL_1"):
+        load(str(unnamed))
+
+
+def test_berts_own_weights_have_two_heads(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Asked for the next sentence it is another backbone, which a saved classifier finds again; others have no such head."""
+    cloze, following = load(str(folders["both"])), opened(folders, "both")
+    assert (cloze.style, following.style) == ("cloze", "following")  # type: ignore[attr-defined]
+    assert isinstance(following, NextSentenceBackbone)
+    assert following.fingerprint != cloze.fingerprint
+    clf = Classifier(["card", "money"], backbone=following, geometry="builtin", cache=False).fit(
+        ["a card", "my money"] * 30
+    )
+    clf.save(tmp_path / "saved")
+    same = Classifier.load(tmp_path / "saved")
+    assert np.array_equal(same.predict_proba(["card"]), clf.predict_proba(["card"]))
+    with pytest.raises(UserError, match="head must be cloze or next-sentence, got 'nsp'"):
+        load(f"{folders['both']}?head=nsp")
+    plain = tiny.roberta("RobertaForMaskedLM", tmp_path / "plain")
+    with pytest.raises(UserError, match="no head that says whether a sentence follows another"):
+        load(f"{plain}?head=next-sentence")
+
+
+def test_weights_that_are_not_there_are_told(folders: dict[str, Path], tmp_path: Path) -> None:
+    """A head that the file lacks would be random: it is refused, not made up."""
+    from safetensors.numpy import load_file, save_file
+
+    halved = renamed(folders["bert"], tmp_path / "halved")
+    kept = {name: each for name, each in load_file(halved / "model.safetensors").items() if "classifier" not in name}
+    save_file(kept, halved / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lack classifier\.bias"):
+        opened({"halved": halved}, "halved").score(["a"], ["b"])
+
+
+def test_it_travels_without_its_weights(folders: dict[str, Path]) -> None:
+    """A copy in another process says the same."""
+    backbone = opened(folders, "roberta")
+    copy = pickle.loads(pickle.dumps(backbone))
+    assert copy.score(TEXTS[:2], SAID) == pytest.approx(backbone.score(TEXTS[:2], SAID), abs=1e-6)
+    assert (copy.abilities, copy.style, copy.pairwise) == ({"score"}, "entailment", True)

@@ -1,8 +1,11 @@
-"""Encoder–decoder models: the plain computation of transformers, whatever is shared or batched."""
+"""Encoder–decoder models: the plain computation of transformers, one pass of the encoder a text."""
 
 from __future__ import annotations
 
+import json
+import pickle
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,149 +15,254 @@ import pytest
 import tiny
 from rung import Classifier, UserError, load
 from rung.backbones.seq2seq import Seq2SeqBackbone
+from rung.labels import Labels
+from rung.scoring import scores
+from rung.wording import word
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")]
 
-KINDS = ["t5", "bart", "marian"]
 PROMPTS = [
-    "my card is lost, please help me",
-    "the app crashes again and again",
-    "money",
-    "it was a great film about the card",
+    "my card is lost",
+    "refund my money, the invoice is wrong",
+    "",
+    "Zürich 我的卡",
+    "the app " * 4,
+    "my card is lost",
 ]
-CANDIDATES = ["card", "card about money", "card about film", "the app", "film", ""]
+CANDIDATES = ["card", "card is lost", "card is", "the app", "money", "", "the app crashes again", "card"]
+SHARED = ["this is about money", "this is about money and the card", "this is about the app"]
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "t5": tiny.t5,
+    "bart": lambda folder: tiny.bart("BartForConditionalGeneration", folder),
+    "marian": tiny.marian,
+    "m2m": tiny.m2m,
+}
 
 
-def made(folder: Path, kind: str) -> Seq2SeqBackbone:
-    """A model with random weights, large enough that what it should not see shows; saved, and loaded by its folder."""
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One model of each kind, with random weights."""
+    home = tmp_path_factory.mktemp("seq2seq")
+    return {kind: make(home / kind) for kind, make in KINDS.items()}
+
+
+def opened(folders: dict[str, Path], kind: str) -> Seq2SeqBackbone:
+    found = load(str(folders[kind]), **({"source": "en", "target": "de"} if kind == "m2m" else {}))
+    assert isinstance(found, Seq2SeqBackbone)
+    return found
+
+
+@pytest.fixture(params=list(KINDS))
+def backbone(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Seq2SeqBackbone:
+    return opened(folders, request.param)
+
+
+@cache
+def reference(folder: Path) -> tuple[Any, Any]:
+    """Tokenizer and model as transformers reads them."""
     import torch
-    import transformers as tf
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
-    if kind == "t5":
-        tokens = tiny.pieces(folder / "spiece.model")
-        tf.T5TokenizerFast(vocab=tokens, extra_ids=0).save_pretrained(folder)
-        config: Any = tf.T5Config(
-            vocab_size=len(tokens), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=0
-        )
-        model: Any = tf.T5ForConditionalGeneration(config)
-    elif kind == "bart":
-        tokenizer = tiny.byte_level(folder, "BartTokenizer")
-        config = tf.BartConfig(
-            vocab_size=len(tokenizer),
-            max_position_embeddings=64,
-            **tiny.SMALL_PAIR,
-            bos_token_id=0,
-            pad_token_id=1,
-            eos_token_id=2,
-            decoder_start_token_id=2,
-            forced_bos_token_id=0,
-        )
-        model = tf.BartForConditionalGeneration(config)
-    else:
-        tokens = tiny.pieces(folder / "source.spm")
-        (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
-        vocabulary = {piece: i for i, (piece, _) in enumerate(tokens)}
-        vocabulary.setdefault("<pad>", len(vocabulary))
-        import json
+    languages = {"src_lang": "en", "tgt_lang": "de"} if folder.name == "m2m" else {}
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return AutoTokenizer.from_pretrained(folder, **languages), model
 
-        (folder / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
-        spm = [str(folder / f"{side}.spm") for side in ("source", "target")]
-        tokenizer = tf.MarianTokenizer(
-            *spm, str(folder / "vocab.json"), eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
-        )
-        tokenizer.save_pretrained(folder)
-        pad = tokenizer.pad_token_id
-        config = tf.MarianConfig(
-            vocab_size=len(vocabulary),
-            max_position_embeddings=64,
-            **tiny.SMALL_PAIR,
-            pad_token_id=pad,
-            decoder_start_token_id=pad,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-        model = tf.MarianMTModel(config)
-    with torch.no_grad():
-        for weights in model.parameters():
-            if weights.ndim > 1:
-                weights.mul_(3)
-    backbone = load(str(tiny.save(model, folder)))
+
+@cache
+def plain(folder: Path, prompt: str, candidate: str) -> float:
+    """log p of one candidate after one prompt, end token included, by transformers' own labels of the whole target."""
+    import torch
+
+    tokenizer, model = reference(folder)
+    encoded = tokenizer(prompt, text_target=candidate, return_tensors="pt")
+    with torch.inference_mode():
+        log_p = model(**encoded).logits[0].log_softmax(-1)
+    told = log_p[torch.arange(len(log_p)), encoded["labels"][0]]
+    return float(told[1 if folder.name in ("bart", "m2m") else 0 :].sum())  # their first token is given
+
+
+@pytest.mark.parametrize("said", [CANDIDATES, SHARED, SHARED[:1]])
+def test_it_gives_what_transformers_gives(
+    backbone: Seq2SeqBackbone, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the batch, the padding side and what candidates share: each score is that of the pair alone."""
+    expected = np.array([[plain(backbone.folder, prompt, each) for each in said] for prompt in PROMPTS])
+    monkeypatch.setattr(backbone.tokenizer, "padding_side", "left")
+    for tokens in (1, 60, 4096):
+        monkeypatch.setattr(backbone, "tokens_at_once", tokens)
+        found = backbone.score(PROMPTS, said)
+        assert found.dtype == np.float32
+        assert found == pytest.approx(expected, abs=1e-4)
+    assert backbone._keeps
+    monkeypatch.setattr(backbone, "_keeps", False)
+    assert backbone.score(PROMPTS, said) == pytest.approx(expected, abs=1e-4)
+    assert expected[:5].std(axis=0).min() > 0.01
+
+
+def test_the_encoder_reads_each_text_once(backbone: Seq2SeqBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many candidates; and the decoder reads what all of them begin with once a text."""
+    read, written = [], []
+    encoder, whole = type(backbone.model.get_encoder()), type(backbone.model)
+    reads, writes = encoder.forward, whole.forward
+
+    def counted(self: Any, *given: Any, **batch: Any) -> Any:
+        if self is backbone.model.get_encoder():  # T5's decoder is of the same class
+            read.append(len(batch["input_ids"]))
+        return reads(self, *given, **batch)
+
+    def counted_whole(self: Any, **batch: Any) -> Any:
+        written.append(batch["decoder_input_ids"].shape[1])
+        return writes(self, **batch)
+
+    assert backbone._keeps
+    monkeypatch.setattr(encoder, "forward", counted)
+    monkeypatch.setattr(whole, "forward", counted_whole)
+    backbone.score(PROMPTS[:2] * 3, SHARED)
+    assert sum(read) == 2
+    stem = len(backbone._targets(["this is about"])[0]) - 1
+    assert written[0] >= stem + 1
+    assert max(written[1:]) <= max(backbone.lengths(SHARED)) - stem
+
+
+def test_answers_exclude_each_other(backbone: Seq2SeqBackbone) -> None:
+    """The end token counts: of all answers up to two tokens, no end left out, the probabilities sum to 1 or less."""
+    vocabulary = backbone.model.config.vocab_size
+    backbone._targets = lambda candidates: [[int(i), end] for i in candidates]  # type: ignore[method-assign]
+    end = backbone._around[1][0]
+    try:
+        one = np.exp(
+            backbone.score(["my card"], [str(i) for i in range(vocabulary) if i != end]).astype(np.float64)
+        ).sum()
+    finally:
+        del backbone._targets
+    empty = np.exp(float(backbone.score(["my card"], [""])[0, 0]))
+    assert 0 < one < 1
+    assert one + empty < 1
+    whole = len(backbone.tokenizer(text_target="card")["input_ids"])
+    assert backbone.lengths(["", "card"]).tolist() == [1, whole - (len(backbone._begin) - 1)]
+
+
+def test_nothing_gives_nothing(backbone: Seq2SeqBackbone) -> None:
+    """No prompts or no candidates: an empty matrix."""
+    assert backbone.score([], ["a"]).shape == (0, 1)
+    assert backbone.score(["a"], []).shape == (1, 0)
+    assert backbone.generate([], max_tokens=9) == []
+
+
+def test_long_prompts_lose_their_middle(folders: dict[str, Path]) -> None:
+    """What is asked at the beginning and at the end is read, however long the text between."""
+    backbone = opened(folders, "bart")
+    assert backbone.max_tokens == 64
+    said = "the app " + "card is lost " * 200
+    found = backbone.score(
+        [f"{said}money", f"{said}film", f"money {said}", f"{said} refund {said}", said + said], ["card"]
+    )[:, 0]
+    assert len({round(float(each), 4) for each in found[:3]}) == 3
+    assert backbone.cut([said, "short"]) == 1
+    ids = backbone.tokenizer(said * 2, add_special_tokens=False)["input_ids"]
+    kept = backbone.tokenizer.decode([*ids[:31], *ids[-31:]])
+    assert backbone.score([said * 2], ["card"]) == pytest.approx(backbone.score([kept], ["card"]), abs=1e-3)
+
+
+def test_an_answer_longer_than_the_model_writes_is_refused(folders: dict[str, Path]) -> None:
+    """The decoder has so many positions and no more."""
+    backbone = opened(folders, "marian")
+    with pytest.raises(UserError, match="it writes 64 at most"):
+        backbone.score(["a"], ["x y z " * 60])
+    with pytest.raises(UserError, match="it writes 64 at most"):
+        backbone.generate(["a"], max_tokens=100)
+    with pytest.raises(UserError, match="max_tokens: got 0"):
+        backbone.generate(["a"], max_tokens=0)
+
+
+def test_it_writes_what_transformers_writes(backbone: Seq2SeqBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The likeliest tokens of each prompt alone, in batches of any size; after the language that was asked for."""
+    import torch
+
+    wanted = []
+    for prompt in PROMPTS:
+        encoded = backbone.tokenizer(prompt, return_tensors="pt")
+        told = {"forced_bos_token_id": backbone.tokenizer.get_lang_id("de")} if backbone.folder.name == "m2m" else {}
+        with torch.inference_mode():
+            ids = backbone.model.generate(**encoded, max_new_tokens=9, do_sample=False, **told)[0]
+        wanted.append(backbone.tokenizer.decode(ids, skip_special_tokens=True))
+    assert backbone.generate(PROMPTS, max_tokens=9) == wanted
+    monkeypatch.setattr(backbone, "tokens_at_once", 1)
+    assert backbone.generate(PROMPTS, max_tokens=9) == wanted
+    assert backbone.generate(PROMPTS, max_tokens=9, temperature=0) == wanted
+
+
+def test_drawing_hangs_on_seed_and_prompt(backbone: Seq2SeqBackbone) -> None:
+    """The same seed gives the same text, whatever else is written beside it; another seed gives another."""
+    drawn = backbone.generate(PROMPTS, max_tokens=9, seed=1, temperature=2.0)
+    assert drawn == [backbone.generate([prompt], max_tokens=9, seed=1, temperature=2.0)[0] for prompt in PROMPTS]
+    assert drawn != backbone.generate(PROMPTS, max_tokens=9, seed=2, temperature=2.0)
+
+
+def test_languages_are_options(folders: dict[str, Path], tmp_path: Path) -> None:
+    """A multilingual model is told what it reads and writes; each pair is another backbone, and unknown ones are named."""
+    german, french = opened(folders, "m2m"), load(f"{folders['m2m']}?source=en&target=fr")
+    assert isinstance(french, Seq2SeqBackbone)
+    assert german._begin[1] == german.tokenizer.get_lang_id("de")
+    assert french._begin[1] == german.tokenizer.get_lang_id("fr")
+    assert german.fingerprint != french.fingerprint
+    assert not np.allclose(german.score(["my card"], ["card"]), french.score(["my card"], ["card"]), atol=1e-4)
+    copy = pickle.loads(pickle.dumps(french))
+    assert copy.score(["my card"], ["card"]) == pytest.approx(french.score(["my card"], ["card"]), abs=1e-6)
+    assert load(french.name).fingerprint == french.fingerprint
+    with pytest.raises(UserError, match="no language 'de_DE'"):
+        load(f"{folders['m2m']}?target=de_DE").score(["a"], ["b"])  # type: ignore[attr-defined]
+
+
+def test_a_forced_first_token_is_given(tmp_path: Path) -> None:
+    """Of a model whose config forces the first token of an answer, this token is given and counts nothing."""
+    folder = tiny.bart("BartForConditionalGeneration", tmp_path / "forced")
+    settings = json.loads((folder / "generation_config.json").read_text("utf-8"))
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"forced_bos_token_id": 7}), "utf-8")
+    forced = load(str(folder))
+    assert isinstance(forced, Seq2SeqBackbone)
+    assert forced._begin == [2, 7]
+
+
+def test_it_labels_texts(backbone: Seq2SeqBackbone, tmp_path: Path) -> None:
+    """Label names in, labels out; every length of the label's name may count; the backbone is not changed by it."""
+    before = backbone.fingerprint
+    labels = Labels.parse({"money": "refunds", "card": {"words": ["my card"]}, "the app": ""})
+    assert word(labels, backbone).prompt("x").endswith("Text: x\nLabel:")
+    found, why = scores(["my {} card", "a </s> b"], labels, backbone, length="token")
+    assert np.isfinite(found).all()
+    assert why == [None, None]
+    clf = Classifier(labels, backbone=backbone, geometry="builtin", cache=False)
+    answers = clf.answers(["my {} card", None, "a </s> b <pad>"])
+    assert [answer.label in labels.names for answer in answers] == [True, False, True]
+    assert backbone.fingerprint == before
+
+
+def test_a_small_model_answers_what_it_was_taught(tmp_path: Path) -> None:
+    """A T5 trained to write the topic of a grammar's sentences tells it of sentences that it has not seen: 90 % or more."""
+    import torch
+    from transformers import T5ForConditionalGeneration
+
+    things = {"pets": ["dog", "cat", "horse"], "food": ["soup", "bread", "rice"], "cars": ["truck", "taxi", "van"]}
+    deeds = ["is old", "was here", "is small today", "came again", "is mine"]
+    made = [(f"the {thing} {deed}", label) for label, own in things.items() for thing in own for deed in deeds]
+    order = np.random.default_rng(0).permutation(len(made))
+    known, unseen = [made[i] for i in order[15:]], [made[i] for i in order[:15]]
+    labels = Labels.parse(list(things))
+    frame = word(labels, load(str(tiny.t5(tmp_path / "any"))))
+    lines = [f"{frame.prompt(text)} {label}".replace("\n", " ") for text, label in made]
+    folder = tiny.t5(tmp_path / "taught", lines, size=300, dropout_rate=0, initializer_factor=1.0)
+    backbone = load(str(folder))
     assert isinstance(backbone, Seq2SeqBackbone)
-    return backbone
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seq2SeqBackbone]:
-    found: dict[str, Seq2SeqBackbone] = {}
-
-    def one(kind: str) -> Seq2SeqBackbone:
-        if kind not in found:
-            found[kind] = made(tmp_path_factory.mktemp(kind) / kind, kind)
-        return found[kind]
-
-    return one
-
-
-def plain(backbone: Seq2SeqBackbone, prompt: str, candidate: str) -> float:
-    """log p(candidate | prompt) as transformers computes it of this pair alone."""
-    import torch
-
-    settings = backbone.model.generation_config
-    begin = [
-        settings.decoder_start_token_id,
-        *([] if settings.forced_bos_token_id is None else [settings.forced_bos_token_id]),
-    ]
-    ids = backbone.tokenizer(candidate, add_special_tokens=False)["input_ids"]
-    if not ids:
-        return 0.0
-    encoded = backbone.tokenizer(prompt, return_tensors="pt")
-    with torch.no_grad():
-        logits = backbone.model(
-            input_ids=encoded["input_ids"],
-            attention_mask=encoded["attention_mask"],
-            decoder_input_ids=torch.tensor([[*begin, *ids[:-1]]]),
-        ).logits[0]
-    told = logits[len(begin) - 1 :].log_softmax(-1)
-    return float(told[torch.arange(len(ids)), torch.tensor(ids)].sum())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", [4096, 16])
-def test_scores_are_those_of_each_pair_alone(make: Callable[[str], Seq2SeqBackbone], kind: str, size: int) -> None:
-    """Whatever is encoded together, and whatever beginnings candidates share: within 1e-4 of the plain computation."""
-    backbone = make(kind)
-    backbone.tokens_at_once = size
-    found = backbone.score(PROMPTS, CANDIDATES)
-    expected = [[plain(backbone, prompt, candidate) for candidate in CANDIDATES] for prompt in PROMPTS]
-    assert found.dtype == np.float32
-    assert np.abs(found - np.array(expected)).max() < 1e-4
-    assert (found[:, -1] == 0).all()
-    assert np.abs(np.diff(found[:, :-1], axis=0)).max() > 1e-3  # the prompt is heeded
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_writing_does_not_hang_on_the_company(make: Callable[[str], Seq2SeqBackbone], kind: str) -> None:
-    """A prompt's text is the same alone and among others, also where tokens are drawn; another seed draws others."""
-    backbone = make(kind)
-    backbone.tokens_at_once = 4096
-    together = backbone.generate(PROMPTS, max_tokens=6)
-    assert together == [backbone.generate([prompt], max_tokens=6)[0] for prompt in PROMPTS]
-    drawn = backbone.generate(PROMPTS, max_tokens=6, temperature=2.0)
-    assert drawn[1] == backbone.generate(PROMPTS[1:2], max_tokens=6, temperature=2.0)[0]
-    assert drawn != backbone.generate(PROMPTS, max_tokens=6, temperature=2.0, seed=1)
-
-
-def test_it_is_a_backbone_like_the_others(make: Callable[[str], Seq2SeqBackbone]) -> None:
-    """A Classifier takes it, with another backbone's geometry; a long text is cut and counted; nothing is a score of none."""
-    backbone = make("bart")
-    backbone.tokens_at_once = 4096
-    clf = Classifier(["card", "film", "app"], backbone=backbone, geometry="builtin", cache=False)
-    assert set(clf.predict(PROMPTS)) <= {"card", "film", "app"}
-    assert clf.fit(PROMPTS * 5).predict_proba(PROMPTS).shape == (4, 3)
-    assert backbone.cut(["card " * 200, "card"]) == 1
-    assert np.isfinite(backbone.score(["card " * 200], CANDIDATES)).all()
-    assert backbone.score([], CANDIDATES).shape == (0, 6)
-    assert backbone.lengths(["card", ""]).tolist()[1] == 0
-    with pytest.raises(UserError, match="cannot embed; it can generate and score"):
-        Classifier(["a", "b"], backbone="builtin", geometry=backbone).predict(["a"])
+    tokenizer = backbone.tokenizer
+    asked = tokenizer([frame.prompt(text) for text, _ in known], padding=True, return_tensors="pt")
+    wanted = tokenizer(text_target=[label for _, label in known], padding=True, return_tensors="pt")["input_ids"]
+    model = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    optimizer = torch.optim.Adam(model.train().parameters(), lr=3e-3)
+    for _ in range(80):
+        model(**asked, labels=wanted.masked_fill(wanted == 0, -100)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    tiny.save(model, folder)  # read when it is first needed: now
+    found, _ = scores([text for text, _ in unseen], labels, backbone)
+    assert np.mean(np.array(labels.names)[found.argmax(axis=1)] == [label for _, label in unseen]) >= 0.9

@@ -1,95 +1,86 @@
-"""Entailment models (NLI cross-encoders): whether a text entails "This text is about …"."""
+"""Entailment models (BERT, RoBERTa, DeBERTa, BART … trained on NLI): whether a text entails a hypothesis."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import numpy as np
-import numpy.typing as npt
-
-from rung.backbones.batches import TOKENS, batches, longer
 from rung.backbones.catalog import Entry
-from rung.backbones.pretrained import Pretrained, architecture, read_config
-from rung.encoding import encodable
+from rung.backbones.pairs import Pairs
+from rung.backbones.pretrained import architecture
 from rung.errors import UserError
-from rung.evidence import Array
-
-Flags = npt.NDArray[np.bool_]
-_PAIRS = 4096  # tokenized at a time
 
 
-class EntailmentBackbone(Pretrained):
-    """A model that reads a premise and a hypothesis together, frozen, in float32.
+class Verdicts(NamedTuple):
+    """The classes of an entailment model that decide: which says yes, and which says no."""
 
-    It reads each text with each label: k times as costly as an encoder, so `score` takes `among`, the labels worth asking.
+    entailment: int
+    against: list[int]
+
+
+class EntailmentBackbone(Pairs):
+    """A cross-encoder that judges premise and hypothesis, frozen, in float32.
+
+    log p = log( exp(e) / (exp(e) + exp(c)) ), e and c the logits of entailment and contradiction
+
+    "Neutral" is left out: it says that the text does not tell, which holds of most labels and most texts. A model that knows
+    "not entailment" only, has that in place of contradiction.
+    Source: Yin, Hay, Roth 2019, "Benchmarking zero-shot text classification", section 4.
     """
 
-    abilities = frozenset({"score"})
     model_class = "AutoModelForSequenceClassification"
     style = "entailment"
-    pairwise = True
-    tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Whether the weights in `folder` are those of a classifier of sequences."""
+        """Whether the weights in `folder` put texts into classes, whichever these are."""
         return architecture(folder).endswith("ForSequenceClassification")
 
     @classmethod
     def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:
-        """The backbone of `folder`. Raises UserError where its config does not say which output means entailment."""
-        _entailment(folder, name)
-        return super().open(folder, name, entry)
+        """The backbone of `folder`. Raises UserError for a classifier that was trained for labels of its own."""
+        opened = super().open(folder, name, entry)
+        _ = opened.verdicts
+        return opened
 
     @cached_property
-    def entailment(self) -> int:
-        """Which of the model's outputs means that the premise entails the hypothesis."""
-        return _entailment(self.folder, self.name)
+    def verdicts(self) -> Verdicts:
+        """Which classes are entailment and its opposite, by their names in the config. Raises UserError where none is so called."""
+        names = _names(self.config)
+        said = {i: name.casefold().replace("-", "_").replace(" ", "_") for i, name in names.items()}
+        yes = [i for i, name in said.items() if name.startswith("entail")]
+        if len(yes) != 1 or len(said) < 2:
+            raise self._no_verdict(names)
+        others = [i for i in said if i not in yes]
+        no = [i for i in others if said[i].startswith("contra")] or [i for i in others if said[i] != "neutral"]
+        return Verdicts(yes[0], no or others)
 
-    def score(self, prompts: Sequence[str], candidates: Sequence[str], *, among: Flags | None = None) -> Array:
-        """Natural log p(the prompt entails the candidate), (n, k) float32; NaN for the pairs outside `among` (n, k).
+    def judged(self, logits: Any) -> Any:
+        """log p (b,) of entailment against contradiction, from logits (b, c)."""
+        yes, no = self.verdicts
+        return logits[:, [yes, *no]].log_softmax(-1)[:, 0]
 
-        p is the model's own probability among all of its outputs (neutral and contradiction, or not_entailment). Of a pair
-        beyond `max_tokens` the end of the prompt is not read. Source: Yin, Hay, Roth 2019, "Benchmarking zero-shot text
-        classification".
-        """
-        import torch
-
-        found = np.full((len(prompts), len(candidates)), np.nan, dtype=np.float32)
-        asked = np.argwhere(np.ones(found.shape, dtype=bool) if among is None else among)
-        for start in range(0, len(asked), _PAIRS):
-            pairs = asked[start : start + _PAIRS]
-            firsts = [encodable(prompts[i]) for i in pairs[:, 0]]
-            seconds = [encodable(candidates[j]) for j in pairs[:, 1]]
-            encoded = self.tokenizer(firsts, seconds, truncation="only_first", max_length=self.max_tokens)
-            told = np.empty(len(pairs), dtype=np.float32)
-            pad, device = self.tokenizer.pad_token_id, self.model.device
-            with torch.inference_mode():
-                for places, passed in batches(encoded, self.tokens_at_once, pad=pad, device=device):
-                    log_p = self.model(**passed).logits.float().log_softmax(-1)
-                    told[places] = log_p[:, self.entailment].cpu().numpy()
-            found[pairs[:, 0], pairs[:, 1]] = told
-        return found
-
-    def cut(self, texts: Sequence[str]) -> int:
-        """How many of `texts` are longer than `max_tokens` by themselves, so that their end is not read."""
-        return longer(self.tokenizer, texts, self.max_tokens)
-
-
-def _entailment(folder: Path, name: str) -> int:
-    """The place of the label that begins with "entail", whatever its case, in the config's id2label."""
-    labels: dict[str, Any] = read_config(folder).get("id2label") or {}
-    found = [int(place) for place, label in labels.items() if str(label).lower().startswith("entail")]
-    if len(found) != 1:
-        said = ", ".join(map(str, labels.values())) or "LABEL_0, LABEL_1"
-        raise UserError(
-            f"backbone {name!r}: none of its outputs is called entailment ({said[:120]}): it was trained for labels of its own.",
-            'Take a model trained on NLI, or name its outputs in config.json:  "id2label": {"0": "entailment", …}',
+    def _no_verdict(self, names: dict[int, str]) -> UserError:
+        listed = ", ".join(names[i] for i in sorted(names)[:6]) or "unnamed ones"
+        return UserError(
+            f"backbone {self.name!r}: its classes are {listed}; none is called entailment, so it was trained for labels of its"
+            " own and cannot judge yours.",
+            "Take a model trained on NLI, such as  --backbone deberta-zeroshot ; if this is one, name its classes in"
+            f' {self.folder / "config.json"}, as in  "id2label": {{"0": "entailment", "1": "neutral", "2": "contradiction"}}',
         )
-    return found[0]
+
+
+def _names(config: dict[str, Any]) -> dict[int, str]:
+    """The classes' names by their places, from `id2label`, or from `label2id` where that says LABEL_0 and so on.
+
+    >>> _names({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"entailment": 1, "neutral": 0}})
+    {1: 'entailment', 0: 'neutral'}
+    """
+    found = {int(i): str(name) for i, name in (config.get("id2label") or {}).items()}
+    turned = {int(i): str(name) for name, i in (config.get("label2id") or {}).items()}
+    unnamed = all(name.startswith("LABEL_") for name in found.values())
+    return turned if unnamed and turned else found
 
 
 BACKBONE = EntailmentBackbone

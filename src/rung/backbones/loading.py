@@ -32,6 +32,7 @@ _HELPERS = {
     "continuations",
     "engines",
     "loading",
+    "pairs",
     "pretrained",
     "writing",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.batches import TOKENS, around, bare, batches, fitting, longer, ones
-from rung.backbones.catalog import Entry
-from rung.backbones.pretrained import Pretrained, architecture
+from rung.backbones.next_sentence import HEAD, NextSentenceBackbone
+from rung.backbones.pairs import Pairs
+from rung.backbones.pretrained import Pretrained, architecture, weight_names
 from rung.encoding import encodable
 from rung.errors import UserError
 from rung.evidence import Array
@@ -52,19 +53,30 @@ class MaskedBackbone(Pretrained):
     abilities = frozenset({"score"})
     model_class = "AutoModelForMaskedLM"
     style = "cloze"
+    options = ("head",)
     tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Whether the weights in `folder` fill gaps, or say whether one sentence follows another."""
+        """Whether the weights in `folder` fill gaps; those that also know the next sentence are asked for it by an option."""
         found = architecture(folder)
-        return found.endswith("ForMaskedLM") or found in {each.model_class for each in cls.__subclasses__()}
+        return found.endswith("ForMaskedLM") or found == "BertForPreTraining"
 
-    @classmethod
-    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:
-        """The backbone of `folder`, with the heads that its weights have."""
-        kind = next((each for each in cls.__subclasses__() if each.model_class == architecture(folder)), cls)
-        return super(MaskedBackbone, kind).open(folder, name, entry)
+    def with_options(self, given: Mapping[str, str]) -> Pairs | Self:
+        """The backbone that asks the given `head`: "cloze", this one, or "next-sentence", which BERT's own weights have too."""
+        head = given.get("head", "cloze")
+        if head not in ("cloze", HEAD):
+            raise UserError(
+                f"backbone {self.name!r}: head must be cloze or {HEAD}, got {head!r}.", f"{self.name}?head={HEAD}"
+            )
+        if head == "cloze":
+            return self
+        if not any(key.endswith("seq_relationship.weight") for key in weight_names(self.folder)):
+            raise UserError(
+                f"backbone {self.name!r}: its weights have no head that says whether a sentence follows another.",
+                "Take one of BERT's own models, such as  hf:google-bert/bert-base-uncased?head=next-sentence",
+            )
+        return NextSentenceBackbone(self.folder, f"{self.name}?head={HEAD}", self.entry)
 
     @property
     def mask(self) -> str:
@@ -138,35 +150,6 @@ class MaskedBackbone(Pretrained):
             for ids, places, _ in encoded
         ]
 
-    def next_sentence(self, firsts: Sequence[str], seconds: Sequence[str]) -> Array:
-        """Natural log p(second follows first), (n,) float32, for n pairs, by the head that BERT was trained with for that.
-
-        The longer one of a pair is cut at its end to `max_tokens`. Raises UserError where the model has no such head.
-        Source: Devlin et al. 2019, "BERT", section 3.1, task 2.
-        """
-        import torch
-
-        self._require_pairs()
-        found = np.zeros(len(firsts), dtype=np.float32)
-        if not firsts:
-            return found
-        pairs = [[encodable(text) for text in texts] for texts in (firsts, seconds)]
-        encoded = self.tokenizer(*pairs, truncation="longest_first", max_length=self.max_tokens)
-        with torch.inference_mode():
-            for part, batch in self._batches(encoded):
-                pooled = self.model.bert(**batch).pooler_output
-                log_p = self.model.cls.seq_relationship(pooled).float().log_softmax(-1)
-                found[part] = log_p[:, 0].cpu().numpy()  # class 0: the second is the next sentence
-        return found
-
-    def follows(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
-        """Natural log p(candidate follows prompt), (n, k) float32: labels said as sentences, scored by `next_sentence`.
-
-        Prompts are plain texts here, without a slot. Source: Sun et al. 2022, "NSP-BERT", who classify so without a label.
-        """
-        firsts = [prompt for prompt in prompts for _ in candidates]
-        return self.next_sentence(firsts, [*candidates] * len(prompts)).reshape(len(prompts), len(candidates))
-
     def _rows(
         self, frame: _Frame, tokens: list[list[int]], candidates: Sequence[str]
     ) -> Iterator[tuple[_Row, list[int]]]:
@@ -192,13 +175,6 @@ class MaskedBackbone(Pretrained):
             )
         left, right = _kept(start, len(ids) - start - t, room)
         return [*head, *ids[start - left : start + t + right], *tail], len(head) + left
-
-    def _require_pairs(self) -> None:
-        if self.model_class == MaskedBackbone.model_class:
-            raise UserError(
-                f"backbone {self.name!r}: {architecture(self.folder)} has no head that says whether a sentence follows another.",
-                "Take a model saved as BertForPreTraining, such as  hf:google-bert/bert-base-uncased",
-            )
 
     @cached_property
     def _specials(self) -> tuple[list[int], list[int]]:
@@ -236,29 +212,6 @@ class MaskedBackbone(Pretrained):
         vocabulary = self.model.config.vocab_size if logits else 1
         tokens = fitting(self.tokens_at_once, vocabulary)
         return batches(encoded, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
-
-
-class _BothHeads(MaskedBackbone):
-    """BERT as it left its training: it fills gaps, and says whether a sentence follows another."""
-
-    model_class = "BertForPreTraining"
-
-
-class _PairsOnly(MaskedBackbone):
-    """BERT that says whether a sentence follows another, and fills no gaps: labels are sentences that may follow the text."""
-
-    model_class = "BertForNextSentencePrediction"
-    style = "following"
-
-    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
-        """Natural log p(candidate follows prompt), (n, k) float32: `follows`."""
-        return self.follows(prompts, candidates)
-
-    def _log_p(self, rows: list[_Row]) -> list[Array]:  # noqa: ARG002
-        raise UserError(
-            f"backbone {self.name!r}: {self.model_class} has no head that fills gaps.",
-            "Take a model saved as BertForMaskedLM or BertForPreTraining.",
-        )
 
 
 def _frame(prompt: str) -> _Frame:

@@ -121,8 +121,13 @@ class Pretrained:
 
         kind = getattr(transformers, self.model_class)
         with quiet():
-            model = kind.from_pretrained(
-                str(self.folder), dtype=torch.float32, use_safetensors=True, local_files_only=True
+            how = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+            model, read = kind.from_pretrained(str(self.folder), **how, output_loading_info=True)
+        missing = sorted({name for name, _ in model.named_parameters()} & set(read["missing_keys"]))
+        if missing:
+            raise UserError(
+                f"backbone {self.name!r}: the weights in {self.folder} lack {missing[0]}, which would be random.",
+                "Take a model that was saved whole, for this task.",
             )
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return model.to(device).eval().requires_grad_(False)
@@ -161,16 +166,29 @@ def architecture(folder: Path) -> str:
     return next(iter(read_config(folder).get("architectures") or []), "")
 
 
+def weight_names(folder: Path) -> set[str]:
+    """The names of all weights in a folder, without reading the weights."""
+    from safetensors import safe_open
+
+    found: set[str] = set()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "numpy") as weights:
+            found |= set(weights.keys())
+    return found
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the bar that transformers shows while it reads weights: it would break ours."""
+    """Without the bar that transformers shows while it reads weights, which would break ours, and its list of unused ones."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(told)
         if shown:
             logging.enable_progress_bar()
 

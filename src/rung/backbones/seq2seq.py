@@ -1,163 +1,313 @@
-"""Encoder–decoder models (T5, BART, Marian …): how probable an answer is, and what they write themselves."""
+"""Encoder–decoder models (T5, BART, Marian, M2M …): how probable an answer is, and what they write themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.batches import TOKENS, bare, batches, by_length, fitting, longer, padded
+from rung.backbones.batches import TOKENS, around, bare, batches, by_length, fitting, ones, padded
 from rung.backbones.candidates import ROOT, Trie
-from rung.backbones.pretrained import Pretrained, architecture
+from rung.backbones.catalog import Entry
+from rung.backbones.pretrained import Pretrained, architecture, read_config
 from rung.backbones.writing import Draw, check, written
 from rung.encoding import encodable
 from rung.errors import UserError
 from rung.evidence import Array
 
-_KINDS = ("T5", "MT5", "UMT5", "LongT5", "SwitchTransformers", "Bart", "MBart", "Pegasus", "PegasusX", "M2M100", "LED")
-_NAMES = {*(f"{kind}ForConditionalGeneration" for kind in _KINDS), "MarianMTModel"}
+_ENDINGS = ("ForConditionalGeneration", "MTModel", "T5WithLMHeadModel")
+_TOLERANCE = 1e-3  # of the spread of log-probabilities
 
 
 class Seq2SeqBackbone(Pretrained):
     """A model that reads a text and writes another, frozen, in float32.
 
-    The encoder reads a prompt with the special tokens that the model's tokenizer puts around it, as in its training.
+    What the tokenizer puts around a text (T5's </s>, BART's <s> and </s>, a language's code) stands around each prompt, as in
+    the model's training; nothing else is added. Multilingual models take their languages as options:
+    load("hf:facebook/m2m100_418M?source=de&target=en").
     """
 
     abilities = frozenset({"score", "generate"})
     model_class = "AutoModelForSeq2SeqLM"
     style = "answer"
+    options = ("source", "target")
     tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
+
+    def __init__(
+        self, folder: Path, name: str, entry: Entry | None = None, languages: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(folder, name, entry)
+        self.languages = dict(languages or {})
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Whether the weights in `folder` were saved from a model that reads text and writes text."""
-        return architecture(folder) in _NAMES
+        """Whether the weights in `folder` read one text and write another; those that see or hear have a preprocessor."""
+        reads_text = not (folder / "preprocessor_config.json").is_file()
+        return (
+            reads_text
+            and architecture(folder).endswith(_ENDINGS)
+            and bool(read_config(folder).get("is_encoder_decoder"))
+        )
+
+    def with_options(self, given: Mapping[str, str]) -> Self:
+        """The same model for texts in the language `source`, writing in `target`, by the codes of its tokenizer."""
+        asked = "&".join(f"{key}={value}" for key, value in sorted(given.items()))
+        return type(self)(self.folder, f"{self.name}?{asked}", self.entry, given)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"languages": self.languages}
+
+    @property
+    def made_of(self) -> object:
+        """The files, and the languages where some were asked for."""
+        return {"files": self.hashes, "languages": self.languages} if self.languages else self.hashes
 
     def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
-        """Natural log p(candidate | prompt) under the decoder, summed over the candidate's tokens, (n, k) float32.
+        """Natural log p(candidate | prompt), summed over the candidate's tokens and its end token, (n, k) float32.
 
-        The end token is not counted, so that a candidate is scored as a beginning: "bill" is never less probable than
-        "billing", where one is a beginning of the other in tokens. Of a prompt beyond `max_tokens` the end is not read.
+        The end token counts: the model was trained to write it, and without it "card" could never be less probable than "card
+        is lost", which begins so. With it candidates exclude each other. The decoder's start token, and after it the forced
+        first one of BART and of multilingual models, are given and count nothing.
 
-        Each prompt is encoded once; its first decoder step is run once, and gives the first token of every candidate; further
-        tokens go on from there, those that candidates begin with in common once. A candidate without tokens gets 0.
+        The encoder reads each distinct prompt once, and the decoder what all candidates begin with; what follows is run
+        candidate by candidate on the same memory. Of a prompt beyond `max_tokens` the middle is left out: what is asked stands
+        at its beginning and its end (Sun et al. 2019, "How to fine-tune BERT for text classification", section 5.3.1: head and
+        tail). Raises UserError for a candidate that is longer than the model writes.
         """
-        trie = Trie.of(bare(self.tokenizer, candidates))
-        steps = np.zeros((len(prompts), len(trie.tokens)), dtype=np.float32)
-        if len(prompts) and len(trie.tokens):
-            for places, passed in self._read(prompts, self.tokens_at_once):
-                steps[places] = self._steps(passed, trie)
-        return np.asarray(trie.totals(steps))
+        said = self._targets(candidates)
+        trie = Trie.of(said)
+        self._check_room(max(map(len, said), default=0))
+        distinct = list(dict.fromkeys(prompts))
+        steps = np.zeros((len(distinct), len(trie.tokens)), dtype=np.float32)
+        if len(trie.tokens):
+            for places, batch in self._batches(distinct, self.tokens_at_once):
+                steps[places] = self._steps(batch, trie)
+        rows = {prompt: i for i, prompt in enumerate(distinct)}
+        return np.asarray(trie.totals(steps[np.array([rows[prompt] for prompt in prompts], dtype=np.intp)]))
 
     def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
-        """Tokens of each candidate (k,)."""
-        return np.array([len(ids) for ids in bare(self.tokenizer, candidates)], dtype=np.intp)
+        """Tokens of each candidate (k,), the end token included, as in `score`."""
+        return np.array([len(ids) for ids in self._targets(candidates)], dtype=np.intp)
 
     def cut(self, texts: Sequence[str]) -> int:
-        """How many of `texts` are longer than `max_tokens`, so that their end is not read."""
-        return longer(self.tokenizer, texts, self.max_tokens)
+        """How many of `texts` are longer than `max_tokens`, so that their middle is not read."""
+        room = self._room
+        return 0 if room is None else sum(len(ids) > room for ids in bare(self.tokenizer, texts))
 
     def generate(
         self, prompts: Sequence[str], max_tokens: int = 64, seed: int = 0, *, temperature: float | None = None
     ) -> list[str]:
         """What the model writes for each prompt (n), at most `max_tokens` tokens.
 
-        Always the likeliest token; with `temperature` above 0, tokens are drawn at random, from p^(1/temperature), and a
-        prompt's random numbers hang on (seed, prompt) alone, whatever else is generated beside it.
+        It searches as its own generation_config.json says (translation models: with beams), else for the likeliest token at
+        each step. With `temperature` above 0, tokens are drawn at random, from p^(1/temperature), and a prompt's random numbers
+        hang on (seed, prompt) alone, whatever else is generated beside it.
         """
         check(max_tokens, temperature)
+        self._check_room(max_tokens)
         found = [""] * len(prompts)
-        for places, passed in self._read(prompts, max(1, self.tokens_at_once - max_tokens)):
+        for places, batch in self._batches(prompts, max(1, self.tokens_at_once - max_tokens)):
             draw = Draw([prompts[i] for i in places], seed, temperature) if temperature else None
-            ids = written(self.model, passed, max_tokens, self.tokenizer.pad_token_id, draw)
+            search = self._search(max_tokens, plain=temperature is not None)
+            ids = written(self.model, batch, max_tokens, self.tokenizer.pad_token_id, draw, **search)
             for i, row in zip(places, ids.tolist(), strict=True):
                 found[i] = self.tokenizer.decode(row, skip_special_tokens=True)
         return found
 
-    def _read(self, prompts: Sequence[str], tokens: int) -> Any:
-        """Batches of encoded prompts: their places, and what to pass."""
-        said = [encodable(prompt) for prompt in prompts]
-        encoded = self.tokenizer(said, truncation=self.max_tokens is not None, max_length=self.max_tokens)
-        taken = {name: encoded[name] for name in ("input_ids", "attention_mask")}
-        return batches(taken, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, for the languages that were asked for. Raises UserError for one that it does not know."""
+        from transformers import AutoTokenizer
 
-    def _steps(self, passed: dict[str, Any], trie: Trie) -> Array:
-        """log p of each node after its ancestors, (b, m), for a batch of b encoded prompts."""
+        names = {"source": "src_lang", "target": "tgt_lang"}
+        asked = {names[key]: code for key, code in self.languages.items()}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(self.folder), local_files_only=True, **asked)
+            if asked:
+                tokenizer(text_target="a")  # sets the codes around a text
+        except KeyError as error:
+            raise UserError(
+                f"backbone {self.name!r}: its tokenizer has no language {error}.",
+                f"The codes are in {self.folder}: some models write  en , others  en_XX  or  eng_Latn",
+            ) from None
+        return tokenizer
+
+    def _batches(self, prompts: Sequence[str], tokens: int) -> Any:
+        """Prompts as the encoder takes them; what is too long loses its middle."""
+        head, tail = around(bare(self.tokenizer, ["a"])[0], self.tokenizer("a")["input_ids"])
+        rows = [[*head, *_ends(ids, self._room), *tail] for ids in bare(self.tokenizer, prompts)]
+        encoded = {"input_ids": rows, "attention_mask": ones(rows)}
+        return batches(encoded, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
+
+    def _steps(self, batch: Mapping[str, Any], trie: Trie) -> Array:
+        """log p of each node after its ancestors, (b, m), given b prompts."""
         import torch
 
-        found = np.zeros((len(passed["input_ids"]), len(trie.tokens)), dtype=np.float32)
         with torch.inference_mode():
-            hidden = self.model.get_encoder()(**passed).last_hidden_state
-            begin = torch.tensor([self._begin] * len(hidden), device=hidden.device)
-            logits, memory = self._decoded(begin, hidden, passed["attention_mask"], keep=1)
-            self._tell(found, logits, trie, [ROOT])
-            rows = [(i, branch) for branch in trie.branches for i in range(len(hidden))]
-            for part in by_length([len(branch) for _, branch in rows], self._logits):
-                chosen = [rows[place] for place in part]
-                of = torch.tensor([i for i, _ in chosen], device=hidden.device)
-                ids = padded([trie.tokens[branch].tolist() for _, branch in chosen], 0).to(hidden.device)
-                masks = passed["attention_mask"][of]
-                logits, _ = self._decoded(ids, hidden[of], masks, keep=ids.shape[1], memory=_taken(memory, of))
-                for (i, branch), told in zip(chosen, logits, strict=True):
-                    self._tell(found[i][None], told[None], trie, branch)
+            seen = self.model.get_encoder()(**batch).last_hidden_state
+            return self._decoded(seen, batch["attention_mask"], trie, keep=self._keeps)
+
+    def _decoded(self, seen: Any, mask: Any, trie: Trie, *, keep: bool) -> Array:
+        """The same from what the encoder saw, (b, s, d); `keep`: whether the decoder's memory of it is used again."""
+        found = np.zeros((len(seen), len(trie.tokens)), dtype=np.float32)
+        stem = _stem(trie)
+        begin = [*self._begin, *trie.tokens[stem].tolist()]
+        logits, memory = self._run(begin, seen, mask)
+        self._tell(found, logits[:, -len(stem) - 1 :], trie, [ROOT, *stem])
+        branches = [rest for branch in trie.branches if (rest := branch[len(stem) :])]
+        at_once = min(self.tokens_at_once // seen.shape[1], fitting(self.tokens_at_once, self._vocabulary)) // len(seen)
+        for places in by_length(list(map(len, branches)), max(1, at_once)):
+            part = [branches[i] for i in places]
+            rows = [trie.tokens[branch].tolist() for branch in part]
+            if keep:
+                logits, _ = self._run(rows, seen, mask, _fan(memory, len(part)))
+            else:
+                logits = self._run([[*begin, *row] for row in rows], seen, mask)[0][:, len(begin) :]
+            for told, branch in zip(logits.unflatten(0, (len(seen), len(part))).unbind(1), part, strict=True):
+                self._tell(found, told, trie, branch)
         return found
 
-    def _decoded(self, ids: Any, hidden: Any, mask: Any, *, keep: int, memory: Any = None) -> tuple[Any, Any]:
-        """Logits (b, keep, v) after the last `keep` of `ids`, and the decoder's memory."""
-        from transformers.modeling_outputs import BaseModelOutput
+    def _run(self, rows: Any, seen: Any, mask: Any, memory: Any = None) -> tuple[Any, Any]:
+        """Logits (b · c, t, v) after c rows of tokens for each of b prompts, those of one prompt together, and the memory."""
+        import torch
 
+        ids = padded(rows if isinstance(rows[0], list) else [rows], 0).to(seen.device)
+        times = len(ids)
         said = self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
-            attention_mask=mask,
-            decoder_input_ids=ids,
+            encoder_outputs=(seen.repeat_interleave(times, 0) if times > 1 else seen,),
+            attention_mask=mask.repeat_interleave(times, 0),
+            decoder_input_ids=ids.repeat(len(seen), 1),
             past_key_values=memory,
             use_cache=True,
         )
-        return said.logits[:, -keep:].float(), said.past_key_values
+        assert isinstance(said.logits, torch.Tensor)
+        return said.logits.float(), said.past_key_values
 
-    def _tell(self, found: Array, logits: Any, trie: Trie, part: Sequence[int]) -> None:
+    @staticmethod
+    def _tell(found: Array, logits: Any, trie: Trie, part: Sequence[int]) -> None:
         """Put the steps of what follows the nodes of `part` into `found` (b, m), from their `logits` (b, ≥ p, v)."""
+        import torch
+
         nodes, parents = trie.following(part)
-        log_p = logits[:, : len(part)].log_softmax(-1).cpu().numpy()
-        found[:, nodes] = log_p[:, parents, trie.tokens[nodes]]
+        at, tokens = (torch.as_tensor(each, device=logits.device) for each in (parents, trie.tokens[nodes]))
+        found[:, nodes] = (logits[:, at, tokens] - logits.logsumexp(-1)[:, at]).cpu().numpy()
+
+    @cached_property
+    def _keeps(self) -> bool:
+        """Whether this decoder goes on rightly from a memory that is used again, tried on made-up tokens."""
+        import torch
+
+        rng = np.random.default_rng(0)
+        ids = torch.as_tensor(rng.integers(0, self._vocabulary, (2, 9)), device=self.model.device)
+        mask = torch.ones_like(ids)
+        mask[1, 6:] = 0
+        trie = Trie.of([rng.integers(0, self._vocabulary, size).tolist() for size in (4, 2, 3)])
+        seen = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        expected = self._decoded(seen, mask, trie, keep=False)
+        try:
+            found = self._decoded(seen, mask, trie, keep=True)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+            return False
+        return bool(np.abs(found - expected).max() <= _TOLERANCE * (float(expected.std()) + _TOLERANCE))
+
+    def _search(self, max_tokens: int, *, plain: bool) -> dict[str, Any]:
+        """How tokens are searched for: as the model's own settings say, or one by one; in the language that was asked for."""
+        own = self.model.generation_config
+        found: dict[str, Any] = (
+            {"no_repeat_ngram_size": 0} if plain else {"num_beams": None, "repetition_penalty": None}
+        )
+        found |= {"min_length": min(own.min_length or 0, max_tokens)}
+        return found | ({"forced_bos_token_id": self._begin[1]} if "target" in self.languages else {})
+
+    def _targets(self, candidates: Sequence[str]) -> list[list[int]]:
+        """Ids of each candidate as something to write, its end token included."""
+        if not candidates:
+            return []
+        said = [encodable(each) for each in candidates]
+        rows = self.tokenizer(text_target=said, add_special_tokens=False, verbose=False)["input_ids"]
+        return [[*ids, *self._around[1]] for ids in rows]
+
+    @cached_property
+    def _around(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and after a text to be written."""
+        inner = self.tokenizer(text_target="a", add_special_tokens=False)["input_ids"]
+        return around(inner, self.tokenizer(text_target="a")["input_ids"])
 
     @cached_property
     def _begin(self) -> list[int]:
-        """What the decoder begins with before it writes: its start token, and the one that is forced to come first (BART's <s>)."""
-        settings = self.model.generation_config
-        start = settings.decoder_start_token_id
+        """What the decoder is given before an answer: its start token, and the one that must come first, if any."""
+        own = self.model.generation_config
+        start = next((i for i in (own.decoder_start_token_id, own.bos_token_id) if i is not None), None)
         if start is None:
             raise UserError(
-                f"backbone {self.name!r}: its config does not say with which token the decoder begins.",
-                f'Name it in {self.folder / "config.json"}, as in  "decoder_start_token_id": 0',
+                f"backbone {self.name!r}: its config does not say which token the decoder starts with.",
+                f'Put  "decoder_start_token_id"  into {self.folder / "config.json"}',
             )
-        forced = settings.forced_bos_token_id
-        return [int(start)] if forced is None else [int(start), int(forced)]
+        forced = None if "target" in self.languages else own.forced_bos_token_id
+        return [start, *(self._around[0] if forced is None else [forced])]
 
     @property
-    def _logits(self) -> int:
-        """How many decoder tokens may have their logits computed at once."""
-        return fitting(self.tokens_at_once, int(self.model.config.vocab_size))
+    def _vocabulary(self) -> int:
+        return int(self.model.config.get_text_config(decoder=True).vocab_size)
+
+    @property
+    def _room(self) -> int | None:
+        """Tokens of a prompt that are read, without the special ones; None without a limit."""
+        return (
+            None if self.max_tokens is None else self.max_tokens - self.tokenizer.num_special_tokens_to_add(pair=False)
+        )
+
+    def _check_room(self, longest: int) -> None:
+        """Raise UserError where the decoder has no positions for an answer of so many tokens."""
+        limit = self.config.get("max_decoder_position_embeddings") or self.config.get("max_position_embeddings")
+        if limit is not None and longest + len(self._begin) - 1 > limit:
+            raise UserError(
+                f"backbone {self.name!r}: an answer of {longest} tokens is asked for, and it writes {limit} at most.",
+                "Use shorter candidates, or a smaller max_tokens.",
+            )
 
 
-def _taken(memory: Any, rows: Any) -> Any:
-    """The decoder's memory of these rows, copied; the given one stays as it is."""
-    import copy
+def _stem(trie: Trie) -> list[int]:
+    """The nodes that all candidates have in common.
 
-    fork = copy.copy(memory)
-    fork.is_updated = dict(memory.is_updated)
+    >>> _stem(Trie.of([[5, 6, 7], [5, 6, 8]])), _stem(Trie.of([[5], [6]]))
+    ([0, 1], [])
+    """
+    node, found = ROOT, []
+    while len(children := trie.children.get(node, [])) == 1 and children[0] in trie.children:
+        node = children[0]
+        found.append(node)
+    return found
+
+
+def _ends(ids: list[int], room: int | None) -> list[int]:
+    """The first and last tokens of a text, `room` in all.
+
+    >>> _ends([1, 2, 3, 4, 5], 3), _ends([1, 2], 3)
+    ([1, 2, 5], [1, 2])
+    """
+    if room is None or len(ids) <= room:
+        return ids
+    return [*ids[: room - room // 2], *ids[len(ids) - room // 2 :]]
+
+
+def _fan(memory: Any, times: int) -> Any:
+    """A decoder's memory of b prompts, for `times` rows of each; what is read from here on stays with the copy."""
+    found = copy.copy(memory)
+    found.is_updated = dict(memory.is_updated)
     for name in ("self_attention_cache", "cross_attention_cache"):
         cache = copy.copy(getattr(memory, name))
         cache.layers = [copy.copy(layer) for layer in cache.layers]
-        for layer in cache.layers:
-            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
-        setattr(fork, name, cache)
-    return fork
+        for layer in cache.layers if times > 1 else ():
+            layer.keys = layer.keys.repeat_interleave(times, dim=0)
+            layer.values = layer.values.repeat_interleave(times, dim=0)
+        setattr(found, name, cache)
+    return found
 
 
 BACKBONE = Seq2SeqBackbone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -19,24 +19,27 @@ def check(max_tokens: int, temperature: float | None) -> None:
         raise UserError(f"temperature: got {temperature}.", "Give 0 for the likeliest tokens, or more, such as 0.7.")
 
 
-def written(model: Any, passed: dict[str, Any], max_tokens: int, pad: int, draw: Draw | None) -> Any:
-    """Ids (b, t) that the model's own `generate` gives, plainly; what is not said here comes from its config: end tokens."""
+def written(
+    model: Any, passed: Mapping[str, Any], max_tokens: int, pad: int, draw: Draw | None, **told: float | None
+) -> Any:
+    """Ids (b, t) that the model's own `generate` gives, plainly, or as `told`; what is not said here, or told to be None,
+    comes from its config: end tokens.
+    """
     import torch
     from transformers import GenerationConfig, LogitsProcessorList
 
-    plain = GenerationConfig(
-        max_new_tokens=max_tokens,
-        do_sample=False,
-        num_beams=1,
-        temperature=1.0,
-        top_p=1.0,
-        top_k=50,
-        repetition_penalty=1.0,
-        pad_token_id=pad,
-    )
+    plain = {
+        "do_sample": False,
+        "num_beams": 1,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "top_k": 50,
+        "repetition_penalty": 1.0,
+    }
+    settings = GenerationConfig(**(plain | {"max_new_tokens": max_tokens, "pad_token_id": pad} | told))
     with torch.inference_mode():
         chosen = LogitsProcessorList([draw] if draw else [])
-        return model.generate(**passed, generation_config=plain, logits_processor=chosen)
+        return model.generate(**passed, generation_config=settings, logits_processor=chosen)
 
 
 class Draw:
