@@ -158,6 +158,15 @@ def marian(folder: Path, **told: Any) -> Path:
     return random("MarianMTModel", MarianConfig(**ids, **sizes, **told), folder)
 
 
+def gpt2(folder: Path, **told: Any) -> Path:
+    """A GPT-2, reading 160 tokens."""
+    from transformers import GPT2Config
+
+    tokenizer = byte_level(folder, "GPT2Tokenizer")
+    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 160, "vocab_size": len(tokenizer)}
+    return random("GPT2LMHeadModel", GPT2Config(bos_token_id=0, eos_token_id=2, **sizes, **told), folder)
+
+
 def m2m(folder: Path, **told: Any) -> Path:
     """An M2M100, which must be told the language that it writes by its first token."""
     import json

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rung.backbones.loading import require
 from rung.cache import Cache
 from rung.errors import UserError
 from rung.evidence import Array, Backbone, Evidence, Long, Progress, about_labels, about_texts
@@ -98,7 +99,7 @@ def scores(
 
     `among` (n, k): only these labels are scored, where the backbone takes pairs; the others follow after the last of them.
     """
-    wording = word(labels, backbone)
+    wording = word(labels, require(backbone, "score"))
     pairs = None if among is None else among[:, wording.owner]
     if pairs is not None and not getattr(backbone, "pairwise", False):
         raise UserError(
