@@ -28,7 +28,7 @@ def test_the_readmes_shell_line_runs(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").exists()
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "docs/log.md"])
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "docs/log.md", "docs/models.md"])
 def test_every_file_that_is_named_exists(file: str) -> None:
     """Links to files of the project lead somewhere."""
     here = (ROOT / file).parent
