@@ -146,9 +146,8 @@ def marian(folder: Path, **told: Any) -> Path:
     from transformers import MarianConfig, MarianTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
-    for side in ("source", "target"):
-        found = pieces(folder / f"{side}.spm")
-    words = ["</s>", "<unk>", *(piece for piece, _ in found[3:]), "<pad>"]
+    found = [*pieces(folder / "source.spm")[3:], *pieces(folder / "target.spm", size=40)[3:]]
+    words = ["</s>", "<unk>", *dict.fromkeys(piece for piece, _ in found), "<pad>"]
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}), "utf-8")
     files = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
     MarianTokenizer(*files).save_pretrained(folder)
