@@ -14,6 +14,8 @@ import pytest
 import tiny
 from rung import Classifier, UserError, load
 from rung.backbones.masked import MaskedBackbone
+from rung.labels import Labels
+from rung.scoring import scores
 
 pytestmark = pytest.mark.torch
 
@@ -82,9 +84,9 @@ def test_it_gives_what_transformers_gives(
     """Whatever the batch: each score is that of the pair alone, for prompts and candidates of all lengths."""
     monkeypatch.setattr(backbone, "tokens_at_once", tokens)
     monkeypatch.setattr(backbone.tokenizer, "padding_side", "left")
-    scores = backbone.score(PROMPTS, CANDIDATES)
-    assert scores.dtype == np.float32
-    assert scores == pytest.approx(expected[backbone.folder.name], abs=1e-4)
+    told = backbone.score(PROMPTS, CANDIDATES)
+    assert told.dtype == np.float32
+    assert told == pytest.approx(expected[backbone.folder.name], abs=1e-4)
     assert len(set(backbone.lengths(CANDIDATES))) > 2
 
 
@@ -115,8 +117,8 @@ def test_the_gap_is_never_cut(backbone: MaskedBackbone) -> None:
     assert limit == (64 if backbone.folder.name == "roberta" else 48)
     long = "card " * 200
     for prompt in (long + "it was {}.", "{} it was " + long, long + "{} " + long, f"{long} {backbone.mask} {{}}"):
-        scores = backbone.score([prompt], ["money", "a great film"])
-        assert np.isfinite(scores).all()
+        told = backbone.score([prompt], ["money", "a great film"])
+        assert np.isfinite(told).all()
     tail = "card " * 100 + "it was {}."
     assert backbone.score([long + "it was {}."], CANDIDATES) == pytest.approx(
         backbone.score([tail], CANDIDATES), abs=1e-4
@@ -169,6 +171,25 @@ def test_pseudo_log_likelihood_masks_each_token(backbone: MaskedBackbone, within
             with torch.inference_mode():
                 alone = backbone.model(input_ids=ids)[0][0, i].log_softmax(-1)[encoded["input_ids"][0, i]]
             assert log_p[i - 1] == pytest.approx(float(alone), abs=1e-4)
+
+
+def test_verbalizers_of_several_tokens(backbone: MaskedBackbone) -> None:
+    """A label's probability is the mean over its name and its words, whatever number of masks each takes, in a Classifier too."""
+    labels = Labels.parse(
+        {"money": {"words": ["the invoice", "a refund"]}, "film": {"words": ["a great film"]}, "app": ""}
+    )
+    texts = ["my {} card is lost", "{}", "a {{}} film. " * 40]
+    said = ["money", "the invoice", "a refund", "film", "a great film"]
+    assert len(set(backbone.lengths(said))) > 1
+    found, why = scores(texts, labels, backbone)
+    prompts = [text.replace("{}", "{ }") + " This text is about {}." for text in texts]
+    p = np.exp(backbone.score(prompts, said).astype(np.float64))
+    places = [labels.names.index(name) for name in ("money", "film")]
+    expected = np.log(np.stack([p[:, :3].mean(axis=1), p[:, 3:].mean(axis=1)], axis=1))
+    assert found[:, places] == pytest.approx(expected, abs=1e-4)
+    assert why == [None] * 3
+    clf = Classifier(labels, backbone=backbone, geometry="builtin", length="token", cache=False)
+    assert set(clf.predict(texts)) <= set(labels.names)
 
 
 def test_it_says_what_it_is(backbone: MaskedBackbone) -> None:
@@ -247,8 +268,8 @@ def test_a_model_that_learned_a_grammar_knows_its_labels(trained: tuple[Path, li
     folder, unseen = trained
     backbone, labels = load(str(folder)), list(WORLD)
     assert isinstance(backbone, MaskedBackbone)
-    scores = backbone.score([f"{text} This text is about {{}}." for text, _ in unseen], labels)
-    right = [labels[best] == label for best, (_, label) in zip(scores.argmax(axis=1), unseen, strict=True)]
+    told = backbone.score([f"{text} This text is about {{}}." for text, _ in unseen], labels)
+    right = [labels[best] == label for best, (_, label) in zip(told.argmax(axis=1), unseen, strict=True)]
     assert np.mean(right) > 0.8
     clf = Classifier(labels, backbone=backbone, geometry="builtin", cache=False)
     predicted = clf.predict([text for text, _ in unseen])
