@@ -88,19 +88,15 @@ class Server:
         return {"choices": [choice], "usage": {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21}}
 
     def completion(self, body: dict[str, Any]) -> dict[str, Any]:
-        choices = []
-        for index, prompt in enumerate(body["prompt"]):
-            words = prompt.split(" ")
-            offsets = [sum(len(word) + 1 for word in words[:i]) - (i > 0) for i in range(len(words))]
-            told = {
-                "tokens": words,
-                "token_logprobs": [None, *(-0.1 * len(word) for word in words[1:])],
-                "text_offset": offsets,
-            }
-            choices.append(
-                {"index": index, "finish_reason": "length", "text": prompt, "logprobs": {**told, "top_logprobs": None}}
-            )
-        return {"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}}
+        words = body["prompt"].split(" ")
+        told = {
+            "tokens": words,
+            "token_logprobs": [None, *(-0.1 * len(word) for word in words[1:])],
+            "text_offset": [sum(len(word) + 1 for word in words[:i]) - (i > 0) for i in range(len(words))],
+            "top_logprobs": None,
+        }
+        choice = {"index": 0, "finish_reason": "length", "text": body["prompt"], "logprobs": told}
+        return {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}}
 
 
 def right_letter(prompt: str) -> str | None:

@@ -113,8 +113,8 @@ def test_too_few_tokens_told_means_a_choice(server: Server) -> None:
 
 
 def test_it_learns_what_the_server_takes() -> None:
-    """Fewer likeliest tokens where 20 are refused; a grammar where a schema and guided_choice are; each refused way once or so."""
-    with running(Server(top=5, holds=("grammar",))) as server:
+    """Fewer likeliest tokens where 20 are refused; guided_choice where a schema and a grammar are; each refused way once or so."""
+    with running(Server(top=5, holds=("guided_choice",))) as server:
         asked = backbone(server, concurrency=1)
         scores(texts(4), LABELS, asked)
         assert [body["top_logprobs"] for body in server.bodies] == [20, 5, 5, 5, 5]
@@ -122,12 +122,12 @@ def test_it_learns_what_the_server_takes() -> None:
         assert [
             name
             for body in server.bodies[5:]
-            for name in ("response_format", "guided_choice", "grammar")
+            for name in ("response_format", "grammar", "guided_choice")
             if name in body
         ] == [
             "response_format",
-            "guided_choice",
             "grammar",
+            "guided_choice",
         ]
 
 

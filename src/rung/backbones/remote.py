@@ -4,7 +4,8 @@
 
 via=chat (the default): the labels are options with a letter each, and the first token's likeliest candidates give their
 probabilities; where the server gives none, or not for every letter, it is held to a choice.
-via=completions: the labels follow the prompt and the server echoes every token's log-probability (vLLM, llama.cpp's Python server).
+via=completions: each label follows the prompt in a request of its own, and the server echoes every token's log-probability (vLLM,
+llama-cpp-python).
 The key is read from OPENAI_API_KEY and written nowhere.
 """
 
@@ -35,7 +36,7 @@ _TOP = (20, 5)  # likeliest tokens to ask for; some servers allow 5
 _ABOUT = 64  # tokens that a chat template and an answer may add to a prompt
 _OUTSIDE = "api.openai.com"
 
-Ask = partial[tuple[Any, int]]  # of a prompt: the answer, and the tokens that it took
+Ask = partial[tuple[Any, int]]  # of what is asked: the answer, and the tokens that it took
 
 
 class RemoteBackbone:
@@ -125,7 +126,7 @@ class RemoteBackbone:
     def scored(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
         """Log-probabilities (n, k), and for each prompt the reason why there are none (its row is NaN), or None."""
         if self.settings["via"] == "completions":
-            return self._of_each(prompts, partial(self._echoed, candidates=candidates), len(candidates))
+            return self._of_pairs(prompts, candidates)
         if any(len(each) > 1 for each in candidates):  # names: their first tokens say too little
             reason = "names are chosen among, not scored"
             return np.full((len(prompts), len(candidates)), np.nan, dtype=np.float32), [reason] * len(prompts)
@@ -134,8 +135,8 @@ class RemoteBackbone:
     def choose(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[list[int | None], list[str | None]]:
         """The candidate that the model picks for each prompt, by its place, or None with the reason; it is never guessed.
 
-        The server is held to the candidates in the first of these ways that it takes: a JSON schema, vLLM's guided_choice,
-        llama.cpp's grammar, nothing. What comes back counts if it is one of them, whatever the case and the marks around it.
+        The server is held to the candidates in the first of these ways that it takes: a JSON schema, llama.cpp's grammar, vLLM's
+        guided_choice, nothing. What comes back counts if it is one of them, whatever the case and the marks around it.
         """
         answers = self._all(prompts, partial(self._picked, candidates=list(candidates)))
         places = [None if isinstance(each, UnansweredError) else _place(each, candidates) for each in answers]
@@ -172,7 +173,7 @@ class RemoteBackbone:
     def _of_each(self, prompts: Sequence[str], ask: Ask, k: int) -> tuple[Array, list[str | None]]:
         rows = np.full((len(prompts), k), np.nan, dtype=np.float32)
         why: list[str | None] = [None] * len(prompts)
-        for i, answer in enumerate(self._all(prompts, ask, times=k if self.settings["via"] == "completions" else 1)):
+        for i, answer in enumerate(self._all(prompts, ask)):
             if isinstance(answer, UnansweredError):
                 why[i] = str(answer)
             elif np.isnan(answer).any():
@@ -181,11 +182,21 @@ class RemoteBackbone:
                 rows[i] = answer
         return rows, why
 
-    def _all(self, prompts: Sequence[str], ask: Ask, *, times: int = 1, extra: int = 0) -> list[Any]:
-        """The answer to each prompt; what was answered once is not asked again, as long as this object lives."""
-        keys = [_key(ask, prompt) for prompt in prompts]
-        new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._answers}
-        costs = [times * (len(prompt.encode("utf-8", "replace")) + _ABOUT) + extra for prompt in new.values()]
+    def _of_pairs(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
+        """As `_of_each`, from a request for each prompt with each candidate: not every server takes a list of them in one."""
+        pairs = [(prompt, candidate) for prompt in prompts for candidate in candidates]
+        answers = np.array(self._all(pairs, partial(self._echoed)), dtype=object).reshape(len(prompts), len(candidates))
+        why = [next((str(each) for each in row if isinstance(each, UnansweredError)), None) for row in answers]
+        rows = np.full(answers.shape, np.nan, dtype=np.float32)
+        told = [reason is None for reason in why]
+        rows[told] = answers[told].astype(np.float32)
+        return rows, why
+
+    def _all(self, asked: Sequence[Any], ask: Ask, *, extra: int = 0) -> list[Any]:
+        """The answer to each thing asked (a prompt, or one with its candidate); what was answered once is not asked again."""
+        keys = [_key(ask, thing) for thing in asked]
+        new = {key: thing for key, thing in zip(keys, asked, strict=True) if key not in self._answers}
+        costs = [len("".join(thing).encode("utf-8", "replace")) + _ABOUT + extra for thing in new.values()]
         found = dict(zip(new, self.asker.all(ask, list(zip(new.values(), costs, strict=True))), strict=True))
         self._answers |= {key: each for key, each in found.items() if not isinstance(each, UnansweredError)}
         return [found[key] if key in found else self._answers[key] for key in keys]
@@ -216,23 +227,20 @@ class RemoteBackbone:
         row[found == 0] = np.nan
         return row, _tokens(said)
 
-    def _echoed(self, prompt: str, candidates: Sequence[str]) -> tuple[Any, int]:
-        """log p (k,) of each candidate after the prompt, from the echo of both."""
-        rows = np.full(len(candidates), np.nan)
-        texts = [encodable(prompt) + candidate for candidate in candidates]
+    def _echoed(self, pair: tuple[str, str]) -> tuple[float, int]:
+        """log p(candidate | prompt), from the echo of both."""
+        prompt, candidate = map(encodable, pair)
         said = self._client.completions.create(
-            model=self.model, prompt=texts, max_tokens=1, echo=True, logprobs=1, temperature=0
+            model=self.model, prompt=prompt + candidate, max_tokens=1, echo=True, logprobs=1, temperature=0
         )
-        for choice in said.choices:
-            told = choice.logprobs
-            if told is None:
-                raise UnansweredError("the server tells no probabilities: take  via=chat")
-            whole = len(texts[choice.index])
-            steps = [
-                p for p, at in zip(told.token_logprobs, told.text_offset, strict=True) if len(prompt) <= at < whole
-            ]
-            rows[choice.index] = np.nan if None in steps or not steps else sum(steps)
-        return rows, _tokens(said)
+        told = said.choices[0].logprobs
+        if told is None:
+            raise UnansweredError("the server tells no probabilities: take  via=chat")
+        own = range(len(prompt), len(prompt) + len(candidate))
+        steps = [p for p, at in zip(told.token_logprobs, told.text_offset, strict=True) if at in own]
+        if None in steps or not steps:
+            raise UnansweredError("the server does not echo the label's own tokens: take  via=chat")
+        return sum(steps), _tokens(said)
 
     def _picked(self, prompt: str, candidates: list[str]) -> tuple[str, int]:
         """What the model answers while it is held to the candidates."""
@@ -265,17 +273,18 @@ class RemoteBackbone:
         return OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=self.settings["timeout_s"])
 
 
-def _key(ask: Any, prompt: str) -> bytes:
+def _key(ask: Any, thing: Any) -> bytes:
     """What was asked, as a hash."""
-    how = [ask.func.__name__, sorted(ask.keywords.items()), prompt]
+    how = [ask.func.__name__, sorted(ask.keywords.items()), thing]
     return hashlib.sha256(json.dumps(how).encode()).digest()
 
 
 def _refuses_the_way(error: Exception) -> bool:
     """Whether a server refuses how it is asked, and not what: a prompt that is too long is no reason to ask otherwise."""
-    message = str(error).lower()
-    of_prompt = any(word in message for word in ("context", "too long", "maximum", "too large"))
-    return getattr(error, "status_code", None) in (400, 422, 501) and not of_prompt
+    message, code = str(error).lower(), getattr(error, "status_code", None)
+    if any(word in message for word in ("context", "too long", "maximum", "too large")):
+        return False
+    return code in (400, 422, 501) or (code == 500 and "validation error" in message)  # so says llama-cpp-python
 
 
 def _schema(candidates: list[str]) -> dict[str, Any]:
@@ -292,8 +301,8 @@ def _grammar(candidates: list[str]) -> dict[str, Any]:
 
 _HOLDS: dict[str, Callable[[list[str]], dict[str, Any]]] = {
     "json schema": _schema,
-    "guided choice": lambda candidates: {"extra_body": {"guided_choice": candidates}},
     "grammar": _grammar,
+    "guided choice": lambda candidates: {"extra_body": {"guided_choice": candidates}},
 }
 
 
