@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "rung"
 
 # Each room may import the rooms before it, and itself.
 ORDER = [
-    {"errors", "encoding", "images"},
+    {"errors", "encoding", "images", "intervals"},
     {"labels", "cache", "evidence", "hashing"},
     {"backbones", "rungs", "decide"},
     {

@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from rung.classifier import Classifier
     from rung.decide.answer import Answer
     from rung.errors import UserError
+    from rung.training.distill import distill
 
 __version__ = "0.1.0"
-__all__ = ["Answer", "Classifier", "UserError", "load"]
+__all__ = ["Answer", "Classifier", "UserError", "distill", "load"]
 
 # Public names are imported when they are first used: `rung --help` must not wait for NumPy and scikit-learn.
 _HOME = {
     "Answer": "rung.decide.answer",
     "Classifier": "rung.classifier",
     "UserError": "rung.errors",
+    "distill": "rung.training.distill",
     "load": "rung.backbones.loading",
 }
 

@@ -31,6 +31,7 @@ from rung.inputs import as_items, holds_texts, is_matrix, known_marks, known_pla
 from rung.labels import Labels
 from rung.numbers import Numbers
 from rung.rungs.ladder import Rung, climb, name_of
+from rung.rungs.linear import Linear
 from rung.rungs.names import Names
 from rung.scoring import Length
 from rung.sources import Sources
@@ -199,7 +200,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write labels, anchors and what was learned as JSON + safetensors; `force` replaces a classifier saved before.
 
-        The backbone itself is not saved, only its name and fingerprint. On the rungs `pool` and `shots` the arrays hold
+        The backbone itself is not saved, only its name and fingerprint; a student's is, beside the rest. On the rungs `pool` and `shots` the arrays hold
         embeddings of texts it was fitted on. Raises UserError if the folder is in use.
         """
         saving.save(self, Path(folder), force=force)
@@ -224,7 +225,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     @property
     def rung_(self) -> str:
-        """Where the answers stand: names, pool or shots."""
+        """Where the answers stand: names, pool or shots; student, if it was distilled."""
         if hasattr(self, "several_"):
             return "shots" if isinstance(self.several_, Marked) else "pool"
         return name_of(self._rung())
@@ -252,6 +253,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         given = self._known >= 0
         labels[given] = self.classes_[self._known[given]]
         return labels if any(label is None for label in labels) else labels.astype(self.classes_.dtype)
+
+    @property
+    def agreement_(self) -> dict[str, Any]:
+        """How often a student says what its teacher says: share, 95 % interval, and the texts kept apart that tell."""
+        if not isinstance(self._rung(), Linear):
+            raise NotFittedError("agreement_: it was not distilled.\n  rung.distill(clf, texts)")
+        return self._rung().agreement_
 
     @property
     def loaded_backbone(self) -> Backbone:

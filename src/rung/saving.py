@@ -1,4 +1,4 @@
-"""A classifier on disk: one JSON file and one safetensors file, no pickle, nothing of the backbone but its name and hash."""
+"""A classifier on disk: one JSON file and one safetensors file, no pickle; of the backbone its name and hash, of a student all."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rung
+from rung.backbones.loading import open_folder
 from rung.errors import UserError
 from rung.evidence import Backbone, Evidence, temperature_of
 
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 FORMAT = "rung-classifier"
 VERSION = 1
 _SETTINGS = ("length", "shortlist", "long", "shares", "balanced", "multi_label", "reject", "confidence")
+_INSIDE = "backbone"  # the folder, beside the files, of a student's own backbone
+_TEXTS = "holds embeddings of texts it was fitted on, from which parts of these texts can be guessed"
 _PRIVACY = {
-    False: "holds embeddings of the labels only",
-    True: "holds embeddings of texts it was fitted on, from which parts of these texts can be guessed",
+    "names": "holds embeddings of the labels only",
+    "student": "holds weights of words, or hashes of words, that occur in the texts it was distilled on, but no text of them",
 }
 _FACTS = "classifier.json"
 _ARRAYS = "arrays.safetensors"
@@ -49,6 +52,8 @@ def save(classifier: Classifier, folder: Path, *, force: bool) -> None:
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
         save_file({name: np.ascontiguousarray(rows) for name, rows in arrays.items()}, fresh / _ARRAYS)
+        if classifier.rung_ == "student":  # nobody else has its backbone
+            _copy_model(classifier.loaded_backbone, fresh / _INSIDE)
         (fresh / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", "utf-8")
         fresh.chmod(0o777 & ~_umask())
         if folder.exists():
@@ -73,7 +78,7 @@ def check_free(folder: Path, *, force: bool) -> None:
 def load(cls: type[Classifier], folder: Path, *, backbone: str | Backbone | None) -> Any:
     """The classifier saved in `folder`, held to the fingerprint of the backbone it was made with."""
     facts, arrays = _read_facts(folder), _read_arrays(folder)
-    chosen = facts["backbone"]["name"] if backbone is None else backbone
+    chosen = _own(facts["backbone"], folder) if backbone is None else backbone
     classifier = cls(facts["labels"], backbone=chosen, geometry=facts["geometry"]["asked"], **facts["settings"])
     _hold_to(facts["backbone"], classifier.loaded_backbone, folder)
     _hold_to(facts["geometry"], classifier.geometry_backbone, folder)
@@ -89,6 +94,17 @@ def load(cls: type[Classifier], folder: Path, *, backbone: str | Backbone | None
     classifier.keep_meaning(meaning)
     classifier.__dict__.update(learned)
     return classifier
+
+
+def _own(made_with: dict[str, Any], folder: Path) -> str | Backbone:
+    """The backbone that lies in the classifier's own folder, else the name of the one it was made with."""
+    name: str = made_with["name"]
+    return open_folder((folder / _INSIDE).resolve(), name) if (folder / _INSIDE).is_dir() else name
+
+
+def _copy_model(backbone: Backbone, to: Path) -> None:
+    """The files of a backbone that was made for one classifier."""
+    shutil.copytree(backbone.folder, to)  # type: ignore[attr-defined]  # whoever makes a student keeps its files
 
 
 def _hold_to(made_with: dict[str, Any], found: Backbone, folder: Path) -> None:
@@ -157,7 +173,7 @@ def _facts(classifier: Classifier) -> dict[str, Any]:
         "version": VERSION,
         "made_with": f"rung {rung.__version__}",
         "rung": classifier.rung_,
-        "privacy": _PRIVACY[classifier.rung_ != "names"],
+        "privacy": _PRIVACY.get(classifier.rung_, _TEXTS),
         "labels": classifier.parsed_labels().as_dict(),
         "settings": settings,
         "backbone": _of(backbone),

@@ -174,6 +174,11 @@ class EncoderBackbone(Pretrained):
         pieces = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
         return [piece for piece in pieces if piece.strip()] or [text]
 
+    @cached_property
+    def layers(self) -> int:
+        """How many layers the transformer has."""
+        return int(self._encoder[0].auto_model.config.num_hidden_layers)
+
     @property
     def _marks(self) -> int:
         """Special tokens that are put around a text."""

@@ -96,6 +96,11 @@ def _load(name: str, options: tuple[tuple[str, str], ...]) -> Backbone:
             _require(kind, name)
             return _with_options(kind.connect(name), dict(options))  # type: ignore[attr-defined]
     folder, entry = _found(name)
+    return open_folder(folder, name, entry)
+
+
+def open_folder(folder: Path, name: str, entry: Entry | None = None) -> Backbone:
+    """The backbone whose files lie in `folder`, read anew. Raises UserError for files of no known kind, or a missing extra."""
     for kind in kinds():
         if kind.recognizes(folder):
             _require(kind, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -221,6 +222,12 @@ def count_tokens(tokenizer: Tokenizer, texts: list[str]) -> csr_array:
     return _ones(tokens, [len(row) for row in ids], tokenizer.get_vocab_size())
 
 
+def reads_uncased(tokenizer: str) -> bool:
+    """Whether the text of a tokenizer.json is that of a BERT that reads small letters, which is how texts are cut here."""
+    found = json.loads(tokenizer).get("normalizer") or {}
+    return found.get("type") == "BertNormalizer" and bool(found.get("lowercase"))
+
+
 def write_static(
     folder: Path,
     vectors: Array,
@@ -236,7 +243,7 @@ def write_static(
     """
     from safetensors.numpy import save_file
 
-    assert json.loads(tokenizer)["normalizer"].get("lowercase"), "texts are read with BERT's uncased tokenizer"
+    assert reads_uncased(tokenizer), "texts are read with BERT's uncased tokenizer"
     folder.mkdir(parents=True, exist_ok=True)
     whole, scales = _to_int8(vectors)
     save_file({**tensors, "scales": scales, "vectors": whole}, folder / "model.safetensors")
@@ -244,6 +251,27 @@ def write_static(
     config = {"format": FORMAT, "version": VERSION, "dimensions": vectors.shape[1], **notes}
     (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+
+
+def copied(backbone: StaticBackbone, folder: Path, dimensions: int | None = None) -> StaticBackbone:
+    """The same token vectors in another folder, or their first `dimensions`: they are in the order of what they say.
+
+    Raises UserError for more dimensions than there are.
+    """
+    given = backbone.dimensions
+    if dimensions is not None and dimensions > given:
+        raise UserError(f"static: {backbone.name} has {given} dimensions, asked for {dimensions}.", "Ask for fewer.")
+    if dimensions in (None, given):
+        folder.mkdir(parents=True)
+        for file in (*FILES, "NOTICE"):
+            if (backbone.folder / file).is_file():
+                shutil.copyfile(backbone.folder / file, folder / file)
+    else:
+        notes = {name: backbone._config[name] for name in ("license", "origin", "language") if name in backbone._config}
+        tensors = {"background": backbone.background[:dimensions].copy()}
+        tokenizer = (backbone.folder / "tokenizer.json").read_text("utf-8")
+        write_static(folder, backbone.vectors[:, :dimensions], tokenizer, tensors=tensors, notes=notes)
+    return StaticBackbone.open(folder, "static")
 
 
 def _to_int8(vectors: Array) -> tuple[npt.NDArray[np.int8], Array]:

@@ -1,5 +1,5 @@
 """How good the answers are: numbers with intervals."""
 
-from rung.evaluation.intervals import interval
+from rung.intervals import interval
 
 __all__ = ["interval"]

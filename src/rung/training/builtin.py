@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rung.backbones.encoder import EncoderBackbone
 from rung.backbones.loading import load
-from rung.backbones.static import BUILTIN, FILES, StaticBackbone, count_tokens, read_tokenizer, write_static
+from rung.backbones.static import BUILTIN, FILES, StaticBackbone, read_tokenizer, write_static
 from rung.errors import UserError
 from rung.training import freetext, static
 
@@ -29,7 +29,6 @@ NOTES = {
     "origin": "token vectors fitted to the sentence embeddings of sentence-transformers/all-MiniLM-L6-v2",
     "language": "en",
 }
-MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LIBRARIES = ("numpy", "scipy", "tokenizers", "torch", "transformers", "sentence-transformers")
 
 log = logging.getLogger("rung.builtin")
@@ -96,35 +95,14 @@ def make(folder: Path, work: Path) -> dict[str, Any]:
     sources, kinds = collect(work, rng)
     embeddings = embed_kept(kinds, work, SETTINGS["precision"])
     tokenizer = (teacher_folder() / "tokenizer.json").read_text(encoding="utf-8")
-    fitted = fit([text for texts in kinds.values() for text in texts], embeddings, tokenizer, rng)
+    texts = [text for each in kinds.values() for text in each]
+    alone = teacher_tokens(np.arange(read_tokenizer(tokenizer).get_vocab_size()))
+    asked = {name: SETTINGS[name] for name in ("dimensions", "rounds", "half_frequency")}
+    fitted = static.fit_twice(texts, embeddings, tokenizer, alone, **asked, rng=rng, tell=log.info)
     write_static(folder, fitted.pop("vectors"), tokenizer, tensors=fitted, notes=NOTES)
     record = describe(folder, sources, {kind: len(texts) for kind, texts in kinds.items()})
     (folder / "record.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
-
-
-def fit(texts: list[str], embeddings: Array, tokenizer: str, rng: np.random.Generator) -> dict[str, Any]:
-    """The tensors of the model: vectors, background, and what a test needs to make unfitted vectors again.
-
-    Fitted twice: the first fit shows how a token's vector follows from what MiniLM says about the token alone, and that
-    is where the second one starts, so that rare tokens begin near the place which frequent ones have found.
-    """
-    reader = read_tokenizer(tokenizer)
-    counted = count_tokens(reader, texts)
-    counts = np.asarray(counted.sum(axis=0)).astype(np.int32).ravel()
-    directions = static.principal_directions(embeddings, SETTINGS["dimensions"])
-    targets = embeddings @ directions
-    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
-    alone = teacher_tokens(np.arange(reader.get_vocab_size()))
-    weights = static.frequency_weights(counts, int(counts.sum()), half=SETTINGS["half_frequency"])
-    vectors = static.start_vectors(alone, alone.mean(axis=0), directions, weights)
-    vectors = static.fit_vectors(counted, targets, vectors, rounds=SETTINGS["rounds"], rng=rng, tell=log.info)
-    mapping = static.shared_map(alone, vectors, counts).astype(np.float16)
-    vectors = static.mapped_vectors(alone, mapping)
-    vectors = static.fit_vectors(counted, targets, vectors, rounds=SETTINGS["rounds"], rng=rng, tell=log.info)
-    for mark in MARKS:
-        vectors[reader.token_to_id(mark)] = 0.0  # what is unknown says nothing
-    return {"vectors": vectors, "background": targets.mean(axis=0), "counts": counts, "map": mapping}
 
 
 def describe(folder: Path, sources: list[freetext.Source], texts: dict[str, int]) -> dict[str, Any]:

@@ -2,21 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rung.backbones.encoder import EncoderBackbone
+from rung.backbones.static import StaticBackbone, count_tokens, read_tokenizer, reads_uncased, write_static
+from rung.cache import Cache
+from rung.errors import UserError
+from rung.evidence import Progress, embed
+from rung.training.shallow import read_encoder
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+    from tokenizers import Tokenizer
 
     from rung.evidence import Array
+
+DIMENSIONS, ROUNDS, HALF_FREQUENCY = 256, 4, 1e-3
+ENOUGH = 20  # texts' worth of a token, from which the others' vectors can be told
+MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 LEARNING_RATE = 0.01  # of the length of a rare token's vector, which is 1
 MOMENTUM = 0.9
 SQUARES = 0.99
 BATCH = 2048
+
+
+def distill_encoder(
+    backbone: Any,
+    texts: Sequence[str],
+    out: str | Path,
+    *,
+    dimensions: int | None = None,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> StaticBackbone:
+    """Token vectors in the folder `out` whose sums point where the encoder's embeddings of `texts` point.
+
+    They need no torch and embed tens of thousands of texts a second; the encoder stays as it was. Each row has `dimensions`
+    (256, or what the encoder has if that is less). Raises UserError unless `backbone` is a sentence encoder whose
+    tokenizer is that of an uncased BERT.
+    """
+    tokenizer = tokenizer_of(backbone)
+    embeddings = embed(list(texts), backbone, cache=Cache(), progress=progress)
+    alone = token_rows(backbone, read_tokenizer(tokenizer))
+    size = min(dimensions or DIMENSIONS, backbone.dimensions)
+    asked: dict[str, Any] = {"dimensions": size, "rounds": rounds, "half_frequency": HALF_FREQUENCY}
+    fitted = fit_twice(list(texts), embeddings, tokenizer, alone, **asked, rng=np.random.default_rng(seed))
+    notes = {"origin": f"token vectors fitted to the sentence embeddings of {backbone.name}"}
+    write_static(Path(out), fitted.pop("vectors"), tokenizer, tensors=fitted, notes=notes)
+    return StaticBackbone.open(Path(out), "static")
+
+
+def fit_twice(
+    texts: list[str],
+    embeddings: Array,
+    tokenizer: str,
+    alone: Array,
+    *,
+    dimensions: int,
+    rounds: int,
+    half_frequency: float,
+    rng: np.random.Generator,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """The tensors of a static model: vectors, background, and what a test needs to make unfitted vectors again.
+
+    embeddings (n, D) are the encoder's unit rows of the texts, alone (vocabulary, D) what it says of each token by itself.
+    Fitted twice: the first fit shows how a token's vector follows from what the encoder says about the token alone, and
+    that is where the second one starts, so that rare tokens begin near the place which frequent ones have found.
+    """
+    reader = read_tokenizer(tokenizer)
+    counted = count_tokens(reader, texts)
+    counts = np.asarray(counted.sum(axis=0)).astype(np.int32).ravel()
+    directions = principal_directions(embeddings, dimensions)
+    targets = embeddings @ directions
+    targets /= np.linalg.norm(targets, axis=1, keepdims=True)
+    weights = frequency_weights(counts, int(counts.sum()), half=half_frequency)
+    vectors = start_vectors(alone, alone.mean(axis=0), directions, weights)
+    vectors = fit_vectors(counted, targets, vectors, rounds=rounds, rng=rng, tell=tell)
+    mapping = shared_map(alone, vectors, counts, enough=min(ENOUGH, int(counts.max(initial=0)))).astype(np.float16)
+    vectors = mapped_vectors(alone, mapping)
+    vectors = fit_vectors(counted, targets, vectors, rounds=rounds, rng=rng, tell=tell)
+    for mark in MARKS:
+        if reader.token_to_id(mark) is not None:
+            vectors[reader.token_to_id(mark)] = 0.0  # what is unknown says nothing
+    return {"vectors": vectors, "background": targets.mean(axis=0), "counts": counts, "map": mapping}
+
+
+def tokenizer_of(backbone: Any) -> str:
+    """The text of the encoder's tokenizer.json. Raises UserError unless static vectors can be read with it."""
+    file = getattr(backbone, "folder", Path()) / "tokenizer.json"
+    if not isinstance(backbone, EncoderBackbone) or not file.is_file() or not reads_uncased(file.read_text("utf-8")):
+        raise UserError(
+            f"static: {backbone.name} is no sentence encoder with the tokenizer of an uncased BERT.",
+            'Choose another student:  student="ngram"',
+        )
+    return file.read_text("utf-8")
+
+
+def token_rows(backbone: EncoderBackbone, reader: Tokenizer) -> Array:
+    """What an encoder says about every token of its vocabulary alone (vocabulary, D)."""
+    transformer = read_encoder(backbone)[0].auto_model
+    marks = reader.get_vocab()
+    return encode_tokens(transformer, np.arange(len(marks)), start=marks["[CLS]"], end=marks["[SEP]"])
 
 
 def encode_tokens(transformer: Any, ids: npt.NDArray[np.int64], *, start: int, end: int) -> Array:
@@ -74,7 +168,7 @@ def start_vectors(tokens: Array, center: Array, directions: Array, weights: Arra
     return np.asarray(turned / np.linalg.norm(turned, axis=1, keepdims=True) * weights[:, None], dtype=np.float32)
 
 
-def shared_map(tokens: Array, vectors: Array, counts: npt.NDArray[Any], *, enough: int = 20) -> Array:
+def shared_map(tokens: Array, vectors: Array, counts: npt.NDArray[Any], *, enough: int = ENOUGH) -> Array:
     """The affine map (D + 1, d) from what the encoder says about a token alone to the vector that a fit gave it.
 
     Least squares over tokens that the texts hold at least `enough` times, each weighing as much as it was seen, up to

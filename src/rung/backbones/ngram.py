@@ -1,0 +1,303 @@
+"""Embed texts by their words, pairs of words and pieces of words, hashed: NumPy only, no vocabulary, tens of thousands a second.
+
+This backbone knows nothing until it is fitted to a teacher: it is a student, made by `rung.distill`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.backbones.catalog import Entry
+from rung.encoding import encodable
+from rung.errors import UserError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from rung.evidence import Array, Role
+
+FORMAT = "rung-ngram"
+VERSION = 1
+FILES = ("config.json", "model.safetensors")
+BUCKETS = 1 << 18
+LENGTHS = (3, 4, 5)  # characters of a piece, the marks at a word's ends included
+CHUNK = 4096  # texts held as words at a time: memory stays flat however many texts come
+
+Letters = npt.NDArray[np.uint32]  # code points
+Counts = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+
+# What is no letter, digit or apostrophe of ASCII stands between words; every other byte belongs to one.
+_BETWEEN = bytes(b if chr(b).isalnum() or b in b"'\n" or b >= 128 else 32 for b in range(256))
+# Scripts without spaces: every character is a word, so that pairs of words are pairs of characters.
+_UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+_OPEN, _CLOSE = 2, 3  # marks at a word's ends, as code points that no text holds
+_ODD = tuple(np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+class NgramBackbone:
+    """Embed a text by the sum of what was learned of its n-grams, put on a sphere so that nothing of the sum is lost.
+
+    e = Σ_g P[h(g)] / √m,   x = ( e / s, √(1 − |e / s|²) )     g the m words, pairs of words and pieces of words of a text
+
+    Words are cut at blanks and ASCII punctuation, small letters; pieces are 3 to 5 characters of a word between its two
+    ends. h hashes a gram to one of 2¹⁸ buckets, P (buckets, r) holds those that the fit met, as int8 with a scale each;
+    s is the greatest length that the fit met, and a longer sum is cut to it. A line on e is one on x, so that a linear
+    rung reads exactly what was learned; the last of the r + 1 dimensions only makes rows of length 1.
+    Rows do not depend on the batch or on the order of the texts, to the last bit.
+    Constructing reads nothing; files are read at first use, and neither pickled nor copied with the object.
+    """
+
+    abilities = frozenset({"embed"})
+    costly = False
+    input = "text"
+    max_tokens: int | None = None
+    needs: tuple[str, ...] = ()
+    extra: str | None = None
+    numerics = "numpy-float32"
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+
+    @classmethod
+    def recognizes(cls, folder: Path) -> bool:
+        """Whether `folder` holds n-grams in this format, by its config.json alone."""
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(config, dict) and config.get("format") == FORMAT
+
+    @classmethod
+    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:  # noqa: ARG003 - the folder says it all
+        """The backbone that lies in `folder`. Raises UserError for something else, or another version of the format."""
+        if not cls.recognizes(folder):
+            raise UserError(f"{folder} holds no n-grams of rung.", f'Its config.json must say "format": "{FORMAT}".')
+        backbone = cls(folder, name)
+        version = backbone._config.get("version")
+        if version != VERSION:
+            raise UserError(
+                f"{folder} has format version {version}; this rung reads {VERSION}.", "pip install --upgrade rung"
+            )
+        return backbone
+
+    @property
+    def dimensions(self) -> int:
+        """Length of every row: r + 1."""
+        return int(self._config["dimensions"])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name of exactly these weights and settings: equal bytes, equal fingerprint, wherever they lie."""
+        parts = [hashlib.sha256((self.folder / file).read_bytes()).digest() for file in FILES]
+        return f"ngram-{hashlib.sha256(b''.join(parts)).hexdigest()}"
+
+    def embed(self, texts: Sequence[str], role: Role = "text") -> Array:  # noqa: ARG002 - one prompt for both roles
+        """Unit rows (n, d), float32: the same for a text and for a label."""
+        rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for start in range(0, len(texts), CHUNK):
+            grams = read_grams(texts[start : start + CHUNK], self._places, len(self._weights))
+            sums = grams.words @ (grams.pieces @ self._weights) + grams.pairs @ self._weights
+            rows[start : start + len(sums), :-1] = sums * grams.scales[:, None]
+        return on_sphere(rows, float(self._config["radius"]))
+
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """The share of words of which the fit met no gram, over all `texts`; 0 if they hold no words at all."""
+        unknown = words = 0.0
+        for start in range(0, len(texts), CHUNK):
+            grams = read_grams(texts[start : start + CHUNK], self._places, len(self._weights))
+            strange = (grams.pieces[:, [len(self._weights) - 1]].toarray()[:, 0] == np.diff(grams.pieces.indptr))
+            unknown += float((grams.words @ strange.astype(np.float64)).sum())
+            words += float(grams.words.nnz)
+        return unknown / words if words else 0.0
+
+    def windows(self, text: str) -> list[str]:
+        """The text itself: there is no maximum length."""
+        return [text]
+
+    def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002 - none is ever cut
+        """None: there is no maximum length."""
+        return 0
+
+    @cached_property
+    def _weights(self) -> Array:
+        """What is summed (kept + 1, r); the last row, of zeros, is that of every bucket which the fit did not meet."""
+        whole, scales = self._tensors["weights"], self._tensors["scales"]
+        return np.vstack([whole * scales[:, None], np.zeros((1, whole.shape[1]), dtype=np.float32)])
+
+    @cached_property
+    def _places(self) -> npt.NDArray[np.int32]:
+        """The row of `_weights` of each bucket (2¹⁸,)."""
+        return places_of(self._tensors["buckets"])
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        return config
+
+    @cached_property
+    def _tensors(self) -> dict[str, npt.NDArray[Any]]:
+        from safetensors.numpy import load_file
+
+        tensors: dict[str, npt.NDArray[Any]] = load_file(self.folder / "model.safetensors")
+        return tensors
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "name": self.name}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # frozen, so one copy serves everybody
+
+    def __repr__(self) -> str:
+        return f"NgramBackbone({str(self.folder)!r}, name={self.name!r})"
+
+
+BACKBONE = NgramBackbone
+
+
+def write_ngram(folder: Path, buckets: npt.NDArray[np.int32], weights: Array, radius: float, notes: dict[str, str]) -> None:
+    """A folder that `NgramBackbone.open` reads: `weights` (kept, r) of the `buckets` (kept,), and the sphere's radius."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    scales = np.abs(weights).max(axis=1) / np.float32(127)
+    whole = np.rint(weights / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8)
+    tensors = {"buckets": buckets, "scales": scales.astype(np.float32), "weights": whole}
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)
+    config = {"format": FORMAT, "version": VERSION, "dimensions": weights.shape[1] + 1, "radius": radius, **notes}
+    (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def places_of(buckets: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """The place of each of all buckets (2¹⁸,) among those that are kept, and one behind the last for the others."""
+    places = np.full(BUCKETS, len(buckets), dtype=np.int32)
+    places[buckets] = np.arange(len(buckets), dtype=np.int32)
+    return places
+
+
+def on_sphere(rows: Array, radius: float) -> Array:
+    """Rows (n, r + 1) whose last column is free, in place: scaled by the radius, and the last column makes them unit rows."""
+    inner = rows[:, :-1]
+    inner /= np.float32(radius)
+    lengths = np.linalg.norm(inner, axis=1)
+    inner /= np.maximum(lengths, 1)[:, None]
+    rows[:, -1] = np.sqrt(np.maximum(1 - np.minimum(lengths, 1) ** 2, 0))
+    return rows
+
+
+class Grams(NamedTuple):
+    """The n-grams of n texts, by their places.
+
+    words (n, w) are the words of texts in reading order, pieces (w, places) the grams of the w distinct words, pairs
+    (n, places) the pairs of words; scales (n,) are 1 / √m, m being the number of grams of a text, or 0.
+    """
+
+    words: csr_array
+    pieces: csr_array
+    pairs: csr_array
+    scales: Array
+
+    def counts(self) -> csr_array:
+        """How much of each place there is in each text (n, places): the sums that `embed` takes, as one matrix."""
+        from scipy.sparse import csr_array, diags_array
+
+        return csr_array(diags_array(self.scales) @ (self.words @ self.pieces + self.pairs))
+
+
+def read_grams(texts: Sequence[str], places: npt.NDArray[np.int32], width: int) -> Grams:
+    """The n-grams of texts; `places` (2¹⁸,) are columns by bucket, each under `width`."""
+    lengths, codes, letters, sizes = split(texts)
+    hashes, grams, per_word = hash_words(letters, sizes)
+    pairs, per_text = _pairs(lengths, codes, hashes)
+    m = np.add.reduceat(np.append(per_word[codes], 0), _starts(lengths)[:-1]) * (lengths > 0) + per_text
+    return Grams(
+        _ones(codes, lengths, len(sizes)),
+        _ones(places[_bucket(grams)], per_word, width),
+        _ones(places[_bucket(pairs)], per_text, width),
+        np.where(m > 0, 1 / np.sqrt(np.maximum(m, 1)), 0).astype(np.float32),
+    )
+
+
+def split(texts: Sequence[str]) -> tuple[Counts, Counts, Letters, Counts]:
+    """Words a text (n,), each word as a code in reading order, the letters of the distinct words, and how many each has."""
+    import pyarrow as pa
+
+    joined = "\n".join(encodable(text).replace("\n", " ") for text in texts).lower()
+    if not joined.isascii():
+        joined = _UNSPACED.sub(r" \1 ", joined)
+    raw = np.frombuffer(joined.encode("utf-8").translate(_BETWEEN), dtype=np.uint8)
+    inside = raw > 32
+    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
+    starts, ends = edges[::2], edges[1::2]
+    lengths = np.diff(np.searchsorted(starts, np.flatnonzero(raw == 10)), prepend=0, append=len(starts))
+    offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int64)
+    words = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(raw[inside].tobytes()))
+    coded = words.dictionary_encode()
+    distinct = coded.dictionary.to_pylist()
+    letters = np.frombuffer("".join(distinct).encode("utf-32-le"), dtype=np.uint32)
+    return lengths[: len(texts)], coded.indices.to_numpy(), letters, np.array([len(word) for word in distinct], dtype=np.int64)
+
+
+def hash_words(letters: Letters, sizes: Counts) -> tuple[Hashes, Hashes, Counts]:
+    """A hash of each word (w,), the hashes of all its grams, the word itself first, word after word, and how many each has."""
+    bounds = _starts(sizes + 2)
+    marked = np.empty(bounds[-1], dtype=np.uint64)
+    owner = np.repeat(np.arange(len(sizes)), sizes + 2)
+    at = np.arange(len(marked)) - bounds[owner]
+    marked[at == 0], marked[at == sizes[owner] + 1] = _OPEN, _CLOSE
+    marked[(at > 0) & (at <= sizes[owner])] = letters
+    whole = _mixed(np.add.reduceat(_mixed(marked * _ODD[0] + at.astype(np.uint64) * _ODD[1]), bounds[:-1])) if len(sizes) else marked
+    found, owners = [whole], [np.arange(len(sizes))]
+    rolling = np.zeros_like(marked)
+    for n in range(1, LENGTHS[-1] + 1):
+        rolling = rolling[: len(marked) - n + 1] * _ODD[0] + marked[n - 1 :]
+        if n in LENGTHS:
+            fits = np.flatnonzero((at + n <= sizes[owner] + 2)[: len(rolling)])
+            found.append(_mixed(rolling[fits] ^ np.uint64(n)))
+            owners.append(owner[fits])
+    order = np.argsort(np.concatenate(owners), kind="stable")
+    return whole, np.concatenate(found)[order], np.bincount(np.concatenate(owners), minlength=len(sizes))
+
+
+def _pairs(lengths: Counts, codes: Counts, hashes: Hashes) -> tuple[Hashes, Counts]:
+    """Hashes of all pairs of neighbouring words, text after text, and how many each text has."""
+    of_words = hashes[codes]
+    last = _starts(lengths)[1:][lengths > 0] - 1  # a text's last word begins no pair
+    within = np.ones(max(len(codes) - 1, 0), dtype=bool)
+    within[last[:-1]] = False
+    pairs = of_words[:-1][within] * _ODD[1] + of_words[1:][within] * _ODD[2]
+    return _mixed(pairs), np.maximum(lengths - 1, 0)
+
+
+def _mixed(hashes: Hashes) -> Hashes:
+    """Every bit of the result hangs on every bit of the number. Source: Stafford's variant 13 of MurmurHash3's finalizer."""
+    for shift, odd in ((30, _ODD[1]), (27, _ODD[2])):
+        hashes = (hashes ^ (hashes >> np.uint64(shift))) * odd
+    return hashes ^ (hashes >> np.uint64(31))
+
+
+def _bucket(hashes: Hashes) -> npt.NDArray[np.int64]:
+    return (hashes >> np.uint64(64 - 18)).astype(np.int64)
+
+
+def _starts(lengths: Counts) -> Counts:
+    return np.concatenate([[0], np.cumsum(lengths)])
+
+
+def _ones(columns: npt.NDArray[Any], lengths: Counts, width: int) -> csr_array:
+    """Ones at `columns`, row after row: repeated columns stay apart, so a product sums in reading order."""
+    from scipy.sparse import csr_array
+
+    ones = np.ones(len(columns), dtype=np.float32)
+    return csr_array((ones, columns, _starts(lengths)), shape=(len(lengths), width))

@@ -1,0 +1,122 @@
+"""Say what a teacher says: one matrix on a student's features, learned by distillation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq, minimize
+from scipy.special import log_softmax, softmax
+
+from rung.evidence import Evidence
+from rung.rungs.names import Names
+from rung.rungs.softmax import to_log_probabilities
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+_COLDEST, _HOTTEST = 0.02, 50.0
+
+
+@dataclass
+class Linear:
+    """Give the teacher's probabilities from a student's features; convex, so there is one answer.
+
+    p(k | x) = softmax_k( z_k / τ ),   z = xW + b
+    W, b = argmin  1/n Σ_i [ T² KL( softmax(ℓ_i / T) ‖ softmax(z_i / T) ) + λ 1[y_i is known] (−log softmax(z_i)[y_i]) ] + α |W|²
+
+    ℓ (n, k) is what the teacher says: `evidence.scores`, or the names rung where there are none. T is the `temperature`
+    at which it is listened to, λ the `ce_weight` of true labels, α the `penalty`. T² keeps the slope of both terms alike.
+    `calibrate` then sets τ so that the student is as sure as its teacher.
+    After `fit`: weights_ (d, k), bias_ (k,), temperature_ (τ). `agreement_` is what `distill` measured on texts kept apart.
+
+    Source: Hinton, Vinyals, Dean 2015, Distilling the knowledge in a neural network, section 2.
+    """
+
+    temperature: float = 1.0
+    ce_weight: float = 0.0
+    penalty: float = 1e-5
+    weights_: Floats = field(init=False, repr=False)
+    bias_: Floats = field(init=False, repr=False)
+    temperature_: float = field(init=False, default=1.0)
+    agreement_: dict[str, Any] = field(init=False, default_factory=dict)
+
+    def fit(self, evidence: Evidence, known: Indices | None = None) -> Self:
+        """Imitate what is said of the texts that could be read; known (n,) are places of true labels, −1 where there is none."""
+        told = evidence.readable()
+        labels = None if known is None else known[evidence.ok]
+        teacher = Names().log_posterior(told)
+        rows = told.features.astype(np.float64)
+        how = {"temperature": self.temperature, "ce_weight": self.ce_weight, "penalty": self.penalty}
+        self.weights_, self.bias_ = imitate(rows, teacher, labels, **how)
+        self.temperature_ = 1.0
+        return self
+
+    def calibrate(self, evidence: Evidence) -> Self:
+        """Set τ so that the mean confidence is the teacher's, on texts that the weights were not learned from."""
+        told = evidence.readable()
+        wanted = np.exp(Names().log_posterior(told)).max(axis=1).mean() if len(told.features) else 1.0
+        logits = self._logits(told)
+
+        def excess(log_t: float) -> float:
+            return float(softmax(logits / np.exp(log_t), axis=1).max(axis=1).mean() - wanted)
+
+        low, high = np.log(_COLDEST), np.log(_HOTTEST)
+        if len(logits) and excess(low) > 0 > excess(high):
+            self.temperature_ = float(np.exp(brentq(excess, low, high)))
+        return self
+
+    def log_posterior(self, evidence: Evidence) -> Floats:
+        """log p(label | text), (n, k), rows of exp sum to 1."""
+        return to_log_probabilities(self._logits(evidence) / self.temperature_)
+
+    def _logits(self, evidence: Evidence) -> Floats:
+        return np.asarray(evidence.features @ self.weights_ + self.bias_)
+
+
+def imitate(
+    rows: Any,
+    teacher: Floats,
+    labels: Indices | None = None,
+    *,
+    temperature: float = 1.0,
+    ce_weight: float = 0.0,
+    penalty: float = 1e-5,
+    start: tuple[Floats, Floats] | None = None,
+    rounds: int = 200,
+) -> tuple[Floats, Floats]:
+    """W (d, k) and b (k,) of `Linear`, by L-BFGS, from rows (n, d), dense or sparse, and the teacher's log p (n, k)."""
+    d, k = rows.shape[1], teacher.shape[1]
+    across = rows.T.tocsr() if hasattr(rows, "tocsr") else rows.T
+
+    def slope(flat: Floats) -> tuple[float, Floats]:
+        W, b = flat[: d * k].reshape(d, k), flat[d * k :]
+        value, error = loss(rows @ W.astype(rows.dtype, copy=False) + b, teacher, labels, temperature, ce_weight)
+        gradient = across @ error.astype(rows.dtype, copy=False) + 2 * penalty * W
+        return value + penalty * float((W**2).sum()), np.concatenate([gradient.ravel(), error.sum(axis=0)])
+
+    begin = np.zeros((d + 1) * k) if start is None else np.concatenate([start[0].ravel(), start[1]])
+    options = {"maxiter": rounds, "maxcor": 6, "ftol": 1e-9, "gtol": 1e-7}
+    found = minimize(slope, begin, jac=True, method="L-BFGS-B", options=options).x
+    return found[: d * k].reshape(d, k), found[d * k :]
+
+
+def loss(
+    logits: Floats, teacher: Floats, labels: Indices | None, temperature: float, ce_weight: float
+) -> tuple[float, Floats]:
+    """Mean of T² KL(teacher ‖ student) + λ CE over n texts, and its slope (n, k) at the logits."""
+    n, T = len(logits), temperature
+    wanted, given = log_softmax(teacher / T, axis=1), log_softmax(logits / T, axis=1)
+    p = np.exp(wanted)
+    value = T**2 * float((p * (wanted - given)).sum())
+    error = T * (np.exp(given) - p)
+    if labels is not None and ce_weight:
+        rows = np.flatnonzero(labels >= 0)
+        logs = log_softmax(logits[rows], axis=1)
+        value -= ce_weight * float(logs[np.arange(len(rows)), labels[rows]].sum())
+        sure = np.exp(logs)
+        sure[np.arange(len(rows)), labels[rows]] -= 1
+        error[rows] += ce_weight * sure
+    return value / n, error / n
