@@ -200,8 +200,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write labels, anchors and what was learned as JSON + safetensors; `force` replaces a classifier saved before.
 
-        The backbone itself is not saved, only its name and fingerprint; a student's is, beside the rest. On the rungs `pool` and `shots` the arrays hold
-        embeddings of texts it was fitted on. Raises UserError if the folder is in use.
+        The backbone itself is not saved, only its name and fingerprint; a student's is, beside the rest. On the rungs `pool` and
+        `shots` the arrays hold embeddings of texts it was fitted on. Raises UserError if the folder is in use.
         """
         saving.save(self, Path(folder), force=force)
 
@@ -257,9 +257,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     @property
     def agreement_(self) -> dict[str, Any]:
         """How often a student says what its teacher says: share, 95 % interval, and the texts kept apart that tell."""
-        if not isinstance(self._rung(), Linear):
+        rung = self._rung()
+        if not isinstance(rung, Linear):
             raise NotFittedError("agreement_: it was not distilled.\n  rung.distill(clf, texts)")
-        return self._rung().agreement_
+        return rung.agreement_
 
     @property
     def loaded_backbone(self) -> Backbone:

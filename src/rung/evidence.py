@@ -37,9 +37,15 @@ class Backbone(Protocol):
 
     name: str
     abilities: frozenset[str]  # out of {"embed", "score", "generate"}
-    dimensions: int
-    max_tokens: int | None  # a longer text is cut; None: no limit
     costly: bool  # whether keeping an embedding on disk is cheaper than computing it again
+
+    @property
+    def dimensions(self) -> int:
+        """Length of an embedding."""
+
+    @property
+    def max_tokens(self) -> int | None:
+        """A longer text is cut; None: no limit."""
 
     @property
     def fingerprint(self) -> str:

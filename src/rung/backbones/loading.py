@@ -96,7 +96,7 @@ def _load(name: str, options: tuple[tuple[str, str], ...]) -> Backbone:
             _require(kind, name)
             return _with_options(kind.connect(name), dict(options))  # type: ignore[attr-defined]
     folder, entry = _found(name)
-    return open_folder(folder, name, entry)
+    return _with_options(open_folder(folder, name, entry), dict(options))
 
 
 def open_folder(folder: Path, name: str, entry: Entry | None = None) -> Backbone:
@@ -104,7 +104,7 @@ def open_folder(folder: Path, name: str, entry: Entry | None = None) -> Backbone
     for kind in kinds():
         if kind.recognizes(folder):
             _require(kind, name)
-            return _with_options(kind.open(folder, name, entry), dict(options))
+            return kind.open(folder, name, entry)
     found = ", ".join(read_config(folder).get("architectures") or [])
     raise UserError(
         f"backbone {name!r}: the folder {folder} holds no model that rung can run{f' ({found})' if found else ''}.",

@@ -116,7 +116,7 @@ class NgramBackbone:
         unknown = words = 0.0
         for start in range(0, len(texts), CHUNK):
             grams = read_grams(texts[start : start + CHUNK], self._places, len(self._weights))
-            strange = (grams.pieces[:, [len(self._weights) - 1]].toarray()[:, 0] == np.diff(grams.pieces.indptr))
+            strange = grams.pieces[:, [len(self._weights) - 1]].toarray()[:, 0] == np.diff(grams.pieces.indptr)
             unknown += float((grams.words @ strange.astype(np.float64)).sum())
             words += float(grams.words.nnz)
         return unknown / words if words else 0.0
@@ -165,7 +165,9 @@ class NgramBackbone:
 BACKBONE = NgramBackbone
 
 
-def write_ngram(folder: Path, buckets: npt.NDArray[np.int32], weights: Array, radius: float, notes: dict[str, str]) -> None:
+def write_ngram(
+    folder: Path, buckets: npt.NDArray[np.int32], weights: Array, radius: float, notes: dict[str, str]
+) -> None:
     """A folder that `NgramBackbone.open` reads: `weights` (kept, r) of the `buckets` (kept,), and the sphere's radius."""
     from safetensors.numpy import save_file
 
@@ -246,7 +248,12 @@ def split(texts: Sequence[str]) -> tuple[Counts, Counts, Letters, Counts]:
     coded = words.dictionary_encode()
     distinct = coded.dictionary.to_pylist()
     letters = np.frombuffer("".join(distinct).encode("utf-32-le"), dtype=np.uint32)
-    return lengths[: len(texts)], coded.indices.to_numpy(), letters, np.array([len(word) for word in distinct], dtype=np.int64)
+    return (
+        lengths[: len(texts)],
+        coded.indices.to_numpy(),
+        letters,
+        np.array([len(word) for word in distinct], dtype=np.int64),
+    )
 
 
 def hash_words(letters: Letters, sizes: Counts) -> tuple[Hashes, Hashes, Counts]:
@@ -257,7 +264,11 @@ def hash_words(letters: Letters, sizes: Counts) -> tuple[Hashes, Hashes, Counts]
     at = np.arange(len(marked)) - bounds[owner]
     marked[at == 0], marked[at == sizes[owner] + 1] = _OPEN, _CLOSE
     marked[(at > 0) & (at <= sizes[owner])] = letters
-    whole = _mixed(np.add.reduceat(_mixed(marked * _ODD[0] + at.astype(np.uint64) * _ODD[1]), bounds[:-1])) if len(sizes) else marked
+    whole = (
+        _mixed(np.add.reduceat(_mixed(marked * _ODD[0] + at.astype(np.uint64) * _ODD[1]), bounds[:-1]))
+        if len(sizes)
+        else marked
+    )
     found, owners = [whole], [np.arange(len(sizes))]
     rolling = np.zeros_like(marked)
     for n in range(1, LENGTHS[-1] + 1):

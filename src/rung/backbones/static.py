@@ -267,7 +267,9 @@ def copied(backbone: StaticBackbone, folder: Path, dimensions: int | None = None
             if (backbone.folder / file).is_file():
                 shutil.copyfile(backbone.folder / file, folder / file)
     else:
-        notes = {name: backbone._config[name] for name in ("license", "origin", "language") if name in backbone._config}
+        notes: dict[str, str] = {
+            name: backbone._config[name] for name in ("license", "origin", "language") if name in backbone._config
+        }
         tensors = {"background": backbone.background[:dimensions].copy()}
         tokenizer = (backbone.folder / "tokenizer.json").read_text("utf-8")
         write_static(folder, backbone.vectors[:, :dimensions], tokenizer, tensors=tensors, notes=notes)

@@ -155,9 +155,13 @@ def _facts(
         "the labels": of_value(classifier.parsed_labels().as_dict()),
         "the backbone": of_value(backbones),
         "the options": of_value([options, no_pool]),
-        "the classifier": "" if saved is None else of_value([of_file(path) for path in sorted(saved.iterdir())]),
+        "the classifier": "" if saved is None else of_value([of_file(path) for path in _files(saved)]),
         "rung": rung.__version__,
     }
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _leaving(classifier: Classifier) -> list[str]:
@@ -178,9 +182,25 @@ def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> 
     """Fit on the rows of the table, or on a sample of them, and on the labels that are known; the texts and labels used."""
     from rung.cli import display
     from rung.cli.asked import about
+
+    texts, labels = sampled(table, told, pool=pool)
+    if texts:
+        with display.progress(len(texts), "learning") as advance:
+            y = as_given(labels, classifier) if any(labels) else None
+            classifier.fit(about(texts, table, classifier), y, progress=advance)
+    return texts, labels
+
+
+def sampled(
+    table: Table, told: Known, *, pool: bool = True, size: int | None = None
+) -> tuple[list[str], list[str | None]]:
+    """Texts of the table, all of them or a sample of the usual size or of `size`, and the label of each that is known.
+
+    Labelled texts are always among them, also those of elsewhere; without `pool` they are all.
+    """
     from rung.sampling import Sample
 
-    kept, met = Sample(), set()
+    kept, met = Sample() if size is None else Sample(size), set()
     for chunk in table.chunks(_AT_ONCE):
         rows = zip(chunk.texts, told.of(chunk), strict=True)
         wanted = [(text, label) for text, label in rows if text and text.strip() and (pool or label)]
@@ -188,12 +208,7 @@ def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> 
         met |= {text for text, label in wanted if label}
     for text, label in told.elsewhere(met):
         kept.add([text], [label])
-    texts, labels = kept.rows()
-    if texts:
-        with display.progress(len(texts), "learning") as advance:
-            y = as_given(labels, classifier) if any(labels) else None
-            classifier.fit(about(texts, table, classifier), y, progress=advance)
-    return texts, labels
+    return kept.rows()
 
 
 def as_given(labels: Sequence[str | None], classifier: Classifier) -> list[Any]:

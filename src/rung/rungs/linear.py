@@ -49,7 +49,7 @@ class Linear:
         labels = None if known is None else known[evidence.ok]
         teacher = Names().log_posterior(told)
         rows = told.features.astype(np.float64)
-        how = {"temperature": self.temperature, "ce_weight": self.ce_weight, "penalty": self.penalty}
+        how: dict[str, Any] = {"temperature": self.temperature, "ce_weight": self.ce_weight, "penalty": self.penalty}
         self.weights_, self.bias_ = imitate(rows, teacher, labels, **how)
         self.temperature_ = 1.0
         return self

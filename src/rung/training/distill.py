@@ -32,7 +32,11 @@ Student = Literal["auto", "ngram", "static", "shallow"]
 
 TEMPERATURES = (1.0, 2.0)  # higher ones cost n-grams a point or two (docs/results.md)
 CE_WEIGHTS = (0.0, 0.3)
-PENALTIES: dict[Kind, float] = {"ngram": 1e-9, "static": 1e-7, "shallow": 1e-7}  # an n-gram's row holds its answer already
+PENALTIES: dict[Kind, float] = {
+    "ngram": 1e-9,
+    "static": 1e-7,
+    "shallow": 1e-7,
+}  # an n-gram's row holds its answer already
 AUTO: tuple[Kind, ...] = ("ngram", "static")  # the fastest first; a shallow encoder is no match for either in speed
 NEAR = 0.01  # of agreement: what `auto` gives for speed
 APART, MOST = 0.1, 2000  # of the texts, for choosing, and as many for measuring what was chosen
@@ -143,23 +147,24 @@ def listen(clf: Classifier, texts: Any, y: Any = None, *, seed: int = 0, progres
 
 def _parts(texts: list[str], seed: int) -> tuple[Indices, Indices, Indices]:
     """Places to learn from, to choose on and to measure on, by distinct texts."""
-    distinct, inverse = np.unique(np.array(texts, dtype=object), return_inverse=True) if texts else ([], np.zeros(0, int))
-    if len(distinct) < LEAST:
+    place = {text: i for i, text in enumerate(sorted(set(texts)))}
+    if len(place) < LEAST:
         raise UserError(
-            f"distill: {len(distinct)} different texts that can be read are too few.",
+            f"distill: {len(place)} different texts that can be read are too few.",
             f"Give at least {LEAST}; thousands make a good student. They need no labels.",
         )
-    apart = min(max(int(APART * len(distinct)), 1), MOST)
-    order = np.random.default_rng(seed).permutation(len(distinct))
-    part = np.zeros(len(distinct), dtype=int)
+    apart = min(max(int(APART * len(place)), 1), MOST)
+    order = np.random.default_rng(seed).permutation(len(place))
+    part = np.zeros(len(place), dtype=np.intp)
     part[order[:apart]], part[order[apart : 2 * apart]] = 1, 2
-    return tuple(np.flatnonzero(part[inverse] == i) for i in range(3))  # type: ignore[return-value]
+    of_texts = part[np.array([place[text] for text in texts], dtype=np.intp)]
+    return np.flatnonzero(of_texts == 0), np.flatnonzero(of_texts == 1), np.flatnonzero(of_texts == 2)
 
 
 def _tried(kind: Kind, told: Told, grid: list[tuple[float, float]], size: int | None, home: Path) -> list[Pupil]:
     """A student of one kind for each T and λ, with how often it agrees on the texts kept for choosing."""
     make = students.maker(kind, told.geometry, [told.texts[i] for i in told.fit], size, home)
-    pupils = []
+    pupils: list[Pupil] = []
     for T, ce_weight in grid:
         how = {"temperature": T, "ce_weight": ce_weight}
         body = make(told.log_posterior[told.fit], told.known[told.fit], how)
@@ -167,14 +172,21 @@ def _tried(kind: Kind, told: Told, grid: list[tuple[float, float]], size: int | 
         head = Linear(**how, penalty=PENALTIES[kind]).fit(told.evidence(features, told.fit), told.known[told.fit])
         head.calibrate(told.evidence(features, told.choose))
         pupil = Pupil(kind, body, head, features)
-        pupil.line = {"student": kind, "size": students.size_of(body), **how, "agreement": _agreement(pupil, told, told.choose)}
+        pupil.line = {
+            "student": kind,
+            "size": students.size_of(body),
+            **how,
+            "agreement": _agreement(pupil, told, told.choose),
+        }
         pupils.append(pupil)
     return pupils
 
 
 def _chosen(pupils: list[Pupil]) -> Pupil:
     """The best of the fastest kind that is within a point of the best of all; the first of equals."""
-    best = {kind: max((each for each in pupils if each.kind == kind), key=_share) for kind in {p.kind: 0 for p in pupils}}
+    best = {
+        kind: max((each for each in pupils if each.kind == kind), key=_share) for kind in {p.kind: 0 for p in pupils}
+    }
     enough = max(map(_share, best.values())) - NEAR
     return next(pupil for pupil in best.values() if _share(pupil) >= enough)
 
@@ -195,7 +207,11 @@ def _classifier(clf: Classifier, chosen: Pupil, told: Told) -> Classifier:
     head, rejects = chosen.head, told.rejected is not None
     head.agreement_ = _agreement(chosen, told, told.measure)
     low, high = head.agreement_["interval"]
-    settings = {"cache": clf.cache, "confidence": clf.confidence, "reject": clf.reject if rejects else None}
+    settings: dict[str, Any] = {
+        "cache": clf.cache,
+        "confidence": clf.confidence,
+        "reject": clf.reject if rejects else None,
+    }
     made = Classifier(clf.parsed_labels().as_dict(), backbone=chosen.body, **settings)
     made.learned_ = head
     made.guard_ = (
@@ -226,10 +242,13 @@ def _record(clf: Classifier, told: Told, made: Classifier, chosen: Pupil, tried:
     labels = [None if place < 0 else names[place] for place in told.known]
     parent = {**parent_of(clf.loaded_backbone), "rung": clf.rung_}
     results: dict[str, Any] = {"chosen": chosen.line, "tried": [pupil.line for pupil in tried]}
-    results |= {"agreement": made.learned_.agreement_, "texts_per_s": _speed(made, told.texts)}
+    results |= {"agreement": made.agreement_, "texts_per_s": _speed(made, told.texts)}
     if told.rejected is not None:
         same = made.reject_.rejected(chosen.features) == told.rejected
-        results["none_of_these"] = {"share": round(float(told.rejected.mean()), 4), "same": round(float(same.mean()), 4)}
+        results["none_of_these"] = {
+            "share": round(float(told.rejected.mean()), 4),
+            "same": round(float(same.mean()), 4),
+        }
     return Record("distill", parent, {"texts": of_rows(told.texts), "labels": of_rows(labels)}, asked, results)
 
 

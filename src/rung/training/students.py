@@ -10,7 +10,6 @@ from rung.backbones.encoder import EncoderBackbone
 from rung.backbones.loading import load
 from rung.backbones.ngram import NgramBackbone
 from rung.backbones.static import StaticBackbone, copied
-from rung.errors import UserError
 from rung.evidence import Backbone
 from rung.training import ngram
 from rung.training.shallow import drop_layers, layers_of, read_encoder

@@ -1,0 +1,48 @@
+"""`rung distill`: one command from texts and label names to a student that classifies."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+LABELS = "billing,bug report"
+
+
+def rows(page: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(page)))
+
+
+def test_a_student_in_one_command(rung: Any, tmp_path: Path) -> None:
+    """The folder works with classify --classifier; the summary says how often it agrees, how fast it is and what to type next."""
+    table = tmp_path / "in.csv"
+    lines = [
+        f"the {a} is wrong {b}\nit {c} at start {b}"
+        for a, c in [("invoice", "crashes"), ("price", "freezes"), ("refund", "fails")]
+        for b in "abcdefghij"
+    ]
+    table.write_text("text\n" + "\n".join(lines) + "\n", "utf-8")
+    out = tmp_path / "student"
+    ran = rung("distill", table, "--labels", LABELS, "--backbone", "builtin", "--student", "ngram", "--out", out)
+    assert ran.code == 0, ran.err
+    assert "ngram student of 60 texts (teacher: rung pool)" in ran.err
+    assert "texts a second here" in ran.err
+    assert f"next: rung classify OTHER.csv --classifier {out}" in ran.err
+    used = rung("classify", table, "--classifier", out)
+    assert used.code == 0, used.err
+    assert "rung student" in used.err
+    taught = rung("classify", table, "--labels", LABELS, "--backbone", "builtin")
+    same = [a["label"] == b["label"] for a, b in zip(rows(used.out), rows(taught.out), strict=True)]
+    assert sum(same) >= 0.9 * len(same)
+    again = rung("distill", table, "--labels", LABELS, "--out", out)
+    assert (again.code, "holds a classifier already" in again.err) == (2, True)
+
+
+def test_too_few_texts_are_told(rung: Any, tmp_path: Path) -> None:
+    """Two lines and exit code 2; nothing is left behind."""
+    table = tmp_path / "in.csv"
+    table.write_text("text\nan invoice\na crash\n", "utf-8")
+    ran = rung("distill", table, "--labels", LABELS, "--backbone", "builtin", "--out", tmp_path / "student")
+    assert (ran.code, "too few" in ran.err, len(ran.err.strip().splitlines()[-2:])) == (2, True, 2)
+    assert not (tmp_path / "student").exists()
