@@ -3,8 +3,8 @@
 Writes results/distill.json. The teacher is the pool rung on MiniLM, zero labels, fitted on the train split (at most 10 000 texts);
 students read the same texts with its answers and are scored on the test split, which neither has seen. Three seeds say which texts
 are kept apart for choosing. Speed is texts a second from text to label, on one thread, the median of five rounds in which students
-and MiniLM take turns. `losses`: the n-gram and the static student by their loss; true labels, where the loss takes some, are those of
-a tenth of the train texts.
+and MiniLM take turns. `losses`: the n-gram and the static student by their loss; true labels, where the loss takes some, are those
+of a tenth of the train texts.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-COMMANDS = ["", "classify", "suggest", "models", "doctor", "cache"]
+COMMANDS = ["", "classify", "suggest", "distill", "models", "doctor", "cache"]
 RUNGS = ("names", "pool")  # those that need no label
 PAGES = ["README.md", "docs/log.md", "docs/results.md"]
 
