@@ -1,6 +1,6 @@
 """Whether the pool rung holds up where texts or labels are many.
 
-Writes results/scale.json: seconds of fit and predict for 100 000 texts with 10 labels, and for 20 000 texts with 1 000 labels; and
+Writes results/scale.json: seconds of fit and predict for 100 000 texts with 10 labels, for 10 000 and 20 000 with 1 000; and
 of the names rung for 10 000 texts with 10 000 labels. Each is a process of its own, so that its peak memory is its own.
 The texts are test texts' embeddings (MiniLM), drawn again and jittered; the labels are clinc150's domains, or embeddings of texts.
 """
@@ -26,7 +26,7 @@ from rung.rungs.pool import Pool
 JITTER = 0.02  # standard deviation of what is added to each coordinate of a unit row
 
 
-SHAPES = [(100_000, 10), (20_000, 1_000), (10_000, 10_000)]
+SHAPES = [(100_000, 10), (10_000, 1_000), (20_000, 1_000), (10_000, 10_000)]
 MOST_LABELS = 1_000  # of the pool rung
 
 
