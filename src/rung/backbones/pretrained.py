@@ -15,6 +15,8 @@ from rung.errors import UserError
 
 _PARTS = {".safetensors", ".json", ".txt", ".model", ".spm", ".jinja"}
 
+_BESIDE = {"README.md", "record.json"}  # what a model came from is no part of what it says
+
 # These count positions from the padding token's id on, as fairseq did: of RoBERTa's 514 positions a text can use 512.
 _AFTER_PADDING = {
     "roberta",
@@ -83,7 +85,7 @@ class Pretrained:
     @cached_property
     def hashes(self) -> dict[str, str]:
         """sha256 of every file that the model is made of."""
-        parts = [path for path in sorted(self.folder.rglob("*")) if path.suffix in _PARTS and path.name != "README.md"]
+        parts = [path for path in sorted(self.folder.rglob("*")) if path.suffix in _PARTS and path.name not in _BESIDE]
         return {str(path.relative_to(self.folder)): _sha256(path) for path in parts if path.is_file()}
 
     @property
