@@ -76,3 +76,23 @@ def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
             shown.update(task, rate=f"{speed:,.0f} texts/s" if speed else "")
 
         yield advance
+
+
+@contextmanager
+def training(what: str) -> Iterator[Callable[[int, int, float | None], None]]:
+    """A function that shows steps done of all, the loss and the time left; where standard error is no terminal, it does nothing."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    loss = TextColumn("{task.fields[loss]}")
+    look = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), loss, TimeRemainingColumn())
+    with Progress(*look, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(what, total=None, loss="")
+
+        def at(step: int, total: int, loss: float | None) -> None:
+            shown.update(task, completed=step, total=total, loss="" if loss is None else f"loss {loss:.3f}")
+
+        yield at

@@ -25,14 +25,14 @@ Row = dict[str, Any]
 IGNORED = -100  # a place whose token nobody has to tell
 SHARE = 0.15  # of tokens that are hidden
 _KEPT, _RANDOM = 0.1, 0.1  # of the hidden ones: left as they are, put at random; the others are masked
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")  # noqa: RUF001 - full-width marks end sentences too
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 
 
 def passages(texts: Iterable[str | None]) -> list[str]:
-    """Lines joined into passages: a blank or missing one ends a passage.
+    r"""Lines joined into passages: a blank or missing one ends a passage.
 
     >>> passages(["To be,", "or not to be.", "", "Words."])
-    ['To be,\\nor not to be.', 'Words.']
+    ['To be,\nor not to be.', 'Words.']
     """
     found: list[list[str]] = [[]]
     for text in texts:
@@ -44,9 +44,9 @@ def passages(texts: Iterable[str | None]) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """Where a line ends or a sentence does, a text is cut.
+    r"""Where a line ends or a sentence does, a text is cut.
 
-    >>> sentences("Go on. Why?\\nNo")
+    >>> sentences("Go on. Why?\nNo")
     ['Go on.', 'Why?', 'No']
     """
     return [part for part in map(str.strip, _SENTENCE.split(text)) if part]
@@ -59,6 +59,7 @@ class Piece(NamedTuple):
     words: Indices
 
     def part(self, start: int, end: int) -> Piece:
+        """Its tokens from `start` to before `end`."""
         return Piece(self.ids[start:end], self.words[start:end])
 
 
@@ -221,7 +222,9 @@ class Neighbours(Rows):
         if apart:
             text = (text + 1 + int(rng.integers(len(self.texts) - 1))) % len(self.texts)
             end = int(rng.integers(len(self.texts[text])))
-        first = first.part(max(0, len(first.ids) - half), len(first.ids))  # cut where it begins: what follows must follow
+        first = first.part(
+            max(0, len(first.ids) - half), len(first.ids)
+        )  # cut where it begins: what follows must follow
         return first, joined(self.texts[text][end:][:half]).part(0, self.room - len(first.ids)), apart
 
 
@@ -233,7 +236,7 @@ def collated(tokenizer: Any) -> Any:
         import torch
 
         made = {name: padded([row[name] for row in rows], fill[name]) for name in rows[0] if name in fill}
-        made["attention_mask"] = padded([np.ones(len(row["input_ids"]), np.int64) for row in rows], 0)
+        made["attention_mask"] = padded([[1] * len(row["input_ids"]) for row in rows], 0)
         if "next_sentence_label" in rows[0]:
             made["next_sentence_label"] = torch.tensor([row["next_sentence_label"] for row in rows])
         return made

@@ -14,7 +14,9 @@ _MIXED_BYTES = 2  # more, where a copy in 16 bits is computed with
 _LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def needed(weights: int, config: Any, *, rows: int, tokens: int, mixed: bool = False, checkpointing: bool = False) -> int:
+def needed(
+    weights: int, config: Any, *, rows: int, tokens: int, mixed: bool = False, checkpointing: bool = False
+) -> int:
     """Bytes that training takes for `weights` numbers and a batch of `rows` of `tokens` each.
 
     weights · 16  +  rows · tokens · (layers · (34 d + 5 heads · tokens) · 2 + 12 vocabulary)          float32
@@ -44,7 +46,7 @@ def available() -> float:
     import torch
 
     if torch.cuda.is_available():
-        return int(torch.cuda.mem_get_info()[0])
+        return float(torch.cuda.mem_get_info()[0])
     return min(_of_machine(), _limit())
 
 

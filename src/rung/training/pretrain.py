@@ -23,7 +23,7 @@ from rung.training import memory
 from rung.training.corpus import IGNORED, Blocks, Gaps, Neighbours, Rows, collated, passages
 from rung.training.journal import Journal, Progress
 from rung.training.record import Record, of_rows, parent_of
-from rung.training.running import Settings, arguments, begin, finish, leads, telling
+from rung.training.running import Settings, arguments, begin, finish, leads, require, telling
 from rung.training.scratch import CLASSES, Kind, Size, build, config_for, tokenizer_for, weights_of
 
 Floats = npt.NDArray[np.float64]
@@ -70,6 +70,7 @@ def pretrain(
     called again in the same way; under `accelerate launch` it runs on several devices. Raises UserError for settings that
     cannot be, too few texts, an `out` that holds something else, too little memory, and a loss that is no number any more.
     """
+    require("pretrain")
     how = Settings.of(settings, "pretrain")
     begun_from = None if start is None else _opened(start)
     chosen = _kind(kind, begun_from)
@@ -87,7 +88,8 @@ def pretrain(
         ]
         _check_memory(chosen, config, how, reads)
         checkpoint = begin(folder, record)
-        trainer = _trainer(begun_from, chosen, config, tokenizer, rows, how, folder, progress)
+        trainer = _trainer(begun_from, chosen, config, tokenizer, rows, how, folder, Journal(folder, progress))
+        trainer.args.eval_on_start = checkpoint is None
         trainer.train(resume_from_checkpoint=checkpoint)
         _keep(trainer, tokenizer, folder)
     record.results = _results(folder, trainer, rows)
@@ -188,13 +190,13 @@ def _model(start: Any, kind: Kind, config: Any) -> Any:
 
 
 def _trainer(
-    start: Any, kind: Kind, config: Any, tokenizer: Any, rows: list[Rows], how: Settings, out: Path, progress: Any
+    start: Any, kind: Kind, config: Any, tokenizer: Any, rows: list[Rows], how: Settings, out: Path, journal: Journal
 ) -> Any:
     from transformers import Trainer, set_seed
     from transformers.trainer_callback import PrinterCallback
 
     labels = ["labels"] + ["next_sentence_label"] * (kind == "masked+next")
-    more = {"eval_strategy": "epoch", "eval_on_start": True, "label_names": labels}
+    more = {"eval_strategy": "epoch", "label_names": labels}
     rate = NEW if start is None else GOING_ON
     told = arguments(out, how, rate, len(rows[0]), **more)
     set_seed(how.seed)
@@ -209,10 +211,12 @@ def _trainer(
         eval_dataset=rows[1],
         compute_metrics=_measured,
         preprocess_logits_for_metrics=_of_next if kind == "causal" else _of_hidden,
-        callbacks=[telling(Journal(out, progress), rows[0])],
+        callbacks=[telling(journal, rows[0])],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.model_accepts_loss_kwargs = False  # the losses of masked models are means of a batch, whatever they are told
+    trainer.model_accepts_loss_kwargs = (
+        False  # the losses of masked models are means of a batch, whatever they are told
+    )
     return trainer
 
 
@@ -222,7 +226,7 @@ def _of_next(logits: Any, labels: Any) -> Any:
 
 
 def _of_hidden(logits: Any, labels: Any) -> Any:
-    """Of each row (b, 3): the sum of −log p of the tokens to be told, how many they are, and whether the next sentence was right."""
+    """Of each row (b, 3): the sum of −log p of what was to be told, of how many tokens, and whether the next sentence was right."""
     import torch
     from torch.nn.functional import cross_entropy
 

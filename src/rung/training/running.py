@@ -1,4 +1,4 @@
-"""What every training by transformers' Trainer shares: settings, a folder that is gone on with after a kill, events in a journal."""
+"""What trainings by transformers' Trainer share: settings, a folder that is gone on with after a kill, events in a journal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -60,11 +61,23 @@ class Settings:
             if value != int(value) or value < 1:
                 raise UserError(f"{what}: {name} {value}.", "Give a whole number, 1 or more.")
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
-            raise UserError(f"{what}: learning_rate {self.learning_rate}.", "Give a small number above 0, such as 1e-3.")
+            raise UserError(
+                f"{what}: learning_rate {self.learning_rate}.", "Give a small number above 0, such as 1e-3."
+            )
         if not 0 <= self.weight_decay < 1:
             raise UserError(f"{what}: weight_decay {self.weight_decay}.", "Give 0 or a small number, such as 0.01.")
         if self.precision not in get_args(Precision):
-            raise UserError(f"{what}: precision {self.precision!r}.", f"Choose one of {', '.join(get_args(Precision))}.")
+            raise UserError(
+                f"{what}: precision {self.precision!r}.", f"Choose one of {', '.join(get_args(Precision))}."
+            )
+
+
+def require(what: str, modules: tuple[str, ...] = ("torch", "transformers", "accelerate")) -> None:
+    """Raise UserError unless all that training needs is installed."""
+    missing = [each for each in modules if find_spec(each) is None]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise UserError(f"{what} needs {', '.join(missing)}, which {verb} not installed.", "pip install 'rung[train]'")
 
 
 def leads() -> bool:

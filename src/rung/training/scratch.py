@@ -16,12 +16,13 @@ CLASSES: dict[Kind, str] = {
     "masked+next": "BertForPreTraining",
 }
 _END = "<|endoftext|>"
+_UNKNOWN = "[UNK]"
 _MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a new model is: about  12 · layers · dimensions² + vocabulary · dimensions  weights, a million as it stands here."""
+    """How large a new model is: about  12 layers · dimensions² + vocabulary · dimensions  weights, a million as it stands."""
 
     vocabulary: int = 2048
     dimensions: int = 128
@@ -39,7 +40,9 @@ class Size:
                 f"Take a multiple, such as {self.heads * max(1, self.dimensions // self.heads)} dimensions.",
             )
         if self.vocabulary < 300:
-            raise UserError(f"pretrain: a vocabulary of {self.vocabulary}.", "Give 300 tokens or more: bytes come first.")
+            raise UserError(
+                f"pretrain: a vocabulary of {self.vocabulary}.", "Give 300 tokens or more: bytes come first."
+            )
 
 
 def tokenizer_for(kind: Kind, texts: Sequence[str], vocabulary: int, max_tokens: int) -> Any:
@@ -47,10 +50,11 @@ def tokenizer_for(kind: Kind, texts: Sequence[str], vocabulary: int, max_tokens:
     from transformers import PreTrainedTokenizerFast
 
     if kind == "causal":
-        marks = {"bos_token": _END, "eos_token": _END, "pad_token": _END}
+        marks: dict[str, Any] = {"bos_token": _END, "eos_token": _END, "pad_token": _END}
         made = _byte_level(texts, vocabulary)
     else:
         marks = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _MARKS, strict=True))
+        marks["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
         made = _wordpiece(texts, vocabulary)
     return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=max_tokens, **marks)
 
@@ -62,7 +66,12 @@ def _byte_level(texts: Sequence[str], vocabulary: int) -> Any:
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()  # all bytes, so that no text is unknown
-    how = {"vocab_size": vocabulary, "special_tokens": [_END], "initial_alphabet": alphabet, "show_progress": False}
+    how: dict[str, Any] = {
+        "vocab_size": vocabulary,
+        "special_tokens": [_END],
+        "initial_alphabet": alphabet,
+        "show_progress": False,
+    }
     made.train_from_iterator(texts, trainers.BpeTrainer(**how))
     return made
 
@@ -70,19 +79,34 @@ def _byte_level(texts: Sequence[str], vocabulary: int) -> Any:
 def _wordpiece(texts: Sequence[str], vocabulary: int) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 - no password
+    made = Tokenizer(models.WordPiece(unk_token=_UNKNOWN))
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.decoder = decoders.WordPiece()
+    # the trainer numbers letters in the order of a random hash unless it is told them; equal texts must make equal models
+    told = [*_MARKS, *_letters(texts, made)]
     made.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=list(_MARKS), show_progress=False)
+        texts, trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=told, show_progress=False)
     )
-    made.post_processor = processors.TemplateProcessing(
+    whole = Tokenizer(models.WordPiece(made.get_vocab(), unk_token=_UNKNOWN))  # in it, letters are not special
+    whole.normalizer, whole.pre_tokenizer = made.normalizer, made.pre_tokenizer
+    whole.decoder = decoders.WordPiece()
+    whole.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(mark, made.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")],
     )
-    return made
+    return whole
+
+
+def _letters(texts: Sequence[str], tokenizer: Any) -> list[str]:
+    """All letters that begin a word, and all within one, as WordPiece writes them, in their order."""
+    read = (word for text in texts for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(_normal(tokenizer, text)))
+    words = set(read)
+    return sorted({word[0] for word in words}) + sorted({f"##{letter}" for word in words for letter in word[1:]})
+
+
+def _normal(tokenizer: Any, text: str) -> str:
+    return str(tokenizer.normalizer.normalize_str(text))
 
 
 def config_for(kind: Kind, size: Size, tokenizer: Any, max_tokens: int) -> Any:

@@ -1,0 +1,105 @@
+"""`rung pretrain`: a language model that has read a person's own texts, or a small one made of nothing but them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rung.training.record import Record
+
+
+def pretrain(
+    source: Annotated[str, typer.Argument(metavar="IN", help="The texts to read; no labels are needed.")],
+    out: Annotated[Path, typer.Option(help="The folder for the model; a run that was stopped goes on from it.")],
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A causal or masked model to go on with; without it, a new small one."),
+    ] = None,
+    kind: Annotated[
+        Literal["causal", "masked", "masked+next"] | None,
+        typer.Option(help="The next token; hidden words; or these and whether a sentence follows another."),
+    ] = None,
+    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the texts.")] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Rows are lines of one passage, until a blank one (a .txt of prose).")
+    ] = False,
+    epochs: Annotated[int, typer.Option(help="Times that the texts are read.")] = 5,
+    batch: Annotated[int, typer.Option(help="Rows of one pass.")] = 16,
+    accumulate: Annotated[int, typer.Option(help="Passes before the weights move.")] = 1,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The largest; 2e-3 for a new model, 5e-5 for one to go on with.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(help="Tokens that are read at once.")] = 128,
+    held_out: Annotated[float, typer.Option(help="Share of the texts to measure on, never to learn from.")] = 0.1,
+    vocabulary: Annotated[int, typer.Option(help="Of a new model: tokens.")] = 2048,
+    dimensions: Annotated[int, typer.Option(help="Of a new model: numbers that stand for a token.")] = 128,
+    layers: Annotated[int, typer.Option(help="Of a new model.")] = 4,
+    heads: Annotated[int, typer.Option(help="Of a new model, in each layer.")] = 4,
+    precision: Annotated[
+        Literal["float32", "bf16", "fp16"], typer.Option(help="The last two are mixed with float32.")
+    ] = "float32",
+    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, a third more time.")] = False,
+    seed: Annotated[int, typer.Option(help="Of first weights, order, masks and what is held out.")] = 0,
+    format: Annotated[  # noqa: A002 - the flag is called so
+        str | None, typer.Option(help="csv, tsv, txt, jsonl or parquet, where the name of IN does not say so.")
+    ] = None,
+) -> None:
+    """Learn to write, or to fill gaps, from texts without labels.
+
+    FOLDER is a backbone like any other: rung.load("FOLDER") in Python. It also gets log.jsonl, curves.svg and record.json.
+    On several GPUs: accelerate launch -m rung pretrain IN --out FOLDER
+    """
+    from rung.cli import display
+    from rung.tables import open_table
+    from rung.training.pretrain import pretrain as make
+    from rung.training.record import Record
+    from rung.training.running import leads
+    from rung.training.scratch import Size
+
+    with open_table(source, text=text, format=format) as table:
+        texts = table.column(table.text_column)
+    with display.training("reading") as told:
+        make(
+            texts,
+            out=out,
+            start=start,
+            kind=kind,
+            join=join,
+            max_tokens=max_tokens,
+            held_out=held_out,
+            size=Size(vocabulary, dimensions, layers, heads),
+            progress=told,
+            epochs=epochs,
+            batch=batch,
+            accumulate=accumulate,
+            learning_rate=learning_rate,
+            precision=precision,
+            checkpointing=checkpointing,
+            seed=seed,
+        )
+    if leads():
+        for line in _closing(Record.read(out), out):
+            display.say(line)
+
+
+def _closing(record: Record, out: Path) -> list[str]:
+    """What was made, what it knows of held-out texts before and after, and what to type next."""
+    results = record.results
+    first, last = results["epochs"][0], results["epochs"][-1]
+    lines = [
+        f"{record.settings['kind']} model of {results['weights']:,} weights,"
+        f" {record.inputs['texts']['rows']:,} texts read {record.settings['epochs']} times",
+        f"perplexity of {record.inputs['held-out texts']['rows']:,} held-out texts: {_perplexity(first)} before,"
+        f" {_perplexity(last)} after",
+    ]
+    if "next_sentence_accuracy" in last:
+        low, high = last["next_sentence_interval"]
+        lines.append(f"next sentence told right: {last['next_sentence_accuracy']:.1%} [{low:.1%}, {high:.1%}]")
+    return [*lines, f"written to {out}", f'next: rung.load("{out}") in Python; {out}/curves.svg shows how it learned']
+
+
+def _perplexity(line: dict[str, Any]) -> str:
+    return f"{line['perplexity']:,.1f} [{line['perplexity_low']:,.1f}, {line['perplexity_high']:,.1f}]"
