@@ -3,8 +3,8 @@
 Writes results/pretrain.json. Causal: the speeches of the corpus, a tenth of them held out; perplexity by token (of its own
 vocabulary of 2048) on these before the first epoch and after each, and of what it then writes after the beginnings of 50 speeches,
 drawn from p itself, the share of words that occur in the corpus. Masked with the next sentence, smaller: texts are runs of 40
-speeches, a fifth of them held out; the loss of both heads together, perplexity of hidden words, and how often it is right on whether
-a run of sentences follows another, half of them from another text.
+speeches, a fifth of them held out; the loss of both heads together, perplexity of hidden words, and how often it is right on
+whether a run of sentences follows another, half of them from another text.
 """
 
 from __future__ import annotations

@@ -115,21 +115,21 @@ class KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("kind", ["causal", "masked+next"])
-def test_a_killed_run_goes_on_to_the_same_end(kind: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "at"), [("causal", 14), ("causal", 18), ("masked+next", 14)])
+def test_a_killed_run_goes_on_to_the_same_end(kind: Any, at: int, tmp_path: Path) -> None:
     """Broken off in the middle of an epoch and called again, it ends with the very weights of a run that was left alone."""
     how = QUICK | {"epochs": 3, "save_every": 3, "kind": kind}
     alone = pretrain(TEXTS, out=tmp_path / "alone", **how)
 
     def kill(step: int, *_: object) -> None:
-        if step == 14:
+        if step == at:
             raise KilledError
 
     with pytest.raises(KilledError):
         pretrain(TEXTS, out=tmp_path / "killed", progress=kill, **how)
     steps: list[int] = []
     again = pretrain(TEXTS, out=tmp_path / "killed", progress=lambda step, *_: steps.append(step), **how)
-    assert steps[0] == 13
+    assert 1 < steps[0] <= at
     assert again.fingerprint == alone.fingerprint
     assert falls(tmp_path / "killed") == falls(tmp_path / "alone")
 

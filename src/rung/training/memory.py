@@ -15,20 +15,28 @@ _LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def needed(
-    weights: int, config: Any, *, rows: int, tokens: int, mixed: bool = False, checkpointing: bool = False
+    weights: int,
+    config: Any,
+    *,
+    rows: int,
+    tokens: int,
+    mixed: bool = False,
+    checkpointing: bool = False,
+    head: bool = True,
 ) -> int:
     """Bytes that training takes for `weights` numbers and a batch of `rows` of `tokens` each.
 
     weights · 16  +  rows · tokens · (layers · (34 d + 5 heads · tokens) · 2 + 12 vocabulary)          float32
 
+    The last term is that of a `head` over the vocabulary.
     With checkpointing only the input of each layer is kept, and one layer is whole at a time. Source of the activations (twice
     theirs, which are of 16 bits): Korthikanti et al. 2022, "Reducing activation recomputation", eq. 2.
     """
     width, layers = config.hidden_size, config.num_hidden_layers
     layer = 2 * (34 * width + 5 * config.num_attention_heads * tokens)
     kept = layers * 4 * width + layer if checkpointing else layers * layer
-    each = kept + 12 * config.vocab_size  # logits, their logarithms and their slope
-    return weights * (_WEIGHT_BYTES + _MIXED_BYTES * mixed) + rows * tokens * each
+    each = kept + 12 * config.vocab_size * head  # logits, their logarithms and their slope
+    return int(weights * (_WEIGHT_BYTES + _MIXED_BYTES * mixed) + rows * tokens * each)
 
 
 def check(wanted: int, what: str, *, free: int | None = None) -> None:
@@ -46,7 +54,8 @@ def available() -> float:
     import torch
 
     if torch.cuda.is_available():
-        return float(torch.cuda.mem_get_info()[0])
+        free, _ = torch.cuda.mem_get_info()
+        return int(free)
     return min(_of_machine(), _limit())
 
 

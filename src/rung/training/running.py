@@ -29,7 +29,7 @@ class Settings:
     weight_decay   of AdamW
     precision      float32, or bf16 or fp16 mixed with it
     checkpointing  compute activations again rather than keep them: less memory, a third more time
-    save_every     steps between checkpoints, or fewer where an epoch ends
+    save_every     steps between checkpoints; there is one after each epoch too
     seed           of first weights, order, masks, dropout
     """
 
@@ -158,6 +158,8 @@ def arguments(out: Path, settings: Settings, learning_rate: float, rows: int, **
         bf16=settings.precision == "bf16",
         fp16=settings.precision == "fp16",
         seed=settings.seed,
+        save_strategy="epoch",  # after the epoch was measured; those between are asked for by `telling`
+        save_steps=settings.save_every,
         save_total_limit=2,  # should a kill break off the last one
         logging_nan_inf_filter=False,  # a loss that is no number must be seen, not averaged away
         remove_unused_columns=False,
@@ -167,8 +169,7 @@ def arguments(out: Path, settings: Settings, learning_rate: float, rows: int, **
         **more,
     )
     at_once = made.train_batch_size * made.world_size * settings.accumulate
-    steps = -(-rows // at_once)  # of an epoch
-    made.save_steps, made.logging_steps = min(settings.save_every, steps), max(1, steps // 10)
+    made.logging_steps = max(1, -(-rows // at_once) // 10)  # ten lines an epoch
     return made
 
 
@@ -180,10 +181,12 @@ def telling(journal: Journal, dataset: Any) -> Any:
         loss: float | None = None
 
         def on_epoch_begin(self, args: Any, state: Any, _: Any, **__: Any) -> None:
-            steps = max(1, round(state.max_steps / args.num_train_epochs))
+            steps = _of_epoch(args, state)
             dataset.epoch = round((state.epoch or 0) * steps) // steps  # a whole number again, whatever was rounded
 
-        def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step % args.save_steps == 0 and state.global_step % _of_epoch(args, state):
+                control.should_save = True
             if leads():
                 journal.at(state.global_step, state.max_steps, self.loss)
 
@@ -199,6 +202,11 @@ def telling(journal: Journal, dataset: Any) -> Any:
                 _write(journal, "train", state, said["epoch"], kept)
 
     return Telling()
+
+
+def _of_epoch(args: Any, state: Any) -> int:
+    """Steps of an epoch."""
+    return max(1, round(float(state.max_steps) / float(args.num_train_epochs)))
 
 
 _HELD = {"loss": "held_out_loss"}
