@@ -1,7 +1,7 @@
 """Three tasks over one MiniLM, a head each, beside the same settings on each task alone.
 
-Writes results/multitask.json. sst2, trec and tweeteval_emotion: `--train` texts of each train file, drawn at random, and all of the
-test file, or as many as `--test` says. Accuracy together and alone, and their difference, with 95 % intervals (paired bootstrap over
+Writes results/multitask.json. sst2, trec and tweeteval_emotion: `--train` texts of each train file and `--test` of each test file, drawn
+at random. Accuracy together and alone, and their difference, with 95 % intervals (paired bootstrap over
 texts). The goal: each task within one point of its single-task run, or better.
 """
 

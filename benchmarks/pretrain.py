@@ -10,6 +10,7 @@ whether a run of sentences follows another, half of them from another text.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -36,8 +37,8 @@ _WORD = re.compile(r"[a-z']+")
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--seeds", type=int, default=3, help="how many (default: %(default)s)")
-    asked.add_argument("--only", choices=("causal", "next"), help="one of the two, as a trial that is not written")
-    asked.add_argument("--epochs", type=int, help="as a trial")
+    asked.add_argument("--only", choices=("causal", "next"), help="one of the two; the other stays as it was measured")
+    asked.add_argument("--epochs", type=int, help="as a trial, which is not written")
     chosen = asked.parse_args()
     speeches = passages((sets.DATA / "tinyshakespeare" / "corpus.txt").read_text("utf-8").split("\n"))
     longer = {} if chosen.epochs is None else {"epochs": chosen.epochs}
@@ -47,8 +48,15 @@ def main() -> None:
         result["causal"] = {"settings": CAUSAL, "rows": [causal(speeches, seed, longer) for seed in seeds]}
     if chosen.only != "causal":
         result["masked+next"] = {"settings": NEXT, "rows": [following(speeches, seed, longer) for seed in seeds]}
-    if chosen.only is None and chosen.epochs is None:
-        sets.write("pretrain", {"set": "tinyshakespeare", "seeds": list(seeds), **result}, ["accelerate"])
+    if chosen.epochs is None:
+        sets.write("pretrain", {"set": "tinyshakespeare", **measured_before(), **result}, ["accelerate"])
+
+
+def measured_before() -> dict[str, Any]:
+    """What the file holds of the kind that is not measured now."""
+    file = sets.RESULTS / "pretrain.json"
+    known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return {kind: known[kind] for kind in ("causal", "masked+next") if kind in known}
 
 
 def causal(speeches: list[str], seed: int, longer: dict[str, Any]) -> dict[str, Any]:

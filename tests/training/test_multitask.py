@@ -21,7 +21,10 @@ pytestmark = pytest.mark.torch
 THINGS, ENDS = ["card", "money", "app", "invoice", "text", "topic"], ["the", "a", "my", "is", "about", "help"]
 PLACES = [f"{end} {thing} {word}" for thing in THINGS for end in ENDS for word in ("lost", "refund")]
 LOST = (PLACES, ["lost" if "lost" in text else "back" for text in PLACES])
-LONG = ([f"{text} app" * (1 + i % 2) for i, text in enumerate(PLACES)], [float(i % 2) * 10 + 3 for i in range(len(PLACES))])
+LONG = (
+    [f"{text} app" * (1 + i % 2) for i, text in enumerate(PLACES)],
+    [float(i % 2) * 10 + 3 for i in range(len(PLACES))],
+)
 OTHERS = np.random.default_rng(0).permutation(PLACES).tolist()
 ALIKE = (
     list(zip(PLACES, OTHERS, strict=True)),
@@ -118,7 +121,7 @@ def test_a_killed_run_goes_on(tiny_encoder: Path, tmp_path: Path) -> None:
     again = multitask(backbone, tasks, out=tmp_path / "killed", progress=lambda step, *_: steps.append(step), **how)
     assert steps[0] == 11
     assert again.backbone.fingerprint == alone.backbone.fingerprint
-    with pytest.raises(UserError, match="another .*temperature"):
+    with pytest.raises(UserError, match=r"another .*temperature"):
         multitask(backbone, tasks, out=tmp_path / "killed", temperature=1.0, **how)
 
 

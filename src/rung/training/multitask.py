@@ -20,7 +20,7 @@ from rung.training.compared import compared
 from rung.training.heads import Head, Network, Task, embeddings, network
 from rung.training.journal import Journal, Progress
 from rung.training.record import FILE, Record, of_rows, parent_of
-from rung.training.running import CHECKPOINTS, Settings, arguments, begin, finish, last_checkpoint, leads, require
+from rung.training.running import CHECKPOINTS, Settings, arguments, begin, finish, last_checkpoint, leads, require, wait
 from rung.training.shallow import read_encoder
 
 Floats = npt.NDArray[np.float64]
@@ -94,6 +94,7 @@ def multitask(
         _draw(Journal(folder))
         finish(folder)
         record.write(folder)
+    wait()
     return Multitask.load(folder)
 
 

@@ -23,7 +23,7 @@ from rung.training import memory
 from rung.training.corpus import IGNORED, Blocks, Gaps, Neighbours, Rows, collated, passages
 from rung.training.journal import Journal, Progress
 from rung.training.record import Record, of_rows, parent_of
-from rung.training.running import Settings, arguments, begin, finish, leads, require, telling
+from rung.training.running import Settings, arguments, begin, finish, leads, require, telling, wait
 from rung.training.scratch import CLASSES, Kind, Size, build, config_for, tokenizer_for, weights_of
 
 Floats = npt.NDArray[np.float64]
@@ -97,7 +97,7 @@ def pretrain(
         _draw(Journal(folder))
         finish(folder)
         record.write(folder)
-    trainer.accelerator.wait_for_everyone()
+    wait()
     found = open_folder(folder.resolve(), str(out))
     assert isinstance(found, Pretrained)
     return found

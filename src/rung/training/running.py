@@ -136,6 +136,13 @@ def last_checkpoint(out: Path) -> str | None:
     return max(found)[1] if found else None
 
 
+def wait() -> None:
+    """Until all processes are here: what the first one wrote can be read by the others."""
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()
+
+
 def finish(out: Path) -> None:
     """Take away the checkpoints of a work that is done."""
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
