@@ -1,8 +1,8 @@
 """Three tasks over one MiniLM, a head each, beside the same settings on each task alone.
 
-Writes results/multitask.json. sst2, trec and tweeteval_emotion: `--train` texts of each train file and `--test` of each test file, drawn
-at random. Accuracy together and alone, and their difference, with 95 % intervals (paired bootstrap over
-texts). The goal: each task within one point of its single-task run, or better.
+Writes results/multitask.json. sst2, trec and tweeteval_emotion: `--train` texts of each train file and `--test` of each test file,
+drawn at random. Accuracy together and alone, and their difference, with 95 % intervals (paired bootstrap over texts). The goal:
+each task within one point of its single-task run, or better.
 """
 
 from __future__ import annotations

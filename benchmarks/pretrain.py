@@ -27,8 +27,8 @@ from rung.training.record import Record
 from rung.training.scratch import Size
 
 CAUSAL: dict[str, Any] = {"kind": "causal", "max_tokens": 128, "epochs": 6, "batch": 16}
-NEXT: dict[str, Any] = {"kind": "masked+next", "epochs": 20, "learning_rate": 3e-3, "held_out": 0.2}
-SMALLER = Size(dimensions=64, layers=2)  # of the second kind, which needs more steps
+NEXT: dict[str, Any] = {"kind": "masked+next", "epochs": 40, "held_out": 0.2}
+SMALLER = Size(dimensions=64, layers=2, heads=2)  # of the second kind, which needs more steps
 SPEECHES = 40  # a text of the second kind
 BEGINNINGS, WRITTEN = 50, 60  # held-out beginnings, tokens written after each
 _WORD = re.compile(r"[a-z']+")
