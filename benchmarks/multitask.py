@@ -1,13 +1,14 @@
 """Three tasks over one MiniLM, a head each, beside the same settings on each task alone.
 
-Writes results/multitask.json. sst2, trec and tweeteval_emotion: `--train` texts of each train file and `--test` of each test file,
-drawn at random. Accuracy together and alone, and their difference, with 95 % intervals (paired bootstrap over texts). The goal:
-each task within one point of its single-task run, or better.
+Writes results/multitask.json, and the curves of the last seed as multitask.svg. sst2, trec and tweeteval_emotion: `--train` texts
+of each train file and `--test` of each test file, drawn at random. Accuracy together and alone, and their difference, with 95 %
+intervals (paired bootstrap over texts). The goal: each task within one point of its single-task run, or better.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import sets
 
+from rung.training.journal import CURVES
 from rung.training.multitask import multitask
 
 SETS = ("sst2", "trec", "tweeteval_emotion")
@@ -36,6 +38,8 @@ def main() -> None:
             backbone = sets.loaded("minilm")
             how: dict[str, Any] = HOW | {"weighting": chosen.weighting, "seed": seed, "test": test}
             made = multitask(backbone, tasks, out=Path(folder) / "out", **how)
+            if (Path(folder) / "out" / CURVES).is_file():
+                shutil.copy(Path(folder) / "out" / CURVES, sets.RESULTS / "multitask.svg")
         rows += [{"seed": seed, **line} for line in made.report_]
         print(*rows[-len(SETS) :], sep="\n", flush=True)
     settings = HOW | vars(chosen)

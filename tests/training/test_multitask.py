@@ -125,6 +125,13 @@ def test_a_killed_run_goes_on(tiny_encoder: Path, tmp_path: Path) -> None:
         multitask(backbone, tasks, out=tmp_path / "killed", temperature=1.0, **how)
 
 
+def test_a_label_that_is_only_in_the_test_counts_as_wrong() -> None:
+    """Rare labels may be missing among the texts to learn from."""
+    task = Task.of("lost", *LOST, test=(["x", "y", "z", "u"], ["lost", "new", "back", "back"]), held_out=0.1, seed=0)
+    assert task.test_truth.tolist() == [1, -1, 0, 0]
+    assert task.worth(np.eye(2)[[1, 0, 0, 0]]) == 0.75
+
+
 def test_harm_is_told() -> None:
     """Where the run alone is right and the shared one is not, the interval leaves out zero and the report says harm."""
     task = Task.of("lost", *LOST, test=LOST, held_out=0.1, seed=0)

@@ -90,7 +90,8 @@ def multitask(
     if weighting == "uncertainty":
         record.results["weights"] = together.weights()
     if leads():
-        _write(together, folder)
+        with quiet():
+            _write(together, folder)
         _draw(Journal(folder))
         finish(folder)
         record.write(folder)
