@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from rung.decide.answer import Answer
     from rung.errors import UserError
     from rung.training.distill import distill
+    from rung.training.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Answer", "Classifier", "UserError", "distill", "load"]
+__all__ = ["Answer", "Classifier", "UserError", "distill", "load", "tune"]
 
 # Public names are imported when they are first used: `rung --help` must not wait for NumPy and scikit-learn.
 _HOME = {
@@ -22,6 +23,7 @@ _HOME = {
     "UserError": "rung.errors",
     "distill": "rung.training.distill",
     "load": "rung.backbones.loading",
+    "tune": "rung.training.tune",
 }
 
 

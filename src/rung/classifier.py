@@ -225,10 +225,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     @property
     def rung_(self) -> str:
-        """Where the answers stand: names, pool or shots; student, if it was distilled."""
+        """Where the answers stand: names, pool or shots; tuned (or probe), if weights learned; student, if it was distilled."""
         if hasattr(self, "several_"):
             return "shots" if isinstance(self.several_, Marked) else "pool"
-        return name_of(self._rung())
+        own = name_of(self._rung())
+        return "tuned" if getattr(self.backbone, "name", "") == "tuned" and own != "student" else own
 
     @property
     def prior_(self) -> Floats:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 FORMAT = "rung-classifier"
 VERSION = 1
 _SETTINGS = ("length", "shortlist", "long", "shares", "balanced", "multi_label", "reject", "confidence")
-_INSIDE = "backbone"  # the folder, beside the files, of a student's own backbone
+_INSIDE = "backbone"  # the folder, beside the files, of a classifier's own backbone
+_OWN = ("ngram", "static", "shallow", "tuned")  # names of backbones that were made for one classifier
 _TEXTS = "holds embeddings of texts it was fitted on, from which parts of these texts can be guessed"
 _PRIVACY = {
     "names": "holds embeddings of the labels only",
@@ -52,7 +53,7 @@ def save(classifier: Classifier, folder: Path, *, force: bool) -> None:
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
         save_file({name: np.ascontiguousarray(rows) for name, rows in arrays.items()}, fresh / _ARRAYS)
-        if classifier.rung_ == "student":  # nobody else has its backbone
+        if classifier.loaded_backbone.name in _OWN:  # nobody else has it
             _copy_model(classifier.loaded_backbone, fresh / _INSIDE)
         (fresh / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", "utf-8")
         fresh.chmod(0o777 & ~_umask())

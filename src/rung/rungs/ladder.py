@@ -9,9 +9,10 @@ from rung.evidence import Evidence
 from rung.rungs.linear import Linear
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool
+from rung.rungs.probe import Probe
 from rung.rungs.shots import Shots
 
-Rung = Names | Pool | Shots | Linear
+Rung = Names | Pool | Shots | Probe | Linear
 
 
 def climb(

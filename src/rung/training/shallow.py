@@ -44,7 +44,7 @@ def drop_layers(
     transformer.config.num_hidden_layers = len(kept)
     if texts is not None:
         _teach(encoder, list(texts), backbone, Path(out), epochs, seed)
-    _save(encoder, Path(out))
+    write_encoder(encoder, Path(out))
     return EncoderBackbone.open(Path(out), "shallow")
 
 
@@ -81,7 +81,8 @@ def spread(keep: int, layers: int) -> list[int]:
     return [layers * (i + 1) // keep - 1 for i in range(keep)] if 0 < keep <= layers else []
 
 
-def _save(encoder: Any, out: Path) -> None:
+def write_encoder(encoder: Any, out: Path) -> None:
+    """Write it as sentence-transformers does, but so that equal weights have equal files, whichever version wrote them."""
     encoder.save(str(out), create_model_card=False)
     config = out / "config_sentence_transformers.json"
     facts = json.loads(config.read_text("utf-8"))

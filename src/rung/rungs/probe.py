@@ -1,0 +1,77 @@
+"""Decide from labelled texts by one convex head on frozen features, which starts from what the rung below says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.evidence import Evidence
+from rung.hashing import hashes
+from rung.rungs.logistic import Logistic
+from rung.rungs.neighbours import centred
+from rung.rungs.pool import Pool
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+_HEEDS = (0.0, 0.3, 1.0)
+_PENALTIES = (0.01, 0.05, 0.3)
+_FOLDS = 4
+
+
+@dataclass
+class Probe:
+    """Logistic regression on what a frozen encoder sees: the plainest way in which labels can be learned from.
+
+    p(k | x) = softmax_k( βP + [z, 1] V ),   z = unit(x − x̄),   V as `Logistic` learns it with penalty λ
+
+    P is the log posterior of the rung below. β out of 0, .3, 1 and λ out of .01, .05, .3 are those under which held-out labels
+    (4 folds, told by hashes) are likeliest. Convex, so the same labels give the same head.
+    After `fit`: heed_ (β), head_, and guard_. Without a label it is the rung below.
+    """
+
+    below: Pool = field(default_factory=Pool)
+    guard_: str = field(init=False, default="")
+    heed_: float = field(init=False, default=1.0)
+    head_: Logistic | None = field(init=False, default=None)
+    centre_: Floats = field(init=False, repr=False)
+
+    def fit(self, evidence: Evidence, known: Indices | None = None) -> Self:
+        """Learn from texts and the labels known of some: known (n,) holds indices of labels, −1 where there is none."""
+        self.below.fit(evidence)
+        self.head_, self.guard_ = None, self.below.guard_
+        given = np.full(len(evidence.features), -1) if known is None else np.where(evidence.ok, known, -1)
+        shots = np.flatnonzero(given >= 0)
+        if not len(shots):
+            return self
+        self.centre_ = evidence.features[evidence.ok].astype(np.float64).mean(axis=0)
+        z, labels = centred(evidence.features[shots], self.centre_), given[shots]
+        said = self.below.log_posterior(evidence.part(shots))
+        ways = [(heed, penalty) for heed in _HEEDS for penalty in _PENALTIES]
+        self.heed_, penalty = max(ways, key=lambda way: _held_out(z, said, labels, *way))
+        self.head_ = Logistic(penalty).fit(z, self.heed_ * said, labels)
+        self.guard_ = f"a head on frozen features, learned from {len(shots)} labels; {self.guard_}"
+        return self
+
+    def log_posterior(self, evidence: Evidence) -> Floats:
+        """log p(label | text), (n, k), natural; each row by itself."""
+        said = self.below.log_posterior(evidence)
+        if self.head_ is None:
+            return said
+        return self.head_.log_posterior(centred(evidence.features, self.centre_), self.heed_ * said)
+
+
+def _held_out(z: npt.NDArray[np.float32], said: Floats, labels: Indices, heed: float, penalty: float) -> float:
+    """The mean log-likelihood of labels that a fold's head did not see."""
+    part = hashes(z) % _FOLDS
+    scores = []
+    for fold in np.unique(part):
+        unseen = part == fold
+        if not unseen.all():
+            head = Logistic(penalty).fit(z[~unseen], heed * said[~unseen], labels[~unseen])
+            told = head.log_posterior(z[unseen], heed * said[unseen])
+            scores += told[np.arange(len(told)), labels[unseen]].tolist()
+    return float(np.mean(scores)) if scores else 0.0

@@ -1,0 +1,277 @@
+"""Tune an encoder to labelled texts: the last rung but one, climbed only where held-out labels say that it pays."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+
+from rung.classifier import Classifier
+from rung.errors import UserError
+from rung.inputs import as_texts, known_places
+from rung.rungs.pool import Pool
+from rung.rungs.probe import Probe
+from rung.saving import check_free
+from rung.training.folds import Judged, parts
+from rung.training.journal import CURVES, FILE, Journal
+from rung.training.learning import Lessons, check_memory, learn
+from rung.training.recipe import Recipe, Way
+from rung.training.record import Record, of_rows, parent_of
+
+Indices = npt.NDArray[np.intp]
+Progress = Callable[[int, int, float | None], object]
+
+PARTS = 2  # each half judges what was learned from the other
+LEAST_TO_TELL = 24  # labelled texts: with fewer no half can say which of two ways is better
+SURE = 0.5  # standard errors by which the tuned weights must be ahead on held-out texts
+_OTHERS = 4  # unlabelled texts for each labelled one that a half reads beside them
+
+
+def tune(
+    clf: Classifier,
+    texts: Any,
+    y: Any,
+    *,
+    way: Way = "contrastive",
+    out: str | Path | None = None,
+    teach: bool = False,
+    guard: bool = True,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Classifier:
+    """A classifier on a new encoder that learned from labelled texts; `clf` and its backbone stay as they were.
+
+    clf is any classifier of one label a text on a sentence encoder; its labels and settings are taken over. texts (n) and y (n,)
+    as in `fit`: None where there is no label. way and **settings are those of `Recipe`. With `teach` the texts without label
+    are learned from too, by what `clf`, fitted on the same texts, says of them. With `guard` the new weights are kept only if
+    they are ahead of the frozen ones on labels held out (two halves, each judging the other); otherwise, or with fewer than
+    24 labels, the answer is the frozen classifier fitted on the same texts, and `guard_` says so.
+    With `out` everything is saved there: classifier, encoder, record.json, log.jsonl, curves.svg; a run that was killed goes on
+    at its last checkpoint when it is started again in the same way.
+
+    Raises UserError for labels of one kind only, texts too few to split, settings that cannot be, a backbone that is no sentence
+    encoder, too little memory, a loss that is no number, checkpoints of another training, and if `out` is in use.
+    """
+    recipe = Recipe(way=way, **settings)
+    given = _given(clf, texts, y)
+    if out is not None:
+        check_free(Path(out), force=False)
+    if way != "probe":
+        check_memory(clf.loaded_backbone, recipe)
+    record = Record(
+        "tune", parent_of(clf.loaded_backbone), given.inputs, {**recipe.as_dict(), "teach": teach, "guard": guard}
+    )
+    home = _home(None if out is None else Path(out), record)
+    work = _Work(clf, given, recipe, teach, home, Journal(home, progress))
+    made, record.results = _decided(work, guard)
+    if out is None:
+        weakref.finalize(made.loaded_backbone, shutil.rmtree, home, True)
+        return made
+    made.save(out)
+    record.write(Path(out))
+    work.journal.draw()
+    for name in (FILE, CURVES):
+        if (home / name).exists():
+            shutil.copyfile(home / name, Path(out) / name)
+    shutil.rmtree(home)
+    return Classifier.load(out)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Texts that can be read, and the places (n,) of their labels, −1 where there is none."""
+
+    texts: list[str]
+    labels: Indices
+    names: list[Any]
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """For a record: numbers and hashes."""
+        told = [None if place < 0 else self.names[place] for place in self.labels]
+        return {"texts": of_rows(self.texts), "labels": of_rows(told)}
+
+    def part(self, rows: Indices) -> Given:
+        """Some of the texts."""
+        return Given([self.texts[i] for i in rows], self.labels[rows], self.names)
+
+    def y(self) -> list[Any]:
+        """The labels by name, as `fit` takes them."""
+        return [None if place < 0 else self.names[place] for place in self.labels]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One tuning: who, from what, how, and where its files lie."""
+
+    clf: Classifier
+    given: Given
+    recipe: Recipe
+    teach: bool
+    home: Path
+    journal: Journal
+
+    def frozen(self, given: Given) -> Classifier:
+        """The classifier as it was, fitted on these texts."""
+        found: Classifier = clone(self.clf)
+        return found.fit(given.texts, given.y())
+
+    def tuned(self, given: Given, frozen: Classifier, name: str) -> Classifier:
+        """A classifier that learned from these texts; its files lie in the folder `name`."""
+        if self.recipe.way == "probe":
+            return _probed(frozen, given)
+        folder = self.home / name
+        folder.mkdir(exist_ok=True)
+        body = learn(
+            self.clf.loaded_backbone,
+            _lessons(frozen, given, self.recipe, self.teach),
+            self.recipe,
+            folder,
+            self.journal,
+        )
+        own: Classifier = clone(self.clf).set_params(backbone=body, cache=self.clf.cache if name == "all" else False)
+        return own.fit(given.texts, given.y())
+
+
+def _given(clf: Classifier, texts: Any, y: Any) -> Given:
+    if clf.multi_label or clf.knows_numbers_only or clf.labels is None:
+        raise UserError(
+            "tune: it is for one label out of several that have names.", "Give label names, no multi_label."
+        )
+    if clf.geometry is not None or "embed" not in clf.loaded_backbone.abilities:
+        raise UserError(
+            f"tune: {clf.loaded_backbone.name} is no sentence encoder of its own.", 'Take one:  backbone="minilm"'
+        )
+    rows = as_texts(texts)
+    names = clf.classes_.tolist()
+    labels = known_places(y, len(rows), names, minus_one_is_none=True)
+    good = np.array([i for i, text in enumerate(rows) if isinstance(text, str) and text.strip()], dtype=np.intp)
+    given = Given([rows[i] for i in good], labels[good], names)
+    present = np.unique(given.labels[given.labels >= 0])
+    if len(present) == 1:
+        raise UserError(
+            f"tune: all labels given are {names[present[0]]!r}; there is nothing to tell apart.",
+            "Give labels of at least two kinds.",
+        )
+    return given
+
+
+def _decided(work: _Work, guard: bool) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier that is kept, with what was seen on the way."""
+    given, count = work.given, int((work.given.labels >= 0).sum())
+    frozen = work.frozen(given)
+    if not count:
+        return _kept(frozen, "no label is given, so nothing is tuned."), {"kept": "frozen", "labels": 0}
+    if not guard:
+        return _named(work.tuned(given, frozen, "all"), f"tuned ({work.recipe.way}) on {count} labels, unguarded."), {
+            "kept": "tuned"
+        }
+    if count < LEAST_TO_TELL:
+        why = f"{count} labels are too few to tell whether tuned weights are better, so they stay frozen."
+        return _kept(frozen, why), {"kept": "frozen", "labels": count}
+    judged = _judge(work)
+    seen = f"on {len(judged.frozen)} held-out labels {judged.tuned.mean():.1%} right tuned, {judged.frozen.mean():.1%} frozen"
+    results: dict[str, Any] = {"held_out": judged.as_dict(), "labels": count}
+    if judged.surely < SURE:
+        return _kept(frozen, f"{seen}: the weights stay frozen."), results | {"kept": "frozen"}
+    return _named(work.tuned(given, frozen, "all"), f"tuned ({work.recipe.way}): {seen}."), results | {"kept": "tuned"}
+
+
+def _judge(work: _Work) -> Judged:
+    """Both ways on labels that neither saw: each half of them is hidden once."""
+    given = work.given
+    known = np.flatnonzero(given.labels >= 0)
+    others = np.flatnonzero(given.labels < 0)
+    drawn = np.random.default_rng(work.recipe.seed).permutation(others)[: _OTHERS * len(known)]
+    some = given.part(np.sort(np.concatenate([known, drawn])))
+    known = np.flatnonzero(some.labels >= 0)
+    part = parts(some.labels[known], [some.texts[i] for i in known], PARTS, work.recipe.seed)
+    right: dict[str, list[Any]] = {"frozen": [], "tuned": []}
+    for number in range(PARTS):
+        hidden = known[part == number]
+        shown = replace(some, labels=np.where(np.isin(np.arange(len(some.labels)), hidden), -1, some.labels))
+        if len(np.unique(shown.labels[shown.labels >= 0])) < 2 or not len(hidden):
+            continue
+        truth, asked = some.labels[hidden], [some.texts[i] for i in hidden]
+        frozen = work.frozen(shown)
+        ways = {"frozen": frozen, "tuned": work.tuned(shown, frozen, f"part-{number}")}
+        for name, clf in ways.items():
+            right[name].append(clf.predict_proba(asked).argmax(axis=1) == truth)
+    if not right["frozen"]:
+        raise UserError(
+            "tune: the labels cannot be split, since but one kind has two texts.",
+            "Label two texts of each kind, or go without:  guard=False",
+        )
+    return Judged(np.concatenate(right["frozen"]), np.concatenate(right["tuned"]))
+
+
+def _lessons(frozen: Classifier, given: Given, recipe: Recipe, teach: bool) -> Lessons:
+    """What an encoder learns from: labels as they are, and where it is asked for what the frozen classifier says of the rest."""
+    known = np.flatnonzero(given.labels >= 0)
+    validation, fit = None, known
+    if recipe.validation:
+        fit, apart = _apart(given, known, recipe)
+        validation = ([given.texts[i] for i in apart], given.labels[apart])
+    targets = np.eye(len(given.names))[np.maximum(given.labels, 0)]
+    rows = fit
+    if teach and (given.labels < 0).any():
+        taught = np.flatnonzero(given.labels < 0)
+        targets[taught] = frozen.predict_proba([given.texts[i] for i in taught])
+        rows = np.concatenate([fit, taught])
+    anchors = frozen.meaning().anchors
+    return Lessons([given.texts[i] for i in rows], targets[rows], given.labels[rows], anchors, validation)
+
+
+def _apart(given: Given, known: Indices, recipe: Recipe) -> tuple[Indices, Indices]:
+    """Labelled texts to learn from, and those to stop by; a label's texts are in both."""
+    count = max(2, round(1 / recipe.validation))
+    part = parts(given.labels[known], [given.texts[i] for i in known], count, recipe.seed)
+    fit, apart = known[part != 0], known[part == 0]
+    lacking = np.setdiff1d(np.unique(given.labels[known]), np.unique(given.labels[fit]))
+    if len(lacking):
+        raise UserError(
+            f"tune: {given.names[lacking[0]]!r} has too few texts to keep some apart for validation.",
+            "Label two of each kind at least, or leave validation out.",
+        )
+    return fit, apart
+
+
+def _probed(frozen: Classifier, given: Given) -> Classifier:
+    """The same classifier with a convex head instead of the rung shots."""
+    made: Classifier = clone(frozen).fit(given.texts, given.y())
+    pool = Pool(shares=made._shares(), balanced=made.balanced)
+    made.learned_ = Probe(pool).fit(made.evidence(given.texts), given.labels)
+    return made
+
+
+def _kept(frozen: Classifier, why: str) -> Classifier:
+    frozen.guard_ = f"{why} {frozen.guard_}"
+    return frozen
+
+
+def _named(made: Classifier, how: str) -> Classifier:
+    made.guard_ = f"{how} {made.guard_}"
+    return made
+
+
+def _home(out: Path | None, record: Record) -> Path:
+    """The folder of checkpoints: beside `out`, so that a second start finds them. Raises UserError if they are of other work."""
+    if out is None:
+        return Path(tempfile.mkdtemp(prefix="rung-tune-"))
+    home = out.absolute().parent / f".{out.name}.tuning"
+    if (home / "record.json").is_file() and Record.read(home).key != record.key:
+        raise UserError(
+            f"tune: {home} holds the checkpoints of another training.",
+            f"Name another folder, or remove it:  rm -r {home}",
+        )
+    home.mkdir(exist_ok=True)
+    record.write(home)
+    return home
