@@ -1,0 +1,52 @@
+"""Tables of what changing weights is worth, from benchmarks/results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cells import bounds, result, table
+
+WAYS = ("shots", "probe", "contrastive", "tune", "setfit")
+
+
+def students_table() -> str:
+    """One row a set and student: what it keeps of its teacher, and how fast it is."""
+    rows = []
+    for row in result("distill")["rows"]:
+        agreement = row.get("agreement")
+        said = "" if agreement is None else f"{agreement['share']:.1%} {bounds([round(100 * x, 1) for x in agreement['interval']])}"
+        own = [row["set"], row["student"], f"{row['accuracy']} {bounds(row['interval'])}", row.get("kept", ""), said]
+        rows.append([*own, f"{row['texts_per_s']:,.0f}", row.get("times", "")])
+    head = ["set", "student", "accuracy", "kept of the teacher's, %", "says what the teacher says", "texts a second"]
+    return table([*head, "times MiniLM's"], rows)
+
+
+def losses_table() -> str:
+    """One row a student and loss, one column a set."""
+    found = result("distill")["losses"]
+    sets = list(dict.fromkeys(row["set"] for row in found))
+    rows = []
+    for student, loss in dict.fromkeys((row["student"], row["loss"]) for row in found):
+        own = {row["set"]: row["accuracy"] for row in found if (row["student"], row["loss"]) == (student, loss)}
+        rows.append([student, loss, *(own[name] for name in sets), f"{sum(own.values()) / len(own):.1f}"])
+    return table(["student", "learns by", *sets, "mean"], rows)
+
+
+def tune_table() -> str:
+    """One row a set: 8 labels per class and nothing else, five ways, with their seconds."""
+    rows = []
+    for row in result("tune")["sets"]:
+        own = [f"{row[way]:.1f}" for way in WAYS]
+        over = [said(row, way) for way in ("tune", "contrastive")]
+        seconds = " / ".join(f"{row[f'{way}_s']:.0f}" for way in ("tune", "contrastive", "setfit"))
+        rows.append([row["set"], row["labelled"], row["draws"], *own, *over, seconds])
+    head = ["set", "labels", "draws", "`shots`", "probe", "contrastive, unguarded", "`rung tune`", "SetFit"]
+    return table([*head, "tune over SetFit", "contrastive over SetFit", "seconds: tune / contrastive / SetFit"], rows)
+
+
+def said(row: dict[str, Any], way: str) -> str:
+    """A difference to SetFit with its interval."""
+    return f"{row[f'{way}_over']:+.1f} {bounds(row[f'{way}_over_interval'])}"
+
+
+TABLES = {"students": students_table, "losses": losses_table, "tune": tune_table}
