@@ -1,9 +1,9 @@
 """What it is worth to change weights for a few labels: `rung tune` beside the rung shots and SetFit, on the same draws and weights.
 
-Writes results/tune.json. Three draws of 8 labels per class of each set's test split, scored on the draw's other texts (at most 1 000).
-All start from MiniLM and see the labelled texts alone: what is told apart here is the weights, not the pool. `tune` is guarded as it ships,
-the ways in WAYS are not. SetFit 1.2 has its defaults; where labels are many, its pairs are bounded. Seconds are wall time of training
-alone, one thread, all in one process and in turn. Peak memory is what a step holds beyond the model, from a run of its own.
+Writes results/tune.json. Three draws of 8 labels per class of each set's test split, scored on the draw's other texts (at most
+1 000). All start from MiniLM and see the labelled texts alone: what is told apart here is the weights, not the pool. `tune` is guarded as it
+ships, the ways in WAYS are not. SetFit 1.2 has its defaults; where labels are many, its pairs are bounded. Seconds are wall time of
+training, one thread, all in one process and in turn.
 
 Needs rung's extra `bench`, and one thread, as beside_setfit.py. What stands in the result is not measured again.
 """
@@ -66,9 +66,13 @@ def of_draw(name: str, seed: int) -> Row:
     unseen = [texts[i] for i in rest]
     begun = Classifier(given.labels, backbone=sets.loaded("minilm"), cache=False)
 
-    found: dict[str, tuple[Any, float]] = {"shots": measure.timed(lambda: begun.fit(told, y))}
+    found: dict[str, tuple[Any, float | None]] = {"shots": measure.timed(lambda: begun.fit(told, y))}
     found["tune"] = measure.timed(lambda: tune(begun, told, y, seed=seed))
+    kept = found["tune"][0].rung_ == "tuned"
     for way in WAYS:
+        if way == "contrastive" and kept and len(given.labels) > MANY:  # the same training again
+            found[way] = (found["tune"][0], None)
+            continue
         found[way] = measure.timed(lambda way=way: tune(begun, told, y, way=way, guard=False, seed=seed))
     right = {way: clf.predict_proba(unseen).argmax(axis=1) == truth[rest] for way, (clf, _) in found.items()}
     (setfit, steps), seconds = measure.timed(lambda: of_setfit(told, truth[shots], seed, len(given.labels)))
@@ -100,13 +104,25 @@ def summary(rows: list[Row]) -> Row:
         own = [row for row in rows if row["set"] == name]
         mean = {"set": name, "draws": len(own), "labelled": own[0]["labelled"], "setfit_steps": own[0]["setfit_steps"]}
         mean |= {way: round(fmean(row[way] for row in own), 1) for way in (*ways, "setfit")}
-        mean |= {f"{way}_s": round(median(row[f"{way}_s"] for row in own), 1) for way in (*ways, "setfit")}
+        mean |= {f"{way}_s": middle([row[f"{way}_s"] for row in own]) for way in (*ways, "setfit")}
         for way in ways:
             gain, between = measure.difference(np.array([row["changes"][way] for row in own]))
             mean |= {f"{way}_over": gain, f"{way}_over_interval": between}
         means.append(mean)
-    how = {"backbone": "minilm", "part": "test", "per_label": PER_LABEL, "bounded": BOUNDED, "threads": os.environ.get("OMP_NUM_THREADS")}
+    how = {
+        "backbone": "minilm",
+        "part": "test",
+        "per_label": PER_LABEL,
+        "bounded": BOUNDED,
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+    }
     return {**how, "sets": means, "draws": rows}
+
+
+def middle(seconds: list[float | None]) -> float | None:
+    """The median of what was measured."""
+    told = [each for each in seconds if each is not None]
+    return round(median(told), 1) if told else None
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def result(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
     return found
 
+
 def of(row: dict[str, Any], **wanted: Any) -> bool:
     """Whether a row holds these values."""
     return wanted.items() <= {key: row[key] for key in wanted}.items()

@@ -14,7 +14,11 @@ def students_table() -> str:
     rows = []
     for row in result("distill")["rows"]:
         agreement = row.get("agreement")
-        said = "" if agreement is None else f"{agreement['share']:.1%} {bounds([round(100 * x, 1) for x in agreement['interval']])}"
+        said = (
+            ""
+            if agreement is None
+            else f"{agreement['share']:.1%} {bounds([round(100 * x, 1) for x in agreement['interval']])}"
+        )
         own = [row["set"], row["student"], f"{row['accuracy']} {bounds(row['interval'])}", row.get("kept", ""), said]
         rows.append([*own, f"{row['texts_per_s']:,.0f}", row.get("times", "")])
     head = ["set", "student", "accuracy", "kept of the teacher's, %", "says what the teacher says", "texts a second"]
@@ -38,7 +42,9 @@ def tune_table() -> str:
     for row in result("tune")["sets"]:
         own = [f"{row[way]:.1f}" for way in WAYS]
         over = [said(row, way) for way in ("tune", "contrastive")]
-        seconds = " / ".join(f"{row[f'{way}_s']:.0f}" for way in ("tune", "contrastive", "setfit"))
+        seconds = " / ".join(
+            "–" if row[f"{way}_s"] is None else f"{row[f'{way}_s']:.0f}" for way in ("tune", "contrastive", "setfit")
+        )
         rows.append([row["set"], row["labelled"], row["draws"], *own, *over, seconds])
     head = ["set", "labels", "draws", "`shots`", "probe", "contrastive, unguarded", "`rung tune`", "SetFit"]
     return table([*head, "tune over SetFit", "contrastive over SetFit", "seconds: tune / contrastive / SetFit"], rows)

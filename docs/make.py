@@ -22,6 +22,10 @@ PAGES = ["README.md", "docs/log.md", "docs/results.md", "docs/speed.md", "docs/t
 
 
 def main() -> None:
+    if "--check" not in sys.argv:
+        import figures  # drawn anew, and not compared: another matplotlib draws another file
+
+        figures.draw()
     out_of_date = []
     for file, content in generated().items():
         if not file.exists() or file.read_text("utf-8") != content:

@@ -59,20 +59,28 @@ def encode_work() -> str:
     """How far from the processor's peak the float32 result is, and what that leaves to be won."""
     found = result("encode")
     work, peer = found["work"], found["rows"][0]["texts_per_s"]
+    less = "" if found["processor"]["computes_bf16"] else ", and this processor computes no bf16"
+    most = work["texts_per_s_at_peak"]
     return (
-        f"On this {found['processor']['name']}: {work['tokens_per_text']} tokens a text are {work['gflop_per_text']} GFLOP; a product of"
-        f" two matrices of the model's own size runs at {work['gflops_of_product']} GFLOP/s on {work['threads']} threads, so that at most"
-        f" {work['texts_per_s_at_peak']} texts a second can be had in float32. PyTorch through rung reaches {work['share_of_peak']} % of"
-        f" that. sentence-transformers' {peer} are {100 * peer / work['texts_per_s_at_peak']:.0f} %: nobody can be more than"
-        f" {work['texts_per_s_at_peak'] / peer:.1f} times as fast here without fewer bits"
-        f"{'' if found['processor']['computes_bf16'] else ', and this processor computes no bf16'}.\n"
+        f"On this {found['processor']['name']}: {work['tokens_per_text']} tokens a text are {work['gflop_per_text']} GFLOP."
+        f" A product of two matrices of the model's own size runs at {work['gflops_of_product']} GFLOP/s on {work['threads']}"
+        f" threads, so that float32 can give {most} texts a second at the most. PyTorch through rung reaches"
+        f" {work['share_of_peak']} % of that, sentence-transformers {100 * peer / most:.0f} %: nothing can be more than"
+        f" {most / peer:.1f} times as fast as that here without fewer bits{less}.\n"
     )
 
 
 def files_table() -> str:
     """One row a number of rows and rung: from CSV to CSV with the built-in model."""
     rows = [
-        [f"{row['rows']:,}", f"`{row['rung']}`", row["seconds"], f"{row['rows_per_s']:,}", row["peak_mib"], row["input_mib"]]
+        [
+            f"{row['rows']:,}",
+            f"`{row['rung']}`",
+            row["seconds"],
+            f"{row['rows_per_s']:,}",
+            row["peak_mib"],
+            row["input_mib"],
+        ]
         for row in result("files")["rows"]
     ]
     return table(["rows", "rung", "seconds", "rows a second", "peak MiB", "the file, MiB"], rows)

@@ -246,6 +246,6 @@ def check_memory(backbone: Any, recipe: Recipe) -> None:
     weights = sum(part.numel() for part in encoder.parameters())
     tokens = min(int(encoder.max_seq_length or _LONGEST), _LONGEST)
     learned = int(weights * (_LORA_SHARE if recipe.way == "lora" else 1.0))
-    how: dict[str, Any] = {"rows": recipe.batch, "tokens": tokens, "checkpointing": recipe.checkpointing}
+    how: dict[str, Any] = {"rows": recipe.batch, "tokens": tokens, "checkpointing": recipe.checkpointing, "head": False}
     wanted = memory.needed(learned, encoder[0].auto_model.config, mixed=recipe.precision != "float32", **how)
     memory.check(wanted + 4 * (weights - learned), "tune")

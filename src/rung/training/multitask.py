@@ -257,9 +257,7 @@ def _check_memory(encoder: Any, how: Settings) -> None:
 
 def _write(net: Network, folder: Path) -> None:
     """The encoder as sentence-transformers saves it, heads as JSON: they are small."""
-    from rung.training.shallow import _save
-
-    _save(net.encoder, folder / _ENCODER)
+    write_encoder(net.encoder, folder / _ENCODER)
     facts = {"format": "rung-multitask", "version": 1, "heads": [asdict(head) for head in net.frozen()]}
     (folder / _HEADS).write_text(json.dumps(facts) + "\n", "utf-8")
 
