@@ -21,7 +21,7 @@ from rung.training.heads import Head, Network, Task, embeddings, network
 from rung.training.journal import Journal, Progress
 from rung.training.record import FILE, Record, of_rows, parent_of
 from rung.training.running import CHECKPOINTS, Settings, arguments, begin, finish, last_checkpoint, leads, require, wait
-from rung.training.shallow import read_encoder
+from rung.training.shallow import read_encoder, write_encoder
 
 Floats = npt.NDArray[np.float64]
 Weighting = Literal["fixed", "uncertainty"]
