@@ -1,9 +1,9 @@
 """What it is worth to change weights for a few labels: `rung tune` beside the rung shots and SetFit, on the same draws and weights.
 
 Writes results/tune.json. Three draws of 8 labels per class of each set's test split, scored on the draw's other texts (at most
-1 000). All start from MiniLM and see the labelled texts alone: what is told apart here is the weights, not the pool. `tune` is guarded
-as it ships, the ways in WAYS are not. SetFit 1.2 has its defaults; where labels are many, its pairs are bounded. Seconds are wall time of
-training, one thread, all in one process and in turn.
+1 000). All start from MiniLM and see the labelled texts alone: what is told apart here is the weights, not the pool. `tune` is
+guarded as it ships, the ways in WAYS are not. SetFit 1.2 has its defaults; where labels are many, its pairs are bounded.
+Seconds are wall time of training, one thread, all in one process and in turn.
 
 Needs rung's extra `bench`, and one thread, as beside_setfit.py. What stands in the result is not measured again.
 """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rung.cli.summary import Tally
     from rung.decide.answer import Answer
     from rung.resume import Run
-    from rung.tables import Output, Table
+    from rung.tables import Chunk, Output, Table
 
 SEPARATOR = "|"  # between several labels of one text
 _AT_ONCE = 4096  # rows in memory at a time
@@ -60,6 +61,10 @@ def classify(
         typer.Option(help="Texts beyond the model's maximum length: cut, or mean over their pieces."),
     ] = "cut",
     format: Annotated[str | None, typer.Option(help="How to read IN where its name does not say.")] = None,  # noqa: A002
+    engine: Annotated[
+        Literal["here", "ray"],
+        typer.Option(help="Where texts are answered: in this process, or by actors of a Ray cluster."),
+    ] = "here",
     force: Annotated[bool, typer.Option("--force", help="Replace what is there already.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
 ) -> None:
@@ -82,6 +87,10 @@ def classify(
     chosen = chosen_classifier(labels, classifier, backbone, settings)
     if save is not None:
         check_free(save, force=force)
+    if engine == "ray" and _is_afar(source):
+        fit = classifier is None and not no_pool
+        _afar(source, out, chosen, {"text": text or "text", "prefix": prefix, "fit": fit}, known)
+        return
     with open_table(source, text=text, format=format, of_images=of_images(chosen)) as table:
         told, tally = Known(known, table), Tally()
         run = Run(out, _facts(table, known, chosen, classifier, no_pool))
@@ -90,7 +99,7 @@ def classify(
                 display.say(line)
             if classifier is None and (known is not None or not no_pool):
                 chosen = _fitted(run, table, told, chosen, pool=not no_pool)
-            _answer_all(table, told, chosen, run, tally, writer)
+            _answer_all(table, told, chosen, run, tally, writer, engine)
         if save is not None:
             chosen.save(save, force=force)
     places = [str(out or "standard output"), *([f"{save} (the classifier)"] if save else [])]
@@ -99,25 +108,71 @@ def classify(
         display.say(line)
 
 
-def _answer_all(table: Table, told: Known, classifier: Classifier, run: Run, tally: Tally, writer: Output) -> None:
+def _answer_all(
+    table: Table, told: Known, classifier: Classifier, run: Run, tally: Tally, writer: Output, engine: str
+) -> None:
     """An answer for every row: those of a run that was stopped as they are, then the others."""
     from rung.cli import display
-    from rung.cli.asked import about, faults
+    from rung.cli.asked import faults
 
-    kept = run.answers()
     with display.progress(table.rows, "classifying") as advance:
-        for chunk in table.chunks(_AT_ONCE):
-            answers = next(kept, None)
-            if answers is None:
-                answers = _heeding(
-                    as_given(told.of(chunk), classifier),
-                    classifier.answers(about(chunk.texts, table, classifier), progress=advance),
-                )
-                run.keep(answers)
-            else:
-                advance(len(chunk))
+        chunks = table.chunks(_AT_ONCE)
+
+        def write(chunk: Chunk, answers: list[Answer]) -> None:
             tally.add(chunk.texts, answers, classifier)
             writer.write(chunk, _columns(answers, faults(chunk, classifier)))
+
+        for answers in run.answers():
+            advance(len(answers))
+            write(next(chunks), answers)
+        for chunk, fresh in _answered(chunks, table, classifier, engine, advance):
+            answers = _heeding(as_given(told.of(chunk), classifier), fresh)
+            run.keep(answers)
+            write(chunk, answers)
+
+
+def _answered(
+    chunks: Iterator[Chunk], table: Table, classifier: Classifier, engine: str, advance: Callable[[int], None]
+) -> Iterator[tuple[Chunk, list[Answer]]]:
+    """Each chunk with its answers, in their order; an engine may read some chunks ahead."""
+    from rung.cli.asked import about
+
+    if engine == "here":
+        for chunk in chunks:
+            yield chunk, classifier.answers(about(chunk.texts, table, classifier), progress=advance)
+        return
+    from rung.distributed import answered
+
+    waiting: deque[Chunk] = deque()
+
+    def asked() -> Iterator[Sequence[Any]]:
+        for chunk in chunks:
+            waiting.append(chunk)
+            yield about(chunk.texts, table, classifier)
+
+    for answers in answered(asked(), classifier):
+        advance(len(answers))
+        yield waiting.popleft(), answers
+
+
+def _is_afar(source: str) -> bool:
+    """Whether the input is Parquet that the cluster reads itself: a folder, a pattern, an object store."""
+    return "://" in source or "*" in source or Path(source).is_dir()
+
+
+def _afar(source: str, out: Path | None, classifier: Classifier, how: dict[str, Any], known: str | None) -> None:
+    """Parquet to Parquet, where the actors are."""
+    from rung.cli import display
+    from rung.distributed import classify_parquet
+
+    if out is None or known is not None:
+        what = "--known is for one file that lies here" if known else "a folder for the answers is missing"
+        raise UserError(f"classify --engine ray: {what}.", "Give  --out FOLDER, and no --known")
+    target = (
+        str(out).replace(":/", "://", 1) if ":/" in str(out) else str(out)
+    )  # as it was before it was taken for a path
+    answered = classify_parquet(source, target, classifier, **how)
+    display.say(f"rung {answered.rung_}, backbone {answered.loaded_backbone.name} · written to {target}")
 
 
 def _fitted(run: Run, table: Table, told: Known, classifier: Classifier, *, pool: bool) -> Classifier:
