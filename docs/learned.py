@@ -50,9 +50,20 @@ def tune_table() -> str:
     return table([*head, "tune over SetFit", "contrastive over SetFit", "seconds: tune / contrastive / SetFit"], rows)
 
 
+def export_table() -> str:
+    """One row a set and way to run the same classifier."""
+    rows = []
+    for row in result("export")["rows"]:
+        cosine = row.get("cosine", {})
+        own = [row["set"], row["way"], f"{row['accuracy']} {bounds(row['interval'])}", row.get("kept", "")]
+        rows.append([*own, cosine.get("mean", ""), cosine.get("least", ""), row.get("mib", ""), row["texts_per_s"]])
+    head = ["set", "run by", "accuracy", "same label, %", "mean cosine", "least", "MiB", "texts a second"]
+    return table(head, rows)
+
+
 def said(row: dict[str, Any], way: str) -> str:
     """A difference to SetFit with its interval."""
     return f"{row[f'{way}_over']:+.1f} {bounds(row[f'{way}_over_interval'])}"
 
 
-TABLES = {"students": students_table, "losses": losses_table, "tune": tune_table}
+TABLES = {"students": students_table, "losses": losses_table, "tune": tune_table, "export": export_table}

@@ -180,8 +180,8 @@ def _converted(encoder: Any, fingerprint: str) -> Path:
 
 def _convert(encoder: Any, file: Path) -> None:
     """Write the transformer as OpenVINO reads it; the folder gets its name when all is in it."""
-    names, tensors = _traceable(encoder)
-    with _silent():
+    names, tensors = traceable(encoder)
+    with silent():
         model = openvino().convert_model(_body(encoder[0].model, names), example_input=tensors)
     for port, name in zip(model.inputs, names, strict=True):
         port.get_tensor().set_names({name})
@@ -194,7 +194,7 @@ def _convert(encoder: Any, file: Path) -> None:
             written.rename(file.parent)
 
 
-def _traceable(encoder: Any) -> tuple[list[str], tuple[Any, ...]]:
+def traceable(encoder: Any) -> tuple[list[str], tuple[Any, ...]]:
     """Names and tensors that the transformer takes. Raises UserError where it is called in a way that cannot be handed over."""
     import torch
 
@@ -248,7 +248,7 @@ def _check(encoder: Any, file: Path) -> None:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Without what tracing says of shapes that it takes for fixed: `_check` sees to that."""
     import logging
 
