@@ -1,7 +1,8 @@
 """What an export loses and how fast it runs: MiniLM in ONNX and OpenVINO, float32 and int8, beside PyTorch through rung.
 
 Writes results/export.json. The classifier is the pool rung fitted on 2 000 texts of the train split, exported with 600 more of
-them; scored on the first texts of the test split. Speed is the median of three rounds in which all take turns, each from texts to labels.
+them; scored on the first texts of the test split. Speed is the median of three rounds in which all take turns, each from texts to
+labels.
 """
 
 from __future__ import annotations
