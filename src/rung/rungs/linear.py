@@ -85,15 +85,40 @@ def imitate(
     ce_weight: float = 0.0,
     penalty: float = 1e-5,
     start: tuple[Floats, Floats] | None = None,
+    around: tuple[Floats, Floats] | None = None,
     rounds: int = 200,
 ) -> tuple[Floats, Floats]:
-    """W (d, k) and b (k,) of `Linear`, by L-BFGS, from rows (n, d), dense or sparse, and the teacher's log p (n, k)."""
+    """W (d, k) and b (k,) of `Linear`, by L-BFGS, from rows (n, d), dense or sparse, and the teacher's log p (n, k).
+
+    The penalty draws W to 0, or to the first of `around`, from which b then starts too.
+    """
+    if around is not None:
+        fixed, base = around
+        told = np.asarray(rows @ fixed + base)
+        how: dict[str, Any] = {"temperature": temperature, "ce_weight": ce_weight, "penalty": penalty, "rounds": rounds}
+        W, b = _imitate(rows, teacher, labels, told, start, **how)
+        return W + fixed, b + base
+    return _imitate(rows, teacher, labels, 0.0, start, temperature, ce_weight, penalty, rounds)
+
+
+def _imitate(
+    rows: Any,
+    teacher: Floats,
+    labels: Indices | None,
+    base: Floats | float,
+    start: tuple[Floats, Floats] | None,
+    temperature: float,
+    ce_weight: float,
+    penalty: float,
+    rounds: int,
+) -> tuple[Floats, Floats]:
+    """As `imitate`, where `base` (n, k) is added to the logits."""
     d, k = rows.shape[1], teacher.shape[1]
     across = rows.T.tocsr() if hasattr(rows, "tocsr") else rows.T
 
     def slope(flat: Floats) -> tuple[float, Floats]:
         W, b = flat[: d * k].reshape(d, k), flat[d * k :]
-        value, error = loss(rows @ W.astype(rows.dtype, copy=False) + b, teacher, labels, temperature, ce_weight)
+        value, error = loss(base + rows @ W.astype(rows.dtype, copy=False) + b, teacher, labels, temperature, ce_weight)
         gradient = across @ error.astype(rows.dtype, copy=False) + 2 * penalty * W
         return value + penalty * float((W**2).sum()), np.concatenate([gradient.ravel(), error.sum(axis=0)])
 

@@ -30,7 +30,7 @@ Precision = Literal["float32", "int8"]
 
 MOST_FLIPS = 0.02  # of the texts that an export may answer otherwise
 LEAST = 40  # texts, half of them to learn from and half to measure on
-_PENALTY = 1e-7
+_PENALTIES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 _CLOSE = 2e-3  # nats between the graph in float32 and PyTorch
 _SAMPLE = [
     "I was charged twice.",
@@ -161,8 +161,21 @@ def _head(clf: Classifier, texts: list[str]) -> Head:
             f"Give at least {LEAST} texts, the more the better:  --texts FILE",
         )
     evidence = clf.evidence(texts)
-    found = imitate(evidence.features.astype(np.float64), rung.log_posterior(evidence), penalty=_PENALTY)
-    return Head(*found, exact=False)
+    return _imitated(
+        evidence.features.astype(np.float64), rung.log_posterior(evidence), _affine(Names(), clf.meaning())
+    )
+
+
+def _imitated(rows: Floats, said: Floats, names: Head) -> Head:
+    """A matrix near that of the names rung that says what is said of the texts; how near, a fifth of them kept apart tells."""
+    apart = np.arange(len(rows)) % 5 == 0
+
+    def kept(penalty: float) -> float:
+        W, b = imitate(rows[~apart], said[~apart], penalty=penalty, around=(names.weights, names.bias))
+        return float(((rows[apart] @ W + b).argmax(axis=1) == said[apart].argmax(axis=1)).mean())
+
+    penalty = max(_PENALTIES, key=kept)
+    return Head(*imitate(rows, said, penalty=penalty, around=(names.weights, names.bias)), exact=False)
 
 
 def _affine(rung: Names, meaning: Evidence) -> Head:
