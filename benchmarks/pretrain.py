@@ -27,7 +27,7 @@ from rung.training.record import Record
 from rung.training.scratch import Size
 
 CAUSAL: dict[str, Any] = {"kind": "causal", "max_tokens": 128, "epochs": 6, "batch": 16}
-NEXT: dict[str, Any] = {"kind": "masked+next", "epochs": 40, "held_out": 0.2}
+NEXT: dict[str, Any] = {"kind": "masked+next", "epochs": 50, "held_out": 0.2, "learning_rate": 5e-3}
 SMALLER = Size(dimensions=64, layers=2, heads=2)  # of the second kind, which needs more steps
 SPEECHES = 40  # a text of the second kind
 BEGINNINGS, WRITTEN = 50, 60  # held-out beginnings, tokens written after each

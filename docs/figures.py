@@ -9,6 +9,8 @@ import matplotlib as mpl
 from cells import ROOT, result
 from matplotlib.figure import Figure
 
+from rung.training.comparison import sketch
+
 FOLDER = ROOT / "docs" / "figures"
 BLUE, GRAY = "#2f6db3", "#9a9a9a"
 
@@ -70,7 +72,18 @@ def students(figure: Figure) -> None:
     axes.legend(frameon=False, ncols=2, fontsize="small")
 
 
+def compare(figure: Figure) -> None:
+    """Settings on 60 labels, each held out once, and how the same settings do on other texts."""
+    found = result("compare")
+    sketch(found["rows"], found["labelled"], figure)
+    shares = [row["test"] for row in found["rows"]]
+    label = f"all {found['labelled']} labels, {found['test_texts']} other texts"
+    figure.axes[0].plot(shares, range(len(shares)), "x", color="black", label=label)
+    figure.axes[0].legend(frameon=False, fontsize="small")
+
+
 FIGURES: dict[str, tuple[tuple[float, float], Callable[[Figure], Any]]] = {
+    "compare": ((9, 3.6), compare),
     "encode": ((7, 2.2), encode),
     "files": ((8, 2.8), files),
     "students": ((6, 3.2), students),

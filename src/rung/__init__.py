@@ -10,19 +10,38 @@ if TYPE_CHECKING:
     from rung.classifier import Classifier
     from rung.decide.answer import Answer
     from rung.errors import UserError
+    from rung.training.compare import compare
     from rung.training.distill import distill
+    from rung.training.export import export
+    from rung.training.multitask import multitask
+    from rung.training.pretrain import pretrain
     from rung.training.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Answer", "Classifier", "UserError", "distill", "load", "tune"]
+__all__ = [
+    "Answer",
+    "Classifier",
+    "UserError",
+    "compare",
+    "distill",
+    "export",
+    "load",
+    "multitask",
+    "pretrain",
+    "tune",
+]
 
 # Public names are imported when they are first used: `rung --help` must not wait for NumPy and scikit-learn.
 _HOME = {
     "Answer": "rung.decide.answer",
     "Classifier": "rung.classifier",
     "UserError": "rung.errors",
+    "compare": "rung.training.compare",
     "distill": "rung.training.distill",
+    "export": "rung.training.export",
     "load": "rung.backbones.loading",
+    "multitask": "rung.training.multitask",
+    "pretrain": "rung.training.pretrain",
     "tune": "rung.training.tune",
 }
 

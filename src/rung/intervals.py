@@ -25,3 +25,22 @@ def interval(correct: int, total: int, *, level: float = 0.95) -> tuple[float, f
     middle = (correct + z * z / 2) / (total + z * z)
     half = z / (total + z * z) * sqrt(correct * (total - correct) / total + z * z / 4)
     return round(max(0.0, middle - half), 3), round(min(1.0, middle + half), 3)
+
+
+def paired(won: int, lost: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Where the true difference of two accuracies lies: of `total` texts one way alone is right on `won`, the other on `lost`.
+
+    Adjusted Wald interval for matched pairs; both ends in [-1, 1], to three digits. Source: Agresti, Min 2005, "Simple improved
+    confidence intervals for comparing matched proportions", with half a text added to each of the four counts.
+
+    >>> paired(12, 4, 100)
+    (0.001, 0.156)
+    """
+    if min(won, lost) < 0 or won + lost > total or total == 0:
+        raise UserError(
+            f"paired: {won} won and {lost} lost out of {total}.", "Give 0 ≤ won + lost ≤ total, and total > 0."
+        )
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    n, gain, differ = total + 2, won - lost, won + lost + 1
+    half = z * sqrt(differ - gain * gain / n) / n
+    return round(max(-1.0, gain / n - half), 3), round(min(1.0, gain / n + half), 3)

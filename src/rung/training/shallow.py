@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rung.backbones.encoder import EncoderBackbone
+from rung.backbones.pretrained import quiet
 from rung.errors import UserError
 
 _LEARNING_RATE = 1e-4
@@ -52,16 +53,16 @@ def read_encoder(backbone: Any) -> Any:
     """A copy of the encoder's own, free to be changed. Raises UserError where the backbone is no sentence encoder."""
     if not isinstance(backbone, EncoderBackbone):
         raise UserError(
-            f"shallow: {backbone.name} is no sentence encoder, so it has no layers to leave out.",
-            'Choose another student:  student="ngram"',
+            f"{backbone.name} is no sentence encoder with layers and weights that could be moved.",
+            'Take one, such as  backbone="minilm" , or a student that needs none:  student="ngram"',
         )
     from sentence_transformers import SentenceTransformer
 
-    from rung.backbones.pretrained import quiet
-
     with quiet():
         how = {"use_safetensors": True, "dtype": "float32"}
-        return SentenceTransformer(str(backbone.folder), device="cpu", model_kwargs=how, local_files_only=True)
+        encoder = SentenceTransformer(str(backbone.folder), device="cpu", model_kwargs=how, local_files_only=True)
+    encoder.model_card_data.widget = [{}]  # else a trainer looks for examples for a card, under a bar of its own
+    return encoder
 
 
 def layers_of(transformer: Any) -> Any:
@@ -83,7 +84,8 @@ def spread(keep: int, layers: int) -> list[int]:
 
 def write_encoder(encoder: Any, out: Path) -> None:
     """Write it as sentence-transformers does, but so that equal weights have equal files, whichever version wrote them."""
-    encoder.save(str(out), create_model_card=False)
+    with quiet():
+        encoder.save(str(out), create_model_card=False)
     config = out / "config_sentence_transformers.json"
     facts = json.loads(config.read_text("utf-8"))
     facts.pop("__version__", None)  # the same weights have the same fingerprint, whichever library wrote them

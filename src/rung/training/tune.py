@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,15 @@ from sklearn.base import clone
 
 from rung.classifier import Classifier
 from rung.errors import UserError
-from rung.inputs import as_texts, known_places
 from rung.rungs.pool import Pool
 from rung.rungs.probe import Probe
 from rung.saving import check_free
 from rung.training.folds import Judged, parts
+from rung.training.given import Given, read_given
 from rung.training.journal import CURVES, FILE, Journal
 from rung.training.learning import Lessons, check_memory, learn
 from rung.training.recipe import Recipe, Way
-from rung.training.record import Record, of_rows, parent_of
+from rung.training.record import Record, parent_of
 
 Indices = npt.NDArray[np.intp]
 Progress = Callable[[int, int, float | None], object]
@@ -32,7 +32,6 @@ Progress = Callable[[int, int, float | None], object]
 PARTS = 2  # each half judges what was learned from the other
 LEAST_TO_TELL = 24  # labelled texts: with fewer no half can say which of two ways is better
 SURE = 0.5  # standard errors by which the tuned weights must be ahead on held-out texts
-_OTHERS = 4  # unlabelled texts for each labelled one that a half reads beside them
 
 
 def tune(
@@ -61,7 +60,7 @@ def tune(
     encoder, too little memory, a loss that is no number, checkpoints of another training, and if `out` is in use.
     """
     recipe = Recipe(way=way, **settings)
-    given = _given(clf, texts, y)
+    given = read_given(clf, texts, y, "tune")
     if out is not None:
         check_free(Path(out), force=False)
     if way != "probe":
@@ -70,7 +69,7 @@ def tune(
         "tune", parent_of(clf.loaded_backbone), given.inputs, {**recipe.as_dict(), "teach": teach, "guard": guard}
     )
     home = _home(None if out is None else Path(out), record)
-    work = _Work(clf, given, recipe, teach, home, Journal(home, progress))
+    work = Work(clf, given, recipe, teach, home, Journal(home, progress))
     made, record.results = _decided(work, guard)
     if out is None:
         weakref.finalize(made.loaded_backbone, shutil.rmtree, home, True)
@@ -86,30 +85,7 @@ def tune(
 
 
 @dataclass(frozen=True)
-class Given:
-    """Texts that can be read, and the places (n,) of their labels, −1 where there is none."""
-
-    texts: list[str]
-    labels: Indices
-    names: list[Any]
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """For a record: numbers and hashes."""
-        told = [None if place < 0 else self.names[place] for place in self.labels]
-        return {"texts": of_rows(self.texts), "labels": of_rows(told)}
-
-    def part(self, rows: Indices) -> Given:
-        """Some of the texts."""
-        return Given([self.texts[i] for i in rows], self.labels[rows], self.names)
-
-    def y(self) -> list[Any]:
-        """The labels by name, as `fit` takes them."""
-        return [None if place < 0 else self.names[place] for place in self.labels]
-
-
-@dataclass(frozen=True)
-class _Work:
+class Work:
     """One tuning: who, from what, how, and where its files lie."""
 
     clf: Classifier
@@ -141,30 +117,7 @@ class _Work:
         return own.fit(given.texts, given.y())
 
 
-def _given(clf: Classifier, texts: Any, y: Any) -> Given:
-    if clf.multi_label or clf.knows_numbers_only or clf.labels is None:
-        raise UserError(
-            "tune: it is for one label out of several that have names.", "Give label names, no multi_label."
-        )
-    if clf.geometry is not None or "embed" not in clf.loaded_backbone.abilities:
-        raise UserError(
-            f"tune: {clf.loaded_backbone.name} is no sentence encoder of its own.", 'Take one:  backbone="minilm"'
-        )
-    rows = as_texts(texts)
-    names = clf.classes_.tolist()
-    labels = known_places(y, len(rows), names, minus_one_is_none=True)
-    good = np.array([i for i, text in enumerate(rows) if isinstance(text, str) and text.strip()], dtype=np.intp)
-    given = Given([rows[i] for i in good], labels[good], names)
-    present = np.unique(given.labels[given.labels >= 0])
-    if len(present) == 1:
-        raise UserError(
-            f"tune: all labels given are {names[present[0]]!r}; there is nothing to tell apart.",
-            "Give labels of at least two kinds.",
-        )
-    return given
-
-
-def _decided(work: _Work, guard: bool) -> tuple[Classifier, dict[str, Any]]:
+def _decided(work: Work, guard: bool) -> tuple[Classifier, dict[str, Any]]:
     """The classifier that is kept, with what was seen on the way."""
     given, count = work.given, int((work.given.labels >= 0).sum())
     frozen = work.frozen(given)
@@ -185,22 +138,10 @@ def _decided(work: _Work, guard: bool) -> tuple[Classifier, dict[str, Any]]:
     return _named(work.tuned(given, frozen, "all"), f"tuned ({work.recipe.way}): {seen}."), results | {"kept": "tuned"}
 
 
-def _judge(work: _Work) -> Judged:
+def _judge(work: Work) -> Judged:
     """Both ways on labels that neither saw: each half of them is hidden once."""
-    given = work.given
-    known = np.flatnonzero(given.labels >= 0)
-    others = np.flatnonzero(given.labels < 0)
-    drawn = np.random.default_rng(work.recipe.seed).permutation(others)[: _OTHERS * len(known)]
-    some = given.part(np.sort(np.concatenate([known, drawn])))
-    known = np.flatnonzero(some.labels >= 0)
-    part = parts(some.labels[known], [some.texts[i] for i in known], PARTS, work.recipe.seed)
     right: dict[str, list[Any]] = {"frozen": [], "tuned": []}
-    for number in range(PARTS):
-        hidden = known[part == number]
-        shown = replace(some, labels=np.where(np.isin(np.arange(len(some.labels)), hidden), -1, some.labels))
-        if len(np.unique(shown.labels[shown.labels >= 0])) < 2 or not len(hidden):
-            continue
-        truth, asked = some.labels[hidden], [some.texts[i] for i in hidden]
+    for number, (shown, asked, truth) in enumerate(work.given.in_turn(PARTS, work.recipe.seed)):
         frozen = work.frozen(shown)
         ways = {"frozen": frozen, "tuned": work.tuned(shown, frozen, f"part-{number}")}
         for name, clf in ways.items():
