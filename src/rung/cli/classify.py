@@ -13,6 +13,8 @@ import typer
 from rung.errors import UserError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from rung.classifier import Classifier
     from rung.cli.known import Known
     from rung.cli.summary import Tally
@@ -138,8 +140,14 @@ def _answered(
     from rung.cli.asked import about
 
     if engine == "here":
-        for chunk in chunks:
-            yield chunk, classifier.answers(about(chunk.texts, table, classifier), progress=advance)
+
+        def answer(chunk: Chunk) -> list[Answer]:
+            return classifier.answers(about(chunk.texts, table, classifier), progress=advance)
+
+        if any(each.costly for each in (classifier.loaded_backbone, classifier.geometry_backbone)):
+            yield from ((chunk, answer(chunk)) for chunk in chunks)
+        else:
+            yield from _ahead(chunks, answer)
         return
     from rung.distributed import answered
 
@@ -153,6 +161,24 @@ def _answered(
     for answers in answered(asked(), classifier):
         advance(len(answers))
         yield waiting.popleft(), answers
+
+
+def _ahead(chunks: Iterator[Chunk], answer: Callable[[Chunk], list[Answer]]) -> Iterator[tuple[Chunk, list[Answer]]]:
+    """Each chunk with its answers, the next one being answered already while this one is written.
+
+    Worth it where a backbone is as quick as reading and writing; with a costly one a stop would have to wait for the next chunk.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as worker:
+        waiting: deque[tuple[Chunk, Future[list[Answer]]]] = deque()
+        for chunk in chunks:
+            waiting.append((chunk, worker.submit(answer, chunk)))
+            if len(waiting) > 1:
+                first, answers = waiting.popleft()
+                yield first, answers.result()
+        for first, answers in waiting:
+            yield first, answers.result()
 
 
 def _is_afar(source: str) -> bool:
