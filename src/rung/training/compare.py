@@ -188,7 +188,7 @@ class _Bench:
         home = self.home / _WORK / of_value(key(setting))[:16]
         home.mkdir(parents=True, exist_ok=True)
         work = Work(clf, shown, recipe, teach, home, Journal(home))
-        return work.tuned(shown, work.frozen(shown), f"part-{number}")
+        return work.tuned(shown, f"part-{number}")
 
 
 def _asked(space: Space, trials: int | None, seed: int, found: Comparison) -> Iterator[Settings]:

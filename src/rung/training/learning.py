@@ -127,10 +127,13 @@ def _trainer(encoder: Any, loss: Any, drawn: Any, recipe: Recipe, steps: int, ou
     from torch import cuda
     from transformers import EarlyStoppingCallback
 
-    looks: dict[str, Any] = {"save_strategy": "steps", "save_steps": _SAVED_AFTER, "save_total_limit": 1}
+    looks: dict[str, Any] = {"save_strategy": "no"}
+    if steps > _SAVED_AFTER:  # a shorter one is sooner begun anew than saved
+        looks = {"save_strategy": "steps", "save_steps": _SAVED_AFTER, "save_total_limit": 1}
     if lessons.validation is not None:
         often = max(1, steps // recipe.checks)
-        looks |= {"eval_strategy": "steps", "eval_steps": often, "save_steps": often, "load_best_model_at_end": True}
+        looks = {"eval_strategy": "steps", "eval_steps": often, "load_best_model_at_end": True}
+        looks |= {"save_strategy": "steps", "save_steps": often}
         looks |= {"metric_for_best_model": f"eval_{_METRIC}", "greater_is_better": True, "save_total_limit": 2}
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(out / "checkpoints"),

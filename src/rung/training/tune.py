@@ -98,52 +98,59 @@ class Work:
     def frozen(self, given: Given) -> Classifier:
         """The classifier as it was, fitted on these texts."""
         found: Classifier = clone(self.clf)
+        found.keep_meaning(self.clf.meaning())
         return found.fit(given.texts, given.y())
 
-    def tuned(self, given: Given, frozen: Classifier, name: str) -> Classifier:
+    def tuned(self, given: Given, name: str) -> Classifier:
         """A classifier that learned from these texts; its files lie in the folder `name`."""
         if self.recipe.way == "probe":
-            return _probed(frozen, given)
+            return _probed(self.frozen(given))
         folder = self.home / name
         folder.mkdir(exist_ok=True)
-        body = learn(
-            self.clf.loaded_backbone,
-            _lessons(frozen, given, self.recipe, self.teach),
-            self.recipe,
-            folder,
-            self.journal,
-        )
+        body = learn(self.clf.loaded_backbone, self._lessons(given), self.recipe, folder, self.journal)
         own: Classifier = clone(self.clf).set_params(backbone=body, cache=self.clf.cache if name == "all" else False)
         return own.fit(given.texts, given.y())
+
+    def _lessons(self, given: Given) -> Lessons:
+        """What an encoder learns from: labels as they are, and where asked for what the frozen classifier says of the rest."""
+        known = np.flatnonzero(given.labels >= 0)
+        validation, fit = None, known
+        if self.recipe.validation:
+            fit, apart = _apart(given, known, self.recipe)
+            validation = ([given.texts[i] for i in apart], given.labels[apart])
+        targets = np.eye(len(given.names))[np.maximum(given.labels, 0)]
+        rows, taught = fit, np.flatnonzero(given.labels < 0)
+        if self.teach and len(taught):
+            targets[taught] = self.frozen(given).predict_proba([given.texts[i] for i in taught])
+            rows = np.concatenate([fit, taught])
+        anchors = self.clf.meaning().anchors
+        return Lessons([given.texts[i] for i in rows], targets[rows], given.labels[rows], anchors, validation)
 
 
 def _decided(work: Work, guard: bool) -> tuple[Classifier, dict[str, Any]]:
     """The classifier that is kept, with what was seen on the way."""
     given, count = work.given, int((work.given.labels >= 0).sum())
-    frozen = work.frozen(given)
     if not count:
-        return _kept(frozen, "no label is given, so nothing is tuned."), {"kept": "frozen", "labels": 0}
+        return _told(work.frozen(given), "no label is given, so nothing is tuned."), {"kept": "frozen", "labels": 0}
+    way = f"tuned ({work.recipe.way})"
     if not guard:
-        return _named(work.tuned(given, frozen, "all"), f"tuned ({work.recipe.way}) on {count} labels, unguarded."), {
-            "kept": "tuned"
-        }
+        return _told(work.tuned(given, "all"), f"{way} on {count} labels, unguarded."), {"kept": "tuned"}
     if count < LEAST_TO_TELL:
         why = f"{count} labels are too few to tell whether tuned weights are better, so they stay frozen."
-        return _kept(frozen, why), {"kept": "frozen", "labels": count}
+        return _told(work.frozen(given), why), {"kept": "frozen", "labels": count}
     judged = _judge(work)
     seen = f"on {len(judged.frozen)} held-out labels {judged.tuned.mean():.1%} right tuned, {judged.frozen.mean():.1%} frozen"
     results: dict[str, Any] = {"held_out": judged.as_dict(), "labels": count}
     if judged.surely < SURE:
-        return _kept(frozen, f"{seen}: the weights stay frozen."), results | {"kept": "frozen"}
-    return _named(work.tuned(given, frozen, "all"), f"tuned ({work.recipe.way}): {seen}."), results | {"kept": "tuned"}
+        return _told(work.frozen(given), f"{seen}: the weights stay frozen."), results | {"kept": "frozen"}
+    return _told(work.tuned(given, "all"), f"{way}: {seen}."), results | {"kept": "tuned"}
 
 
 def _judge(work: Work) -> Judged:
     """Both ways on labels that neither saw: each half of them is hidden once."""
     right: dict[str, list[Any]] = {"frozen": [], "tuned": []}
     for number, (shown, asked, truth) in enumerate(work.given.in_turn(PARTS, work.recipe.seed)):
-        frozen = work.frozen(shown)
-        ways = {"frozen": frozen, "tuned": work.tuned(shown, frozen, f"part-{number}")}
+        ways = {"frozen": work.frozen(shown), "tuned": work.tuned(shown, f"part-{number}")}
         for name, clf in ways.items():
             right[name].append(clf.predict_proba(asked).argmax(axis=1) == truth)
     if not right["frozen"]:
@@ -152,23 +159,6 @@ def _judge(work: Work) -> Judged:
             "Label two texts of each kind, or go without:  guard=False",
         )
     return Judged(np.concatenate(right["frozen"]), np.concatenate(right["tuned"]))
-
-
-def _lessons(frozen: Classifier, given: Given, recipe: Recipe, teach: bool) -> Lessons:
-    """What an encoder learns from: labels as they are, and where it is asked for what the frozen classifier says of the rest."""
-    known = np.flatnonzero(given.labels >= 0)
-    validation, fit = None, known
-    if recipe.validation:
-        fit, apart = _apart(given, known, recipe)
-        validation = ([given.texts[i] for i in apart], given.labels[apart])
-    targets = np.eye(len(given.names))[np.maximum(given.labels, 0)]
-    rows = fit
-    if teach and (given.labels < 0).any():
-        taught = np.flatnonzero(given.labels < 0)
-        targets[taught] = frozen.predict_proba([given.texts[i] for i in taught])
-        rows = np.concatenate([fit, taught])
-    anchors = frozen.meaning().anchors
-    return Lessons([given.texts[i] for i in rows], targets[rows], given.labels[rows], anchors, validation)
 
 
 def _apart(given: Given, known: Indices, recipe: Recipe) -> tuple[Indices, Indices]:
@@ -185,20 +175,14 @@ def _apart(given: Given, known: Indices, recipe: Recipe) -> tuple[Indices, Indic
     return fit, apart
 
 
-def _probed(frozen: Classifier, given: Given) -> Classifier:
-    """The same classifier with a convex head instead of the rung shots."""
-    made: Classifier = clone(frozen).fit(given.texts, given.y())
-    pool = Pool(shares=made._shares(), balanced=made.balanced)
-    made.learned_ = Probe(pool).fit(made.evidence(given.texts), given.labels)
-    return made
-
-
-def _kept(frozen: Classifier, why: str) -> Classifier:
-    frozen.guard_ = f"{why} {frozen.guard_}"
+def _probed(frozen: Classifier) -> Classifier:
+    """The same with a convex head instead of the rung shots."""
+    pool = Pool(shares=frozen._shares(), balanced=frozen.balanced)
+    frozen.learned_ = Probe(pool).fit(frozen._fitted_on, frozen._known)
     return frozen
 
 
-def _named(made: Classifier, how: str) -> Classifier:
+def _told(made: Classifier, how: str) -> Classifier:
     made.guard_ = f"{how} {made.guard_}"
     return made
 
