@@ -79,7 +79,7 @@ def compare(figure: Figure) -> None:
     shares = [row["test"] for row in found["rows"]]
     label = f"all {found['labelled']} labels, {found['test_texts']} other texts"
     figure.axes[0].plot(shares, range(len(shares)), "x", color="black", label=label)
-    figure.axes[0].legend(frameon=False, fontsize="small")
+    figure.axes[0].legend(frameon=False, fontsize="small", loc="lower right")
 
 
 FIGURES: dict[str, tuple[tuple[float, float], Callable[[Figure], Any]]] = {

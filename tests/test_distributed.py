@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +81,44 @@ def test_parquet_is_read_and_written_by_the_cluster(tmp_path: Path) -> None:
     answers = alone.answers(texts)
     assert found["label"] == [each.label for each in answers]
     assert found["error"] == [each.error for each in answers]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An object store of S3's protocol on this machine, with an empty bucket: its file system."""
+    pytest.importorskip("moto.server")
+    from moto.server import ThreadedMotoServer
+    from pyarrow import fs
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    told = {"ENDPOINT_URL": address, "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-east-1"}
+    for name, value in told.items():  # for the process that is tested
+        monkeypatch.setenv(f"AWS_{name}", value)
+    how = {"access_key": "a", "secret_key": "b", "region": "us-east-1", "allow_bucket_creation": True}
+    system = fs.S3FileSystem(endpoint_override=address, **how)
+    system.create_dir("bucket")
+    yield system
+    server.stop()
+
+
+@ray
+def test_from_an_object_store_to_an_object_store(store: Any) -> None:
+    """Nothing of the data lies on a disk: rows in their order, each with its answer."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for part in range(2):
+        rows = {"id": [f"{part}{i:04}" for i in range(300)], "text": TEXTS[part * 300 : part * 300 + 300]}
+        pq.write_table(pa.table(rows), f"bucket/in/{part}.parquet", filesystem=store)
+    how = ["classify", "s3://bucket/in", "--labels", LABELS, "--backbone", "builtin", "--no-pool"]
+    ran = run(*how, "--out", "s3://bucket/out", on_ray=True)
+    assert ran.returncode == 0, ran.stderr
+    found = pq.read_table("bucket/out", filesystem=store).to_pydict()
+    assert found["text"] == TEXTS[:600]
+    assert found["label"] == Classifier(LABELS.split(","), backbone="builtin").predict(TEXTS[:600]).tolist()
 
 
 def test_one_processor_stays_free() -> None:

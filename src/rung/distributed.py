@@ -6,6 +6,7 @@ store or in a folder that all machines see is read and written where the actors 
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import tempfile
@@ -129,6 +130,7 @@ def classify_parquet(
     with cluster() as ray:
         ray.data.DataContext.get_current().execution_options.preserve_order = True
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of every step
         rows = ray.data.read_parquet(source)
         names = rows.schema().names
         if text not in names:
