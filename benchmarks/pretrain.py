@@ -42,7 +42,6 @@ def main() -> None:
     chosen = asked.parse_args()
     speeches = passages((sets.DATA / "tinyshakespeare" / "corpus.txt").read_text("utf-8").split("\n"))
     longer = {} if chosen.epochs is None else {"epochs": chosen.epochs}
-    seeds = range(chosen.seeds)
     kinds = {"causal": (CAUSAL, causal), "masked+next": (NEXT, following)}
     for kind, (settings, measured) in kinds.items():
         if chosen.only in (None, kind.removeprefix("masked+")):
