@@ -16,7 +16,7 @@ import numpy as np
 import sets
 
 from rung import Classifier, load
-from rung.backbones.static import BUILTIN, FILES, StaticBackbone
+from rung.backbones.static import BUILTIN, StaticBackbone
 from rung.evidence import Backbone
 
 MEASURED = ["ag_news", "clinc150", "banking77", "sst2", "trec", "tweeteval_emotion", "sms_spam"]
@@ -43,7 +43,7 @@ def measure(backbone: Backbone, given: sets.TestSet) -> dict[str, Any]:
 
 def size() -> int:
     """Bytes of the files that the model is read from."""
-    return sum((BUILTIN / file).stat().st_size for file in FILES)
+    return sum((BUILTIN / file).stat().st_size for file in StaticBackbone.files)
 
 
 def speed(texts: list[str]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _HELPERS = {
     "continuations",
     "engines",
     "loading",
+    "own",
     "pairs",
     "pretrained",
     "writing",

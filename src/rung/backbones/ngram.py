@@ -5,29 +5,23 @@ This backbone knows nothing until it is fitted to a teacher: it is a student, ma
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.catalog import Entry
+from rung.backbones.own import OwnFormat, to_int8
 from rung.encoding import encodable
-from rung.errors import UserError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from rung.evidence import Array, Role
 
-FORMAT = "rung-ngram"
-VERSION = 1
-FILES = ("config.json", "model.safetensors")
 BUCKETS = 1 << 18
 LENGTHS = (3, 4, 5)  # characters of a piece, the marks at a word's ends included
 CHUNK = 4096  # texts held as words at a time: memory stays flat however many texts come
@@ -44,7 +38,7 @@ _OPEN, _CLOSE = 2, 3  # marks at a word's ends, as code points that no text hold
 _ODD = tuple(np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
-class NgramBackbone:
+class NgramBackbone(OwnFormat):
     """Embed a text by the sum of what was learned of its n-grams, put on a sphere so that nothing of the sum is lost.
 
     e = Σ_g P[h(g)] / √m,   x = ( e / s, √(1 − |e / s|²) )     g the m words, pairs of words and pieces of words of a text
@@ -54,53 +48,12 @@ class NgramBackbone:
     s is the greatest length that the fit met, and a longer sum is cut to it. A line on e is one on x, so that a linear
     rung reads exactly what was learned; the last of the r + 1 dimensions only makes rows of length 1.
     Rows do not depend on the batch or on the order of the texts, to the last bit.
-    Constructing reads nothing; files are read at first use, and neither pickled nor copied with the object.
     """
 
-    abilities = frozenset({"embed"})
-    costly = False
-    input = "text"
-    max_tokens: int | None = None
-    needs: tuple[str, ...] = ()
-    extra: str | None = None
-    numerics = "numpy-float32"
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
-        self.name = name
-
-    @classmethod
-    def recognizes(cls, folder: Path) -> bool:
-        """Whether `folder` holds n-grams in this format, by its config.json alone."""
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return isinstance(config, dict) and config.get("format") == FORMAT
-
-    @classmethod
-    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:  # noqa: ARG003 - the folder says it all
-        """The backbone that lies in `folder`. Raises UserError for something else, or another version of the format."""
-        if not cls.recognizes(folder):
-            raise UserError(f"{folder} holds no n-grams of rung.", f'Its config.json must say "format": "{FORMAT}".')
-        backbone = cls(folder, name)
-        version = backbone._config.get("version")
-        if version != VERSION:
-            raise UserError(
-                f"{folder} has format version {version}; this rung reads {VERSION}.", "pip install --upgrade rung"
-            )
-        return backbone
-
-    @property
-    def dimensions(self) -> int:
-        """Length of every row: r + 1."""
-        return int(self._config["dimensions"])
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Name of exactly these weights and settings: equal bytes, equal fingerprint, wherever they lie."""
-        parts = [hashlib.sha256((self.folder / file).read_bytes()).digest() for file in FILES]
-        return f"ngram-{hashlib.sha256(b''.join(parts)).hexdigest()}"
+    format = "rung-ngram"
+    version = 1
+    holds = "n-grams of rung"
+    files = ("config.json", "model.safetensors")
 
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:  # noqa: ARG002 - one prompt for both roles
         """Unit rows (n, d), float32: the same for a text and for a label."""
@@ -121,14 +74,6 @@ class NgramBackbone:
             words += float(grams.words.nnz)
         return unknown / words if words else 0.0
 
-    def windows(self, text: str) -> list[str]:
-        """The text itself: there is no maximum length."""
-        return [text]
-
-    def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002 - none is ever cut
-        """None: there is no maximum length."""
-        return 0
-
     @cached_property
     def _weights(self) -> Array:
         """What is summed (kept + 1, r); the last row, of zeros, is that of every bucket which the fit did not meet."""
@@ -140,27 +85,6 @@ class NgramBackbone:
         """The row of `_weights` of each bucket (2¹⁸,)."""
         return places_of(self._tensors["buckets"])
 
-    @cached_property
-    def _config(self) -> dict[str, Any]:
-        config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        return config
-
-    @cached_property
-    def _tensors(self) -> dict[str, npt.NDArray[Any]]:
-        from safetensors.numpy import load_file
-
-        tensors: dict[str, npt.NDArray[Any]] = load_file(self.folder / "model.safetensors")
-        return tensors
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "name": self.name}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self  # frozen, so one copy serves everybody
-
-    def __repr__(self) -> str:
-        return f"NgramBackbone({str(self.folder)!r}, name={self.name!r})"
-
 
 BACKBONE = NgramBackbone
 
@@ -169,16 +93,9 @@ def write_ngram(
     folder: Path, buckets: npt.NDArray[np.int32], weights: Array, radius: float, notes: dict[str, str]
 ) -> None:
     """A folder that `NgramBackbone.open` reads: `weights` (kept, r) of the `buckets` (kept,), and the sphere's radius."""
-    from safetensors.numpy import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    scales = np.abs(weights).max(axis=1) / np.float32(127)
-    whole = np.rint(weights / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8)
-    tensors = {"buckets": buckets, "scales": scales.astype(np.float32), "weights": whole}
-    save_file(tensors, folder / "model.safetensors")
-    (folder / "model.safetensors").chmod(0o644)
-    config = {"format": FORMAT, "version": VERSION, "dimensions": weights.shape[1] + 1, "radius": radius, **notes}
-    (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    whole, scales = to_int8(weights)
+    tensors: dict[str, npt.NDArray[Any]] = {"buckets": buckets, "scales": scales, "weights": whole}
+    NgramBackbone.write(folder, tensors, {"dimensions": weights.shape[1] + 1, "radius": radius, **notes})
 
 
 def places_of(buckets: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

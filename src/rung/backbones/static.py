@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.catalog import Entry
+from rung.backbones.own import OwnFormat, to_int8
 from rung.encoding import encodable
 from rung.errors import UserError
 
@@ -27,16 +26,13 @@ if TYPE_CHECKING:
     from rung.evidence import Array, Role
 
 BUILTIN = Path(__file__).parent / "builtin"
-FORMAT = "rung-static"
-VERSION = 1
 UNKNOWN = "[UNK]"  # what BERT's tokenizer calls a word that it cannot spell
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
 REMEMBERED = 200_000  # distinct words, about 30 MB
 CHUNK = 2048  # texts held as words at a time: memory stays flat however many texts come
 _THREADS = 4  # chunks side by side; beyond, they wait for each other
 
 
-class StaticBackbone:
+class StaticBackbone(OwnFormat):
     """Embed a text as the direction of the sum of its tokens' vectors.
 
     x = unit( Σ_t u_t )     u_t (d,) one vector a token, its length being the token's weight; kept as int8 with a scale.
@@ -44,59 +40,12 @@ class StaticBackbone:
     Tokens are those of BERT's uncased tokenizer. Rows do not depend on the batch or on the order of the texts, to the
     last bit: each is summed in the order of its own words. A text without any known token gets the direction of
     `background`, which is what an average text says.
-    Constructing reads nothing; files are read at first use, and neither pickled nor copied with the object.
     """
 
-    abilities = frozenset({"embed"})
-    costly = False
-    input = "text"
-    max_tokens: int | None = None
-    needs: tuple[str, ...] = ()
-    extra: str | None = None
-    numerics = "numpy-float32"
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
-        self.name = name
-
-    @classmethod
-    def recognizes(cls, folder: Path) -> bool:
-        """Whether `folder` holds token vectors in this format, by its config.json alone."""
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return isinstance(config, dict) and config.get("format") == FORMAT
-
-    @classmethod
-    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:  # noqa: ARG003 - the folder says it all
-        """The backbone that lies in `folder`.
-
-        Raises UserError if `folder` holds something else, or a version of the format that this rung cannot read.
-        """
-        if not cls.recognizes(folder):
-            raise UserError(
-                f"{folder} holds no static token vectors.",
-                f'Give a folder whose config.json says "format": "{FORMAT}".',
-            )
-        backbone = cls(folder, name)
-        version = backbone._config.get("version")
-        if version != VERSION:
-            raise UserError(
-                f"{folder} has format version {version}; this rung reads {VERSION}.", "pip install --upgrade rung"
-            )
-        return backbone
-
-    @property
-    def dimensions(self) -> int:
-        """Length d of every vector."""
-        return int(self._config["dimensions"])
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Name of exactly these weights, tokenizer and settings: equal bytes, equal fingerprint, wherever they lie."""
-        parts = [hashlib.sha256((self.folder / file).read_bytes()).digest() for file in FILES]
-        return f"static-{hashlib.sha256(b''.join(parts)).hexdigest()}"
+    format = "rung-static"
+    version = 1
+    holds = "static token vectors"
+    files = ("config.json", "model.safetensors", "tokenizer.json")
 
     @cached_property
     def background(self) -> Array:
@@ -126,14 +75,6 @@ class StaticBackbone:
         counts = [found.sum(axis=0, dtype=np.float64) for found in self._by_chunks(texts, known)]
         known_tokens, all_tokens = np.broadcast_to(sum(counts), 2)
         return float(1.0 - known_tokens / all_tokens) if all_tokens else 0.0
-
-    def windows(self, text: str) -> list[str]:
-        """The text itself: there is no maximum length."""
-        return [text]
-
-    def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002 - none is ever cut
-        """None: there is no maximum length."""
-        return 0
 
     def _by_chunks(self, texts: Sequence[str], values: Array) -> Iterator[Array]:
         """For each chunk of texts the sums (n, c) over each text's tokens of their `values` (vocabulary, c); chunks side by side.
@@ -179,27 +120,6 @@ class StaticBackbone:
         """The tokenizer that goes with `vectors`."""
         return read_tokenizer((self.folder / "tokenizer.json").read_text(encoding="utf-8"))
 
-    @cached_property
-    def _config(self) -> dict[str, Any]:
-        config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        return config
-
-    @cached_property
-    def _tensors(self) -> dict[str, npt.NDArray[Any]]:
-        from safetensors.numpy import load_file
-
-        tensors: dict[str, npt.NDArray[Any]] = load_file(self.folder / "model.safetensors")
-        return tensors
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "name": self.name}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self  # frozen, so one copy serves everybody
-
-    def __repr__(self) -> str:
-        return f"StaticBackbone({str(self.folder)!r}, name={self.name!r})"
-
 
 BACKBONE = StaticBackbone
 
@@ -241,15 +161,10 @@ def write_static(
     Vectors are rounded to int8 with one scale a token: a component moves by at most 1/254 of its row's largest.
     `tensors` go into the model file as they are and must hold `background` (d,); `notes` go into config.json.
     """
-    from safetensors.numpy import save_file
-
     assert reads_uncased(tokenizer), "texts are read with BERT's uncased tokenizer"
-    folder.mkdir(parents=True, exist_ok=True)
-    whole, scales = _to_int8(vectors)
-    save_file({**tensors, "scales": scales, "vectors": whole}, folder / "model.safetensors")
-    (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner only; a package is read by everybody
-    config = {"format": FORMAT, "version": VERSION, "dimensions": vectors.shape[1], **notes}
-    (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    whole, scales = to_int8(vectors)
+    config = {"dimensions": vectors.shape[1], **notes}
+    StaticBackbone.write(folder, {**tensors, "scales": scales, "vectors": whole}, config)
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
 
 
@@ -263,7 +178,7 @@ def copied(backbone: StaticBackbone, folder: Path, dimensions: int | None = None
         raise UserError(f"static: {backbone.name} has {given} dimensions, asked for {dimensions}.", "Ask for fewer.")
     if dimensions in (None, given):
         folder.mkdir(parents=True)
-        for file in (*FILES, "NOTICE"):
+        for file in (*StaticBackbone.files, "NOTICE"):
             if (backbone.folder / file).is_file():
                 shutil.copyfile(backbone.folder / file, folder / file)
     else:
@@ -274,13 +189,6 @@ def copied(backbone: StaticBackbone, folder: Path, dimensions: int | None = None
         tokenizer = (backbone.folder / "tokenizer.json").read_text("utf-8")
         write_static(folder, backbone.vectors[:, :dimensions], tokenizer, tensors=tensors, notes=notes)
     return StaticBackbone.open(folder, "static")
-
-
-def _to_int8(vectors: Array) -> tuple[npt.NDArray[np.int8], Array]:
-    """Rows as whole numbers from -127 to 127 and the scale (vocabulary,) that undoes it."""
-    scales = np.abs(vectors).max(axis=1) / np.float32(127)
-    whole = np.rint(vectors / np.where(scales > 0, scales, 1)[:, None])
-    return whole.astype(np.int8), scales.astype(np.float32)
 
 
 def _split(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], list[str]]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rung.backbones.encoder import EncoderBackbone
 from rung.backbones.loading import load
-from rung.backbones.static import BUILTIN, FILES, StaticBackbone, read_tokenizer, write_static
+from rung.backbones.static import BUILTIN, StaticBackbone, read_tokenizer, write_static
 from rung.errors import UserError
 from rung.training import freetext, static
 
@@ -121,7 +121,7 @@ def describe(folder: Path, sources: list[freetext.Source], texts: dict[str, int]
         "settings": SETTINGS,
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "fingerprint": StaticBackbone.open(folder, "builtin").fingerprint,
-        "sha256": {file: sha256(folder / file) for file in FILES},
+        "sha256": {file: sha256(folder / file) for file in StaticBackbone.files},
     }
 
 
