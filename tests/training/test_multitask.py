@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from rung import UserError, load
-from rung.training.compared import compared
 from rung.training.heads import Task
 from rung.training.multitask import Drawn, Multitask, Plan, multitask
 from rung.training.record import Record
 from rung.training.running import Settings
+from rung.training.transfer import compared
 
 pytestmark = pytest.mark.torch
 

@@ -16,12 +16,12 @@ from rung.backbones.loading import open_folder
 from rung.backbones.pretrained import quiet
 from rung.errors import UserError
 from rung.training import memory
-from rung.training.compared import compared
 from rung.training.heads import Head, Network, Task, embeddings, network
 from rung.training.journal import Journal, Progress
 from rung.training.record import FILE, Record, of_rows, parent_of
 from rung.training.running import CHECKPOINTS, Settings, arguments, begin, finish, last_checkpoint, leads, require, wait
 from rung.training.shallow import read_encoder, write_encoder
+from rung.training.transfer import compared
 
 Floats = npt.NDArray[np.float64]
 Weighting = Literal["fixed", "uncertainty"]
