@@ -21,6 +21,7 @@ import numpy as np
 
 from rung.backbones.batches import by_length, fitting, padded
 from rung.backbones.candidates import ROOT, Trie, shared
+from rung.backbones.pretrained import memory as memory_of
 from rung.evidence import Array
 
 _LEAST = 32  # tokens of the smallest check
@@ -175,12 +176,16 @@ class Continuations:
             mask = torch.zeros(sees.shape, dtype=self.model.dtype, device=ids.device).masked_fill(~sees, hidden)[
                 :, None
             ]
-        passed = {"attention_mask": mask, "past_key_values": memory, "position_ids": positions}
+        passed = {"attention_mask": mask, self._memory: memory, "position_ids": positions}
         passed |= {"logits_to_keep": keep, "use_cache": True}
         taken = {name: value for name, value in passed.items() if name in self._takes and value is not None}
         with torch.inference_mode():
             said = self.model(input_ids=ids, **taken)
-        return said.logits[:, -keep:].float(), getattr(said, "past_key_values", None)
+        return said.logits[:, -keep:].float(), getattr(said, self._memory, None)
+
+    @cached_property
+    def _memory(self) -> str:
+        return memory_of(self.model)
 
     @cached_property
     def _takes(self) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,6 +167,14 @@ def architecture(folder: Path) -> str:
     if (folder / "modules.json").is_file():  # laid out by sentence-transformers, whatever is inside
         return ""
     return next(iter(read_config(folder).get("architectures") or []), "")
+
+
+def memory(model: Any) -> str:
+    """What `model` calls its keys and values of what it has read, as argument and in its answer.
+
+    Newer releases of transformers say `cache`, older ones `past_key_values`.
+    """
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def weight_names(folder: Path) -> set[str]:

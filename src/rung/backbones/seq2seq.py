@@ -15,6 +15,7 @@ from rung.backbones.batches import TOKENS, around, bare, batches, by_length, fit
 from rung.backbones.candidates import ROOT, Trie
 from rung.backbones.catalog import Entry
 from rung.backbones.pretrained import Pretrained, architecture, read_config
+from rung.backbones.pretrained import memory as memory_of
 from rung.backbones.writing import Draw, check, written
 from rung.encoding import encodable
 from rung.errors import UserError
@@ -182,11 +183,11 @@ class Seq2SeqBackbone(Pretrained):
             encoder_outputs=(seen.repeat_interleave(times, 0) if times > 1 else seen,),
             attention_mask=mask.repeat_interleave(times, 0),
             decoder_input_ids=ids.repeat(len(seen), 1),
-            past_key_values=memory,
             use_cache=True,
+            **{self._memory: memory},
         )
         assert isinstance(said.logits, torch.Tensor)
-        return said.logits.float(), said.past_key_values
+        return said.logits.float(), getattr(said, self._memory)
 
     @staticmethod
     def _tell(found: Array, logits: Any, trie: Trie, part: Sequence[int]) -> None:
@@ -196,6 +197,10 @@ class Seq2SeqBackbone(Pretrained):
         nodes, parents = trie.following(part)
         at, tokens = (torch.as_tensor(each, device=logits.device) for each in (parents, trie.tokens[nodes]))
         found[:, nodes] = (logits[:, at, tokens] - logits.logsumexp(-1)[:, at]).cpu().numpy()
+
+    @cached_property
+    def _memory(self) -> str:
+        return memory_of(self.model)
 
     @cached_property
     def _keeps(self) -> bool:

@@ -13,6 +13,7 @@ from rung.errors import UserError
 
 FILE = "log.jsonl"
 CURVES = "curves.svg"
+ALONE = " alone"  # ends the name of a task in a run of its own, drawn in the color of the task, dashed
 Progress = Callable[[int, int, float | None], object]  # steps done, steps in all, the latest loss
 
 
@@ -77,10 +78,21 @@ def draw(lines: list[dict[str, Any]], file: Path, panels: Mapping[str, Sequence[
         return None
     mpl.rcParams["svg.hashsalt"] = "rung"  # equal numbers, equal file
     figure = Figure(figsize=(4 * len(chosen), 3), layout="constrained")
+    colors: dict[tuple[str, str], str] = {}
     for axes, (title, names) in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen.items(), strict=True):
         for name in names:
-            for label, steps, values in _curves(lines, name):
-                axes.plot(steps, values, label=label, marker="." if len(steps) < 30 else None, linewidth=1.2)
+            for task, steps, values in _curves(lines, name):
+                whose = task.removesuffix(ALONE)
+                colors.setdefault((whose, name), f"C{len(colors) % 10}")
+                axes.plot(
+                    steps,
+                    values,
+                    "--" if task != whose else "-",
+                    color=colors[whose, name],
+                    label=": ".join(each for each in (task, "" if title == name and task else name) if each),
+                    marker="." if len(steps) < 30 else None,
+                    linewidth=1.2,
+                )
         axes.set(title=title, xlabel="step")
         axes.legend(frameon=False, fontsize="small")
         axes.spines[["top", "right"]].set_visible(False)
@@ -106,7 +118,7 @@ def _curves(lines: list[dict[str, Any]], name: str) -> Iterator[tuple[str, list[
             (line["step"], line[name]) for line in lines if name in line and line.get("task") == task and "step" in line
         ]
         if points:
-            yield (f"{task}: {name}" if task else name), [x for x, _ in points], [y for _, y in points]
+            yield task or "", [x for x, _ in points], [y for _, y in points]
 
 
 def _whole(lines: list[str]) -> Iterator[dict[str, Any]]:

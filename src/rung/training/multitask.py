@@ -17,7 +17,7 @@ from rung.backbones.pretrained import quiet
 from rung.errors import UserError
 from rung.training import memory
 from rung.training.heads import Head, Network, Task, embeddings, network
-from rung.training.journal import Journal, Progress
+from rung.training.journal import ALONE, Journal, Progress
 from rung.training.record import FILE, Record, of_rows, parent_of
 from rung.training.running import CHECKPOINTS, Settings, arguments, begin, finish, last_checkpoint, leads, require, wait
 from rung.training.shallow import read_encoder, write_encoder
@@ -169,7 +169,7 @@ def _learned(
     drawn = Drawn(tasks, plan)
     told = arguments(home, plan.how, RATE, len(drawn), ddp_find_unused_parameters=len(tasks) > 1)
     told.num_train_epochs = 1  # of what was drawn, which holds every pass
-    callback = _looking(Journal(folder, progress), net, tasks, plan.how, "" if run == "together" else " alone")
+    callback = _looking(Journal(folder, progress), net, tasks, plan.how, "" if run == "together" else ALONE)
     trainer = InOrder(model=net, args=told, data_collator=net.collated, train_dataset=drawn, callbacks=[callback])
     trainer.remove_callback(PrinterCallback)
     trainer.model_accepts_loss_kwargs = False
