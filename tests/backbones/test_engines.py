@@ -25,6 +25,11 @@ def opened(folder: Path, **options: str) -> EncoderBackbone:
     return EncoderBackbone.open(folder, "tiny").with_options(options)
 
 
+@pytest.fixture(autouse=True)
+def one_engine() -> None:
+    """All engines that are here: they are what is tested."""
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RUNG_CACHE", str(tmp_path / "cache"))
