@@ -54,7 +54,7 @@ def learn(backbone: Any, lessons: Lessons, recipe: Recipe, out: Path, journal: J
     Raises UserError for a backbone that is no sentence encoder, and where the loss is no number any more.
     """
     if (out / _DONE).exists():
-        return EncoderBackbone.open(out / _DONE, "tuned")
+        return _opened(out / _DONE, backbone)
     encoder = read_encoder(backbone)
     _prepare(encoder, recipe)
     steps = recipe.steps_for(int((lessons.labels >= 0).sum()))
@@ -68,7 +68,15 @@ def learn(backbone: Any, lessons: Lessons, recipe: Recipe, out: Path, journal: J
     encoder.eval()
     write_encoder(encoder, out / "fresh")
     (out / "fresh").rename(out / _DONE)
-    return EncoderBackbone.open(out / _DONE, "tuned")
+    return _opened(out / _DONE, backbone)
+
+
+def _opened(folder: Path, backbone: Any) -> EncoderBackbone:
+    """The new encoder, run as PyTorch has just trained it: to find a faster way would take longer than its few texts here."""
+    threads = backbone.asked.threads
+    return EncoderBackbone.open(folder, "tuned").with_options(
+        {"engine": "torch", "precision": "float32", "threads": threads}
+    )
 
 
 def _prepare(encoder: Any, recipe: Recipe) -> None:
