@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from made import accuracy, clusters, of
 from rung.errors import UserError
 from rung.evidence import Evidence
+from rung.rungs import pool as module
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool, temperature
 
@@ -147,6 +148,18 @@ def test_a_thousand_labels() -> None:
     """1 000 labels work, fewer dimensions and barely more texts than labels notwithstanding."""
     evidence, truth = clusters([2] * 1000, d=64, noise=0.02, astray=0.02)
     assert accuracy(Pool().fit(evidence).log_posterior(evidence), truth) > 0.9
+
+
+def test_a_careful_reading_that_went_astray_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares look uneven, but the careful clusters hardly lie along the names and the free ones do: the free ones count."""
+    evidence, _ = clusters([600, 150, 150], noise=0.2, astray=1.6)
+    fitted = Pool().fit(evidence)
+    assert fitted.evenness_ < 0.88
+    assert fitted.freedom_ > 0.3
+    monkeypatch.setattr(module, "_ASTRAY", (-2.0, -1.0))
+    careful = Pool().fit(evidence)
+    assert careful.freedom_ == 0
+    assert fitted.alignment_ > careful.alignment_ + 0.1
 
 
 def test_known_shares_are_kept() -> None:

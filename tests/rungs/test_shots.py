@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from made import accuracy, clusters, of
 from rung.rungs.pool import Pool
-from rung.rungs.shots import Shots
+from rung.rungs.shots import Shots, _surely_behind
 
 
 def some(truth: np.ndarray, each: int, seed: int = 0) -> np.ndarray:
@@ -149,3 +149,18 @@ def test_a_second_fit_forgets_the_first() -> None:
     evidence, truth = clusters([40] * 4, noise=0.3)
     fitted = Shots().fit(evidence, some(truth, 5)).fit(evidence)
     assert (fitted.log_posterior(evidence) == Pool().fit(evidence).log_posterior(evidence)).all()
+
+
+def test_what_is_surely_less_often_right_is_left_out() -> None:
+    """Of 400 labels one head is right 10 points less often than the best, another as often by other labels: the first goes."""
+    right = np.zeros((400, 3))
+    right[:360, 0] = right[:320, 1] = right[40:, 2] = 1
+    assert _surely_behind(right).tolist() == [False, True, False]
+
+
+def test_heads_that_no_label_speaks_for_do_not_outvote_the_pool() -> None:
+    """A label of each: no head that counts weighs less than a twentieth of the heaviest one."""
+    evidence, truth = clusters([60] * 3, noise=0.3)
+    weights = list(Shots().fit(evidence, some(truth, 1)).heads_.values())
+    assert sum(weights) == pytest.approx(1)
+    assert min(weights) >= 0.05 * max(weights)

@@ -28,17 +28,17 @@ _WARM_UP = 4  # rounds with a nearly round covariance first: early errors are th
 _WARM_SHRINKAGE = 0.95
 _ALIGNED = (0.15, 0.25)  # alignment of clusters and names: below the first nothing is kept, above the second everything
 _EVEN = (0.88, 0.96)  # evenness of the labels' shares at which the free reading begins to count, and counts in full
+# Alignment of the careful reading below which it may have gone astray, and by how much better the free one's clusters must lie
+# along the names to count then, whatever the evenness.
+_ASTRAY, _NEARER = (0.30, 0.40), (0.03, 0.10)
 _UNIFORM = (0.96, 0.99)  # evenness at which shares are first drawn towards equal ones, and taken as equal
-_ENOUGH = (
-    100  # texts at which the pool counts a quarter: shares and means are both learned from them, hence the square;
-)
+# Texts at which the pool counts a quarter: shares and means are both learned from them, hence the square.
+_ENOUGH = 100
 _A_LABEL = 2  # or so many a label, where that is more
 _DOUBT = 5  # texts a label at which the names are moved half way to known shares: few texts cannot show how they lean
 _HARDLY = 0.005  # a weight that moves no probability by half a percent
-_DRIFTED = (
-    0.08,
-    0.16,
-)  # fall of the agreement with another backbone: up to the first all is kept, from the second none
+# Fall of the agreement with another backbone: up to the first all is kept, from the second none.
+_DRIFTED = (0.08, 0.16)
 _ENOUGH_TO_CENTRE = 100  # texts at which their mean is trusted as much as the careful reading
 
 
@@ -71,11 +71,13 @@ class Pool:
     free      the mean of e and cos(z, p − p̄)/.05, which takes labels for about equally frequent; warmed up;
               t drawn towards equal shares where the careful reading finds them nearly even
 
-    log r = ρ · free + (1 − ρ) · careful,        ρ = ramp(evenness; .88, .96) · n/(n + 100)
+    log r = ρ · free + (1 − ρ) · careful,
+    ρ = max( ramp(evenness; .88, .96), (1 − ramp(a; .30, .40)) · ramp(b − a; .03, .10) ) · n/(n + 100)
     p = w · softmax(log r / T) + (1 − w) · names,  w = ramp(alignment; .15, .25) · (n/(n + max(100, 2k)))²
 
     evenness is the normalized entropy of the careful reading's shares: with labels missing or skewed, the free reading harms.
-    alignment is Σ_k share_k cos(μ_k − μ̄, p_k − p̄): where clusters do not lie along the names, the names stand.
+    alignment is Σ_k share_k cos(μ_k − μ̄, p_k − p̄), ρ b + (1 − ρ) a of the free reading's b and the careful one's a: where
+    clusters do not lie along the names, the names stand. Where a is low and b is not, the careful reading went astray.
     T makes the mean confidence ½ (mean confidence of the names + agreement of neighbours). The label most probable under p
     is the decision: there is no second answer.
 
@@ -170,15 +172,17 @@ class Pool:
         self.landmarks_ = z[kept]
         graph = nearest(z, self.landmarks_, _NEIGHBOURS, own=kept)
         self.careful_, logits = self._reading(z, careful, shares, graph, kept, warm=False)
-        self.means_, self.prior_ = self.careful_.mixture.means_, mean_probabilities(logits.copy())
-        self._judge(given)
+        self.prior_ = mean_probabilities(logits.copy())
+        self.evenness_ = evenness(self.prior_)
+        even = 0.0 if given is not None else ramp(self.evenness_, *_UNIFORM)
+        drawn = shares ** (1 - even)
+        self.free_, freed = self._reading(z, free, drawn / drawn.sum(), graph, kept, warm=True)
+        self._judge(given, mean_probabilities(freed.copy()))
         if self.freedom_ > 0:
-            even = 0.0 if given is not None else ramp(self.evenness_, *_UNIFORM)
-            drawn = shares ** (1 - even)
-            self.free_, freed = self._reading(z, free, drawn / drawn.sum(), graph, kept, warm=True)
             logits = between(logits, freed, self.freedom_)
-            self.means_ = self.freedom_ * self.free_.mixture.means_ + (1 - self.freedom_) * self.means_
             self.prior_ = mean_probabilities(logits.copy())
+        else:
+            self.free_ = None
         return logits, agreement(to_probabilities(logits.copy()), graph, kept)
 
     def _start(self, texts: Evidence) -> tuple[Rows, tuple[Rows, Rows]]:
@@ -207,15 +211,25 @@ class Pool:
         mixture.posterior_ = mixture.posterior_[kept]
         return reading, reading.logits(z, belief, graph)
 
-    def _judge(self, given: Floats | None) -> None:
-        """How far the careful reading bears the names out, how far it lets the free one speak, and both in a sentence."""
-        centred = _unit(self.means_ - self.prior_ @ self.means_)
-        self.alignment_ = float(self.prior_ @ (centred * self.directions_).sum(axis=1))
-        self.evenness_ = evenness(self.prior_)
+    def _judge(self, given: Floats | None, freed: Floats) -> None:
+        """How far the free reading, of shares `freed`, may speak, how far both bear the names out, and that in a sentence."""
+        assert self.careful_ is not None
+        assert self.free_ is not None
+        careful, free = self.careful_.mixture.means_, self.free_.mixture.means_
+        along, freely = self._alignment(careful, self.prior_), self._alignment(free, freed)
         n, known = self.texts_, given is not None and not np.isnan(given).any()
-        self.weight_ = self.names_hold * (n / (n + max(_ENOUGH, _A_LABEL * len(self.prior_)))) ** 2
-        self.freedom_ = 1.0 if known else ramp(self.evenness_, *_EVEN) * n / (n + _ENOUGH_TO_CENTRE)
+        astray = (1 - ramp(along, *_ASTRAY)) * ramp(freely - along, *_NEARER)
+        may = max(ramp(self.evenness_, *_EVEN), astray)
+        self.freedom_ = rho = 1.0 if known else may * n / (n + _ENOUGH_TO_CENTRE)
+        self.alignment_ = rho * freely + (1 - rho) * along
+        self.means_ = rho * free + (1 - rho) * careful
+        self.weight_ = self.names_hold * (n / (n + max(_ENOUGH, _A_LABEL * len(freed)))) ** 2
         self.guard_ = self._sentence(given)
+
+    def _alignment(self, means: Floats, shares: Floats) -> float:
+        """Σ_k share_k cos(μ_k − μ̄, p_k − p̄) of a reading's means (k, d) and shares (k,)."""
+        around = _unit(means - shares @ means)
+        return float(shares @ (around * self.directions_).sum(axis=1))
 
     def _compare(self, texts: Evidence) -> None:
         """Give the pool up where another backbone's pool leads elsewhere: what is there draws both together, errors apart."""

@@ -44,7 +44,9 @@ _HEED = {0.0: 0.2, 0.3: 0.3, 1.0: 0.5}  # before any label is held out, blends t
 _TRUST = 0.8  # what the pool alone weighs then, where its guard kept all of it and there are few labels:
 _FEW = 8  # with so many it is half of that
 _NAMELESS = (0.1, 0.75)  # what R weighs of the rest, where the names hold and where they do not
-_LEAST_WEIGHT = 1e-3  # heads below it do not count
+# of the heaviest: hundreds of heads that no label speaks for would together outweigh one that is right
+_LEAST_WEIGHT = 0.05
+_SURELY = 1.5  # standard errors by which a head must be less often right than the best, to be left out
 _LEAST = 1e-38  # the smallest probability that float32 can tell from 0
 
 
@@ -99,10 +101,12 @@ class Shots:
     p = Σ_h π_h softmax( t_h (ω_h R + α_h L + β_h G + γ_h H + δ_h P) ),   π_h ∝ prior_h · exp(log-likelihood of held-out labels)
     in 4 folds. The heads are P alone (prior .8 · 8 / (8 + m), less where the pool's guard gave it up), R alone (likelier
     where clusters do not lie along the names), and blends with L. A held-out label of which no example is left speaks
-    against every head that learns from examples: it counts as much as such labels are to be expected among the texts.
+    against every head that learns from examples: it counts as much as such labels are to be expected among the texts. Heads of
+    less than a twentieth of the heaviest one's weight do not count; nor do, where labels are thousands, heads that are right
+    less often than the best by 1.5 standard errors.
 
     Any number of labels will do: with none it is the rung below. Labels may be uneven: their counts then say something of
-    the shares, which evenly drawn ones do not. With every text labelled it is logistic regression.
+    the shares, which evenly drawn ones do not. With every text labelled it is at least logistic regression.
     After `fit`: below (fitted), labels_ (m, how many it learned from), heads_ (their weights π), and guard_.
     """
 
@@ -183,7 +187,8 @@ class Shots:
     def _weigh(self, z: Rows, pool: Rows, graph: csr_matrix, labels: Indices) -> dict[Head, float]:
         """π of each head, from the likelihood of labels that were held out."""
         shots = np.flatnonzero(labels >= 0)
-        scores, unseen = np.zeros((len(shots), len(_HEADS))), np.zeros(len(shots), dtype=bool)
+        scores, right = np.zeros((len(shots), len(_HEADS))), np.zeros((len(shots), len(_HEADS)))
+        unseen = np.zeros(len(shots), dtype=bool)
         parts = _folds(self.texts_[shots], labels[shots])
         for part in parts:
             held, hidden = shots[part], labels.copy()
@@ -191,10 +196,16 @@ class Shots:
             unseen[part] = ~np.isin(labels[held], hidden[shots])
             if (hidden >= 0).any():
                 experts = self._say(self._learn(z, graph, hidden), z[held], pool[held], graph[held])
-                scores[part] = np.stack([_likelihoods(experts.head(head), labels[held]) for head in _HEADS], axis=1)
+                for place, head in enumerate(_HEADS):
+                    scores[part, place], right[part, place] = _judged(experts.head(head), labels[held])
         absent = 1 - self.below.prior_[np.unique(labels[shots])].sum()
-        weights = softmax(_importance(unseen, absent) @ scores + np.log(self._prior()))
-        kept = np.where(weights >= _LEAST_WEIGHT, weights, 0)
+        told = _importance(unseen, absent) @ scores + np.log(self._prior())
+        if (
+            len(shots) > _MANY
+        ):  # enough to ask what is right; likelihood may prefer what is only less sure of its errors
+            told[_surely_behind(right[parts[0]])] = -np.inf
+        weights = softmax(told)
+        kept = np.where(weights >= _LEAST_WEIGHT * weights.max(), weights, 0)
         return {head: float(w) for head, w in zip(_HEADS, kept / kept.sum(), strict=True) if w > 0}
 
     def _prior(self) -> Floats:
@@ -219,9 +230,16 @@ class Shots:
         return centred(features, self.centre_)
 
 
-def _likelihoods(logits: Rows, labels: Indices) -> Floats:
-    """The log-likelihood (m,) of each label under softmax(logits), (m, k)."""
-    return to_log_probabilities(logits)[np.arange(len(labels)), labels].astype(np.float64)
+def _judged(logits: Rows, labels: Indices) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The log-likelihood (m,) of each label under softmax(logits), (m, k), and whether it is the likeliest."""
+    said = to_log_probabilities(logits)[np.arange(len(labels)), labels].astype(np.float64)
+    return said, logits.argmax(axis=1) == labels
+
+
+def _surely_behind(right: Floats) -> npt.NDArray[np.bool_]:
+    """Which heads (h,) are less often right than the best one beyond chance, from right (m, h), 1 or 0; on the same texts."""
+    behind = right[:, [right.sum(axis=0).argmax()]] - right
+    return np.asarray(behind.sum(axis=0) > _SURELY * behind.std(axis=0) * np.sqrt(len(right)))
 
 
 def _importance(unseen: npt.NDArray[np.bool_], absent: float) -> Floats:
