@@ -219,6 +219,15 @@ def test_servers_that_are_not_there_or_refuse(server: Server) -> None:
             backbone(server).score(["a"], ["A", "B"])
 
 
+def test_a_key_that_is_missing_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is tried again for want of a key: two lines, for the first text."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    model = load("openai:tiny@https://api.example.com/v1")
+    with pytest.raises(UserError, match="there is no key for api.example.com"):
+        scores(texts(3), LABELS, model)
+    assert model.budget.requests <= 3  # type: ignore[attr-defined]
+
+
 def test_it_says_where_texts_go() -> None:
     """This machine is no other; without an address it is the cloud."""
     assert load("openai:m@http://localhost:8080/v1").host is None  # type: ignore[attr-defined]

@@ -114,6 +114,8 @@ class Asker:
         """Why a request failed and how long to wait before the next try; raises where another try would not help."""
         import openai
 
+        if isinstance(error, UserError):  # which is a ValueError too
+            raise error
         delay = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S) * (1 + random.random() / 2)  # noqa: S311
         if isinstance(error, openai.APITimeoutError):
             return "the server did not answer in time", delay
