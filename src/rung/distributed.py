@@ -128,8 +128,11 @@ def classify_parquet(
     Rows keep their order. Raises UserError where there is no such column. Returns the classifier that answered.
     """
     with cluster() as ray:
-        ray.data.DataContext.get_current().execution_options.preserve_order = True
-        ray.data.DataContext.get_current().enable_progress_bars = False
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        if hasattr(context, "use_datasource_v2"):
+            context.use_datasource_v2 = False  # Ray 2.60's newer reader now and then loses the order that was asked for
+        context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of every step
         rows = ray.data.read_parquet(source)
         names = rows.schema().names
