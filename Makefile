@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format docs bench builtin wheel-check clean
+.PHONY: demo test test-extras lint format docs bench builtin wheel-check clean
 
 demo: .venv/base.stamp  ## label examples/support.csv with the built-in model, and score the answers
 	$(BIN)/rung classify examples/support.csv --labels examples/support-labels.csv --backbone builtin --out examples/support.out.csv --force
@@ -11,6 +11,10 @@ demo: .venv/base.stamp  ## label examples/support.csv with the built-in model, a
 
 test: .venv/dev.stamp  ## all tests, torch parts included; one thread, since thousands of small products only wait for a second
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+
+test-extras: .venv/dev.stamp  ## the tests that `make test` skips for want of Ray, an object store and llama.cpp, which take minutes to install
+	$(PIP) -e '.[store,llama]'
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_distributed.py tests/backbones/test_llama_server.py
 
 lint: .venv/dev.stamp  ## style, types
 	$(BIN)/ruff check .
