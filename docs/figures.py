@@ -29,14 +29,18 @@ def draw() -> None:
 
 
 def encode(figure: Figure) -> None:
-    """Texts a second of each way, and the most that this processor could do in float32."""
+    """Texts a second of each way, and the most that this processor could do in each precision."""
     found = result("encode")
-    rows, most = found["rows"], found["work"]["texts_per_s_at_peak"]
+    rows, work = found["rows"], found["work"]
     axes = figure.subplots()
     axes.barh(
         [row["way"] for row in rows], [row["texts_per_s"] for row in rows], color=[GRAY, *[BLUE] * (len(rows) - 1)]
     )
-    axes.axvline(most, color="black", linestyle=":", label=f"float32 at the processor's peak: {most:.0f}")
+    for precision, style in (("float32", ":"), ("bf16", "--")):
+        if precision in work:
+            most = work[precision]["texts_per_s_at_peak"]
+            label = f"{precision} at the processor's peak: {most:.0f}"
+            axes.axvline(most, color="black", linestyle=style, linewidth=1, label=label)
     axes.invert_yaxis()
     axes.set(xlabel="texts a second")
     axes.legend(frameon=False, loc="lower right")

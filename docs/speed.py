@@ -56,18 +56,24 @@ def encode_table() -> str:
 
 
 def encode_work() -> str:
-    """How far from the processor's peak the float32 result is, and what that leaves to be won."""
+    """How far from the processor's peak the results are, and what that leaves to be won."""
     found = result("encode")
     work, peer = found["work"], found["rows"][0]["texts_per_s"]
-    less = "" if found["processor"]["computes_bf16"] else ", and this processor computes no bf16"
-    most = work["texts_per_s_at_peak"]
-    return (
-        f"On this {found['processor']['name']}: {work['tokens_per_text']} tokens a text are {work['gflop_per_text']} GFLOP."
-        f" A product of two matrices of the model's own size runs at {work['gflops_of_product']} GFLOP/s on {work['threads']}"
-        f" threads, so that float32 can give {most} texts a second at the most. PyTorch through rung reaches"
-        f" {work['share_of_peak']} % of that, sentence-transformers {100 * peer / most:.0f} %: nothing can be more than"
-        f" {most / peer:.1f} times as fast as that here without fewer bits{less}.\n"
-    )
+    told = [
+        f"On this {found['processor']['name']}: {work['tokens_per_text']} tokens a text are {work['gflop_per_text']} GFLOP,"
+        f" on {work['threads']} threads."
+    ]
+    for precision in (each for each in ("float32", "bf16") if each in work):
+        own = work[precision]
+        most = own["texts_per_s_at_peak"]
+        told.append(
+            f"In {precision} a product of two matrices of the model's own size runs at {own['gflops_of_product']} GFLOP/s, which is"
+            f" {most} texts a second at the most, {most / peer:.1f} times sentence-transformers' own; the fastest way reaches"
+            f" {own['share_of_peak']} % of that."
+        )
+    if not found["processor"]["computes_bf16"]:
+        told.append("This processor computes no bf16.")
+    return " ".join(told) + "\n"
 
 
 def files_table() -> str:
