@@ -61,9 +61,69 @@ def export_table() -> str:
     return table(head, rows)
 
 
+def causal_table() -> str:
+    """One row an epoch, one column a seed: held-out perplexity of a new causal model."""
+    seeds = result("pretrain")["causal"]["rows"]
+    rows = []
+    for told in zip(*(seed["epochs"] for seed in seeds), strict=True):
+        cells = [
+            f"{each['perplexity']:.1f} {bounds([round(each[f'perplexity_{end}'], 1) for end in ('low', 'high')])}"
+            for each in told
+        ]
+        rows.append([f"{told[0]['epoch']:.0f}", *cells])
+    last = [f"{100 * seed['words_of_the_corpus']:.1f} % of {seed['words_written']}" for seed in seeds]
+    rows.append(["words it writes that the corpus has", *last])
+    return table(["epochs", *(f"seed {seed['seed']}" for seed in seeds)], rows)
+
+
+def next_table() -> str:
+    """One row a seed: what a new masked model with the next sentence came to."""
+    rows = []
+    for seed in result("pretrain")["masked+next"]["rows"]:
+        loss, hidden, right = seed["held_out_loss"], seed["perplexity"], seed["next_sentence_accuracy"]
+        interval = bounds([round(100 * end, 1) for end in seed["interval"]])
+        rows.append(
+            [
+                seed["seed"],
+                f"{seed['weights']:,}",
+                len(loss) - 1,
+                f"{loss[0]:.2f} → {loss[-1]:.2f}",
+                f"{hidden[0]:.0f} → {hidden[-1]:.0f}",
+                f"{100 * right[0]:.1f} → {100 * right[-1]:.1f} {interval}",
+                seed["held_out_pairs"],
+            ]
+        )
+    head = ["seed", "weights", "epochs", "held-out loss", "perplexity of hidden words", "next sentence right, %"]
+    return table([*head, "of pairs"], rows)
+
+
+def multitask_table() -> str:
+    """One row a seed and task: together, alone, and the difference."""
+    rows = []
+    for row in result("multitask")["rows"]:
+        cells = [f"{100 * row[way]:.1f} {points(row[f'{way}_interval'])}" for way in ("together", "alone")]
+        gain = f"{100 * row['gain']:+.1f} {points(row['gain_interval'])}"
+        rows.append([row["task"], row["seed"], *cells, gain, row["transfer"]])
+    rows.sort(key=lambda row: row[0])
+    return table(["task", "seed", "together", "alone", "difference", "transfer"], rows)
+
+
+def points(interval: list[float]) -> str:
+    """An interval of shares, in points."""
+    return bounds([round(100 * end, 1) for end in interval])
+
+
 def said(row: dict[str, Any], way: str) -> str:
     """A difference to SetFit with its interval."""
     return f"{row[f'{way}_over']:+.1f} {bounds(row[f'{way}_over_interval'])}"
 
 
-TABLES = {"students": students_table, "losses": losses_table, "tune": tune_table, "export": export_table}
+TABLES = {
+    "students": students_table,
+    "losses": losses_table,
+    "tune": tune_table,
+    "export": export_table,
+    "causal": causal_table,
+    "next": next_table,
+    "multitask": multitask_table,
+}
