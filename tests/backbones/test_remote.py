@@ -223,7 +223,7 @@ def test_a_key_that_is_missing_is_told_at_once(monkeypatch: pytest.MonkeyPatch) 
     """Nothing is tried again for want of a key: two lines, for the first text."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     model = load("openai:tiny@https://api.example.com/v1")
-    with pytest.raises(UserError, match="there is no key for api.example.com"):
+    with pytest.raises(UserError, match=r"there is no key for api\.example\.com"):
         scores(texts(3), LABELS, model)
     assert model.budget.requests <= 3  # type: ignore[attr-defined]
 

@@ -17,6 +17,7 @@ import json
 import math
 import os
 import string
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -270,7 +271,10 @@ class RemoteBackbone:
         key = os.environ.get("OPENAI_API_KEY")
         if key is None and self.host is not None:
             raise UserError(f"backbone {self.name!r}: there is no key for {self.host}.", "export OPENAI_API_KEY=…")
-        return OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=self.settings["timeout_s"])
+        how = {"base_url": self.url, "max_retries": 0, "timeout": self.settings["timeout_s"]}
+        client = OpenAI(api_key=key or "none", **how)
+        weakref.finalize(self, client.close)  # its connections end with the backbone
+        return client
 
 
 def _key(ask: Any, thing: Any) -> bytes:

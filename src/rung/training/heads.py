@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from rung.errors import UserError
 from rung.evidence import is_missing
+from rung.training.grouping import unit_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -155,7 +156,7 @@ def network(  # noqa: C901 - a class that needs torch, which is not imported bef
     """The shared encoder with a head for each task, as a module whose `forward` gives the weighed loss of a batch of one task."""
     import torch
     from torch.nn import Linear, Module, ModuleList, Parameter
-    from torch.nn.functional import cross_entropy, mse_loss, normalize
+    from torch.nn.functional import cross_entropy, mse_loss
 
     width = encoder.get_embedding_dimension()
 
@@ -191,7 +192,7 @@ def network(  # noqa: C901 - a class that needs torch, which is not imported bef
             return torch.cat([(first - second).abs() * width**0.5, first * second * width], dim=1)
 
         def unit(self, features: dict[str, Any]) -> Any:
-            return normalize(self.encoder(features)["sentence_embedding"].float(), dim=1)
+            return unit_rows(self.encoder, features)
 
         def tokens(self, texts: Sequence[Any]) -> dict[str, Any]:
             if isinstance(texts[0], str):

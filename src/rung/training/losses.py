@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rung.training.grouping import unit_rows
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -31,7 +33,7 @@ def contrast(encoder: Any) -> Any:
             self.encoder = encoder
 
         def forward(self, features: Any, targets: Any) -> Any:
-            e = _unit_rows(self.encoder, features)
+            e = unit_rows(self.encoder, next(iter(features)))
             i, j = torch.triu_indices(len(e), len(e), offset=1, device=e.device)
             cosines, alike = (e @ e.T)[i, j], (targets @ targets.T)[i, j].to(e.dtype)
             near = (alike * (cosines - 1) ** 2).sum() / alike.sum().clamp_min(1e-9)
@@ -59,15 +61,8 @@ def classify(encoder: Any, anchors: npt.NDArray[np.float32], weights: Floats, sc
             self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
 
         def forward(self, features: Any, targets: Any) -> Any:
-            e = _unit_rows(self.encoder, features)
+            e = unit_rows(self.encoder, next(iter(features)))
             logs = (scale * e @ self.anchors.T.to(e.dtype) + self.bias).log_softmax(dim=1)
             return -(self.weights * targets.to(e.dtype) * logs).sum(dim=1).mean()
 
     return Classify()
-
-
-def _unit_rows(encoder: Any, features: Any) -> Any:
-    """Embeddings (B, d) of a batch, rows of length 1."""
-    import torch
-
-    return torch.nn.functional.normalize(encoder(next(iter(features)))["sentence_embedding"].float(), dim=1)
