@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from rung import Classifier, UserError, load, tune
 from rung.training import learning, memory
 from rung.training.drawing import by_label, by_pass, changed
 from rung.training.folds import parts
+from rung.training.given import Given
 from rung.training.journal import read
 from rung.training.record import Record
+from rung.training.tune import Work
 
 pytestmark = pytest.mark.torch
 
@@ -94,6 +97,23 @@ def test_labels_at_random_leave_the_weights_frozen(clf: Classifier) -> None:
     assert made.rung_ == "shots"
     assert "stay frozen" in made.guard_
     assert made.loaded_backbone is clf.loaded_backbone
+
+
+def test_what_is_surely_worse_on_the_first_half_is_not_trained_again(
+    clf: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that unlearn what the frozen ones know are given up after one training."""
+    trained: list[str] = []
+
+    def worse(work: Work, given: Given, name: str) -> Classifier:
+        trained.append(name)
+        return work.frozen(replace(given, labels=np.where(given.labels >= 0, 1 - given.labels, -1)))
+
+    monkeypatch.setattr(Work, "tuned", worse)
+    said = [f"{'card lost' if i % 2 else 'app crashes'} {OTHERS[i % 11]} {i}" for i in range(40)]
+    made = tune(clf, said, [NAMES[i % 2] for i in range(40)])
+    assert trained == ["part-0"]
+    assert made.guard_.startswith("on 20 held-out labels")
 
 
 @pytest.mark.parametrize("k", [0, 1, 8])

@@ -30,6 +30,10 @@ class Judged(NamedTuple):
         won, lost = int((self.tuned & ~self.frozen).sum()), int((self.frozen & ~self.tuned).sum())
         return (won - lost) / (won + lost) ** 0.5 if won + lost else 0.0
 
+    def with_more(self, other: Judged) -> Judged:
+        """These texts and others."""
+        return Judged(*map(np.concatenate, zip(self, other, strict=True)))
+
     def as_dict(self) -> dict[str, object]:
         """For a record: shares with their 95 % intervals."""
         both = {"frozen": self.frozen, "tuned": self.tuned}

@@ -32,6 +32,7 @@ Progress = Callable[[int, int, float | None], object]
 PARTS = 2  # each half judges what was learned from the other
 LEAST_TO_TELL = 24  # labelled texts: with fewer no half can say which of two ways is better
 SURE = 0.5  # standard errors by which the tuned weights must be ahead on held-out texts
+BEHIND = 2.0  # and by which they may be behind on the first half: then the second one would only cost its time
 
 
 def tune(
@@ -147,18 +148,20 @@ def _decided(work: Work, guard: bool) -> tuple[Classifier, dict[str, Any]]:
 
 
 def _judge(work: Work) -> Judged:
-    """Both ways on labels that neither saw: each half of them is hidden once."""
-    right: dict[str, list[Any]] = {"frozen": [], "tuned": []}
+    """Both ways on labels that neither saw: each half of them is hidden once, the second if the first leaves a doubt."""
+    judged: Judged | None = None
     for number, (shown, asked, truth) in enumerate(work.given.in_turn(PARTS, work.recipe.seed)):
-        ways = {"frozen": work.frozen(shown), "tuned": work.tuned(shown, f"part-{number}")}
-        for name, clf in ways.items():
-            right[name].append(clf.predict_proba(asked).argmax(axis=1) == truth)
-    if not right["frozen"]:
+        ways = (work.frozen(shown), work.tuned(shown, f"part-{number}"))
+        right = Judged(*(clf.predict_proba(asked).argmax(axis=1) == truth for clf in ways))
+        judged = right if judged is None else judged.with_more(right)
+        if judged.surely < -BEHIND:
+            break
+    if judged is None:
         raise UserError(
             "tune: the labels cannot be split, since but one kind has two texts.",
             "Label two texts of each kind, or go without:  guard=False",
         )
-    return Judged(np.concatenate(right["frozen"]), np.concatenate(right["tuned"]))
+    return judged
 
 
 def _apart(given: Given, known: Indices, recipe: Recipe) -> tuple[Indices, Indices]:
