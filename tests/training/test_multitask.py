@@ -101,6 +101,13 @@ def test_uncertainty_learns_weights(tiny_encoder: Path, tmp_path: Path) -> None:
     assert weights["noise"] < weights["lost"]
 
 
+def test_weights_are_learned_at_their_own_rate(tiny_encoder: Path, tmp_path: Path) -> None:
+    """However slowly the encoder moves: of two labels that nothing is known about, exp(−s) falls to 1 / (2 log 2)."""
+    how = QUICK | {"epochs": 8, "learning_rate": 1e-6, "alone": False}
+    multitask(load(str(tiny_encoder)), {"lost": LOST}, out=tmp_path / "out", weighting="uncertainty", **how)
+    assert Record.read(tmp_path / "out").results["weights"]["lost"] == pytest.approx(1 / (2 * np.log(2)), abs=0.15)
+
+
 class KilledError(Exception):
     pass
 

@@ -151,9 +151,12 @@ Network = Any  # torch's, made below: torch is not imported before it is needed
 
 
 def network(  # noqa: C901 - a class that needs torch, which is not imported before it is needed
-    encoder: Any, tasks: Sequence[Task], weighting: str, weights: dict[str, float]
+    encoder: Any, tasks: Sequence[Task], weighting: str, weights: dict[str, float], pace: float = 1.0
 ) -> Network:
-    """The shared encoder with a head for each task, as a module whose `forward` gives the weighed loss of a batch of one task."""
+    """The shared encoder with a head for each task, as a module whose `forward` gives the weighed loss of a batch of one task.
+
+    pace: how many times as fast as the rest weights are learned.
+    """
     import torch
     from torch.nn import Linear, Module, ModuleList, Parameter
     from torch.nn.functional import cross_entropy, mse_loss
@@ -165,7 +168,7 @@ def network(  # noqa: C901 - a class that needs torch, which is not imported bef
             super().__init__()
             self.encoder = encoder
             self.heads = ModuleList(Linear(width * (1 + t.pairs), len(t.labels) or 1) for t in tasks)
-            self.log_variances = Parameter(torch.zeros(len(tasks)), requires_grad=weighting == "uncertainty")
+            self.paced = Parameter(torch.zeros(len(tasks)), requires_grad=weighting == "uncertainty")  # s_t / pace
             self.losses: dict[int, list[float]] = {t: [] for t in range(len(tasks))}
 
         def forward(self, task: Any, labels: Any, **tokens: Any) -> dict[str, Any]:
@@ -178,7 +181,7 @@ def network(  # noqa: C901 - a class that needs torch, which is not imported bef
         def weighed(self, t: int, loss: Any) -> Any:
             if weighting == "fixed":
                 return weights.get(tasks[t].name, 1.0) * loss
-            s = self.log_variances[t]
+            s = pace * self.paced[t]
             return torch.exp(-s) * loss * (1.0 if tasks[t].labels else 0.5) + s / 2
 
         def rows(self, tokens: dict[str, Any]) -> Any:
@@ -228,7 +231,7 @@ def network(  # noqa: C901 - a class that needs torch, which is not imported bef
             return found
 
         def weights(self) -> dict[str, float]:
-            learned = torch.exp(-self.log_variances.detach()).tolist()
+            learned = torch.exp(-pace * self.paced.detach()).tolist()
             return {task.name: round(value, 4) for task, value in zip(tasks, learned, strict=True)}
 
     return Shared()

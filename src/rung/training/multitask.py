@@ -27,6 +27,9 @@ Floats = npt.NDArray[np.float64]
 Weighting = Literal["fixed", "uncertainty"]
 
 RATE = 1e-4
+WEIGHT_RATE = (
+    1e-2  # of s_t: Adam moves a number by its rate a step, whatever the gradient, and at an encoder's it stays near 0
+)
 _HEADS, _ENCODER, _ALONE = "heads.json", "encoder", "alone"
 
 
@@ -163,7 +166,7 @@ def _learned(
     home = folder if run == "together" else folder / CHECKPOINTS / _ALONE / run
     home.mkdir(parents=True, exist_ok=True)
     set_seed(plan.how.seed)
-    net = network(encoder, tasks, plan.weighting, plan.weights)
+    net = network(encoder, tasks, plan.weighting, plan.weights, WEIGHT_RATE / (plan.how.learning_rate or RATE))
     if plan.how.checkpointing:
         encoder[0].auto_model.gradient_checkpointing_enable()
     drawn = Drawn(tasks, plan)
