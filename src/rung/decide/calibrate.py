@@ -25,10 +25,12 @@ class Temperature:
 
     T minimizes  −Σ_i log softmax(log p_i / T)[y_i] + ½ (log T / ¼)²:  with no label T is 1, with few it stays near 1.
     Give it the pool rung's log p, which is tempered without labels and nearly right already. The order of the labels never
-    changes, so neither does an answer. The labelled texts must be others than those that log p
-    was learned from. After `fit`: temperature_. Source: Guo and others 2017, section 4.2, with a prior on T.
+    changes, so neither does an answer. The labelled texts must be others than those that log p was learned from.
+    prior_spread is the ¼; if it is infinite, the labels alone decide. After `fit`: temperature_. Source: Guo and others 2017,
+    section 4.2, with a prior on T.
     """
 
+    prior_spread: float = _PRIOR_SPREAD
     temperature_: float = field(init=False, default=1.0)
 
     def fit(self, log_posterior: Floats, labels: Indices) -> Self:
@@ -37,7 +39,7 @@ class Temperature:
 
         def loss(log_t: float) -> float:
             likelihood = log_softmax(log_posterior / np.exp(log_t), axis=1)[rows, labels].sum()
-            return float(-likelihood + (log_t / _PRIOR_SPREAD) ** 2 / 2)
+            return float(-likelihood + (log_t / self.prior_spread) ** 2 / 2)
 
         found = minimize_scalar(loss, bounds=(np.log(_COLDEST), np.log(_HOTTEST)), method="bounded")
         self.temperature_ = float(np.exp(found.x)) if len(labels) else 1.0

@@ -30,8 +30,8 @@ Indices = npt.NDArray[np.intp]
 Progress = Callable[[int, int, float | None], object]
 
 PARTS = 2  # each half judges what was learned from the other
-LEAST_TO_TELL = 24  # labelled texts: with fewer no half can say which of two ways is better
-SURE = 0.5  # standard errors by which the tuned weights must be ahead on held-out texts
+LEAST_TO_TELL = 16  # labelled texts: with fewer no half can say which of two ways is better
+SURE = 0.5  # standard errors by which the tuned weights must make held-out labels more probable
 BEHIND = 2.0  # and by which they may be behind on the first half: then the second one would only cost its time
 
 
@@ -52,8 +52,8 @@ def tune(
     clf is any classifier of one label a text on a sentence encoder; its labels and settings are taken over. texts (n) and y (n,)
     as in `fit`: None where there is no label. way and **settings are those of `Recipe`. With `teach` the texts without label
     are learned from too, by what `clf`, fitted on the same texts, says of them. With `guard` the new weights are kept only if
-    they are ahead of the frozen ones on labels held out (two halves, each judging the other); otherwise, or with fewer than
-    24 labels, the answer is the frozen classifier fitted on the same texts, and `guard_` says so.
+    they make labels held out more probable than the frozen ones do (two halves, each judging the other); otherwise, or with
+    fewer than 16 labels, the answer is the frozen classifier fitted on the same texts, and `guard_` says so.
     With `out` everything is saved there: classifier, encoder, record.json, log.jsonl, curves.svg; a run that was killed goes on
     at its last checkpoint when it is started again in the same way.
 
@@ -140,7 +140,7 @@ def _decided(work: Work, guard: bool) -> tuple[Classifier, dict[str, Any]]:
         why = f"{count} labels are too few to tell whether tuned weights are better, so they stay frozen."
         return _told(work.frozen(given), why), {"kept": "frozen", "labels": count}
     judged = _judge(work)
-    seen = f"on {len(judged.frozen)} held-out labels {judged.tuned.mean():.1%} right tuned, {judged.frozen.mean():.1%} frozen"
+    seen = judged.in_words()
     results: dict[str, Any] = {"held_out": judged.as_dict(), "labels": count}
     if judged.surely < SURE:
         return _told(work.frozen(given), f"{seen}: the weights stay frozen."), results | {"kept": "frozen"}
@@ -152,8 +152,8 @@ def _judge(work: Work) -> Judged:
     judged: Judged | None = None
     for number, (shown, asked, truth) in enumerate(work.given.in_turn(PARTS, work.recipe.seed)):
         ways = (work.frozen(shown), work.tuned(shown, f"part-{number}"))
-        right = Judged(*(clf.predict_proba(asked).argmax(axis=1) == truth for clf in ways))
-        judged = right if judged is None else judged.with_more(right)
+        found = Judged(truth, *(clf.predict_proba(asked) for clf in ways))
+        judged = found if judged is None else judged.with_more(found)
         if judged.surely < -BEHIND:
             break
     if judged is None:
