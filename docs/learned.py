@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
 from cells import bounds, result, table
@@ -98,14 +99,16 @@ def next_table() -> str:
 
 
 def multitask_table() -> str:
-    """One row a seed and task: together, alone, and the difference."""
-    rows = []
+    """One row a task and weighting: means over seeds of together and alone, and each seed's difference."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in result("multitask")["rows"]:
-        cells = [f"{100 * row[way]:.1f} {points(row[f'{way}_interval'])}" for way in ("together", "alone")]
-        gain = f"{100 * row['gain']:+.1f} {points(row['gain_interval'])}"
-        rows.append([row["task"], row["seed"], *cells, gain, row["transfer"]])
-    rows.sort(key=lambda row: row[0])
-    return table(["task", "seed", "together", "alone", "difference", "transfer"], rows)
+        found.setdefault((row["task"], row["weighting"]), []).append(row)
+    rows = []
+    for key, seeds in sorted(found.items()):
+        means = [f"{100 * fmean(row[way] for row in seeds):.1f}" for way in ("together", "alone")]
+        gains = ", ".join(f"{100 * row['gain']:+.1f} {points(row['gain_interval'])}" for row in seeds)
+        rows.append([*key, *means, f"{100 * fmean(row['gain'] for row in seeds):+.1f}", gains])
+    return table(["task", "weights", "together", "alone", "mean difference", "difference, each seed"], rows)
 
 
 def points(interval: list[float]) -> str:
