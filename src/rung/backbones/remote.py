@@ -271,8 +271,7 @@ class RemoteBackbone:
         key = os.environ.get("OPENAI_API_KEY")
         if key is None and self.host is not None:
             raise UserError(f"backbone {self.name!r}: there is no key for {self.host}.", "export OPENAI_API_KEY=…")
-        how = {"base_url": self.url, "max_retries": 0, "timeout": self.settings["timeout_s"]}
-        client = OpenAI(api_key=key or "none", **how)
+        client = OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=self.settings["timeout_s"])
         weakref.finalize(self, client.close)  # its connections end with the backbone
         return client
 

@@ -20,6 +20,7 @@ from rung.classifier import Classifier
 from rung.errors import UserError, nearest
 from rung.resume import of_value
 from rung.training.comparison import Comparison, Tried, key
+from rung.training.folds import LEAST
 from rung.training.given import Given, read_given
 from rung.training.journal import Journal
 from rung.training.learning import check_memory
@@ -35,7 +36,6 @@ FROZEN = "frozen"  # the way that moves nothing
 _HEADS = (FROZEN, "probe")  # ways to which nothing matters that a training of weights hangs on
 _RECIPE = {*Recipe.__dataclass_fields__, "teach"}
 _APART = 10.0  # ends of a range so many times apart are drawn between in the logarithm
-_LEAST = 1e-12  # a probability, as far as its logarithm is taken
 _WORK = "work"
 
 
@@ -170,7 +170,7 @@ class _Bench:
                 f"compare: {(self.given.labels >= 0).sum()} labels are too few to hide some and still learn from the rest.",
                 "Label two texts of each kind or more.",
             )
-        losses = -np.log(np.maximum(np.concatenate(told_of), _LEAST))
+        losses = -np.log(np.maximum(np.concatenate(told_of), LEAST))
         return Tried(setting, np.concatenate(right).tolist(), float(losses.mean()), time.perf_counter() - begun)
 
     def _made(self, setting: Settings, shown: Given, number: int) -> Classifier:

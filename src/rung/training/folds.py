@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +15,24 @@ Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-_TINY = 1e-12  # the least probability that counts
+LEAST = 1e-12  # a probability, as far as its logarithm is taken
 
 
-class Judged(NamedTuple):
+@dataclass(frozen=True)
+class Judged:
     """Held-out texts answered in two ways: places of the true labels (n,), and probabilities (n, k) of both ways."""
 
     truth: Indices
     frozen: Floats
     tuned: Floats
 
-    @property
+    @cached_property
     def right(self) -> dict[str, Flags]:
         """Which texts each way answers rightly."""
-        return {way: getattr(self, way).argmax(axis=1) == self.truth for way in ("frozen", "tuned")}
+        both = {"frozen": self.frozen, "tuned": self.tuned}
+        return {way: said.argmax(axis=1) == self.truth for way, said in both.items()}
 
-    @property
+    @cached_property
     def gains(self) -> Floats:
         """log of how many times as probable the tuned weights make each text's true label (n,).
 
@@ -46,13 +49,20 @@ class Judged(NamedTuple):
 
     def with_more(self, other: Judged) -> Judged:
         """These texts and others."""
-        truth, frozen, tuned = (np.concatenate(both) for both in zip(self, other, strict=True))
-        return Judged(truth, frozen, tuned)
+        return Judged(
+            np.concatenate([self.truth, other.truth]),
+            np.concatenate([self.frozen, other.frozen]),
+            np.concatenate([self.tuned, other.tuned]),
+        )
 
     def in_words(self) -> str:
         """What was seen, for a guard's sentence."""
-        shares = " ".join(f"{right.mean():.1%} right {way}," for way, right in reversed(self.right.items()))
-        return f"on {len(self.truth)} held-out labels {shares} {np.exp(self.gains.mean()):.2f} times as probable tuned"
+        tuned, frozen = self.right["tuned"].mean(), self.right["frozen"].mean()
+        ratio = np.exp(self.gains.mean())
+        return (
+            f"on {len(self.truth)} held-out labels {tuned:.1%} right tuned, {frozen:.1%} right frozen, "
+            f"{ratio:.2f} times as probable tuned"
+        )
 
     def as_dict(self) -> dict[str, object]:
         """For a record: shares with their 95 % intervals, and the mean gain."""
@@ -62,7 +72,7 @@ class Judged(NamedTuple):
 
 def _best_likelihood(probabilities: Floats, labels: Indices) -> Floats:
     """log p (n,) of the true labels at the likeliest temperature."""
-    logs = np.log(np.maximum(probabilities, _TINY))
+    logs = np.log(np.maximum(probabilities, LEAST))
     at_best = Temperature(prior_spread=np.inf).fit(logs, labels).log_posterior(logs)
     return np.asarray(at_best[np.arange(len(labels)), labels])
 

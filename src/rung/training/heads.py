@@ -185,17 +185,15 @@ def network(  # noqa: C901 - a class that needs torch, which is not imported bef
             return torch.exp(-s) * loss * (1.0 if tasks[t].labels else 0.5) + s / 2
 
         def rows(self, tokens: dict[str, Any]) -> Any:
-            first = self.unit({name: value for name, value in tokens.items() if not name.startswith("second_")})
+            own = {name: value for name, value in tokens.items() if not name.startswith("second_")}
+            first = unit_rows(self.encoder, own)
             if "second_input_ids" not in tokens:
                 return first * width**0.5
             named = {
                 name.removeprefix("second_"): value for name, value in tokens.items() if name.startswith("second_")
             }
-            second = self.unit(named)
+            second = unit_rows(self.encoder, named)
             return torch.cat([(first - second).abs() * width**0.5, first * second * width], dim=1)
-
-        def unit(self, features: dict[str, Any]) -> Any:
-            return unit_rows(self.encoder, features)
 
         def tokens(self, texts: Sequence[Any]) -> dict[str, Any]:
             if isinstance(texts[0], str):

@@ -27,9 +27,8 @@ Floats = npt.NDArray[np.float64]
 Weighting = Literal["fixed", "uncertainty"]
 
 RATE = 1e-4
-WEIGHT_RATE = (
-    1e-2  # of s_t: Adam moves a number by its rate a step, whatever the gradient, and at an encoder's it stays near 0
-)
+# Of s_t: Adam moves a number by its rate a step, whatever the gradient, and at an encoder's it stays near 0.
+WEIGHT_RATE = 1e-2
 _HEADS, _ENCODER, _ALONE = "heads.json", "encoder", "alone"
 
 
