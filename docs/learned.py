@@ -15,11 +15,7 @@ def students_table() -> str:
     rows = []
     for row in result("distill")["rows"]:
         agreement = row.get("agreement")
-        said = (
-            ""
-            if agreement is None
-            else f"{agreement['share']:.1%} {bounds([round(100 * x, 1) for x in agreement['interval']])}"
-        )
+        said = "" if agreement is None else f"{agreement['share']:.1%} {points(agreement['interval'])}"
         own = [row["set"], row["student"], f"{row['accuracy']} {bounds(row['interval'])}", row.get("kept", ""), said]
         rows.append([*own, f"{row['texts_per_s']:,.0f}", row.get("times", "")])
     head = ["set", "student", "accuracy", "kept of the teacher's, %", "says what the teacher says", "texts a second"]
@@ -40,15 +36,26 @@ def losses_table() -> str:
 def tune_table() -> str:
     """One row a set: 8 labels per class and nothing else, five ways, with their seconds."""
     rows = []
-    for row in result("tune")["sets"]:
+    measured = result("tune")
+    for row in measured["sets"]:
+        kept = sum(draw["set"] == row["set"] and draw["guard"].startswith("tuned") for draw in measured["draws"])
         own = [f"{row[way]:.1f}" for way in WAYS]
         over = [said(row, way) for way in ("tune", "contrastive")]
         seconds = " / ".join(
             "–" if row[f"{way}_s"] is None else f"{row[f'{way}_s']:.0f}" for way in ("tune", "contrastive", "setfit")
         )
-        rows.append([row["set"], row["labelled"], row["draws"], *own, *over, seconds])
+        rows.append([row["set"], row["labelled"], row["draws"], *own, kept, *over, seconds])
     head = ["set", "labels", "draws", "`shots`", "probe", "contrastive, unguarded", "`rung tune`", "SetFit"]
-    return table([*head, "tune over SetFit", "contrastive over SetFit", "seconds: tune / contrastive / SetFit"], rows)
+    return table(
+        [
+            *head,
+            "draws in which it kept the new weights",
+            "tune over SetFit",
+            "contrastive over SetFit",
+            "seconds: tune / contrastive / SetFit",
+        ],
+        rows,
+    )
 
 
 def export_table() -> str:
@@ -82,7 +89,6 @@ def next_table() -> str:
     rows = []
     for seed in result("pretrain")["masked+next"]["rows"]:
         loss, hidden, right = seed["held_out_loss"], seed["perplexity"], seed["next_sentence_accuracy"]
-        interval = bounds([round(100 * end, 1) for end in seed["interval"]])
         rows.append(
             [
                 seed["seed"],
@@ -90,7 +96,7 @@ def next_table() -> str:
                 len(loss) - 1,
                 f"{loss[0]:.2f} → {loss[-1]:.2f}",
                 f"{hidden[0]:.0f} → {hidden[-1]:.0f}",
-                f"{100 * right[0]:.1f} → {100 * right[-1]:.1f} {interval}",
+                f"{100 * right[0]:.1f} → {100 * right[-1]:.1f} {points(seed['interval'])}",
                 seed["held_out_pairs"],
             ]
         )
