@@ -27,13 +27,13 @@ format: .venv/dev.stamp
 	$(BIN)/ruff format .
 
 docs: .venv/dev.stamp  ## write the README's tables and the help pages anew from results and code
-	$(BIN)/python docs/make.py
+	$(BIN)/python tools/write_docs.py
 
 bench: .venv/dev.stamp  ## measure again; needs the data sets in ../shared/data
 	for script in names builtin ladder stress shots reject mixing scoring scale distill encode files pretrain multitask export; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 builtin: .venv/dev.stamp  ## make the built-in model again
-	$(BIN)/python -m rung.training.builtin
+	$(BIN)/python -m rung.training.students.builtin
 
 wheel-check: .venv/dev.stamp  ## the built wheel installs and classifies in clean environments
 	$(BIN)/python tests/wheel_check.py

@@ -34,7 +34,8 @@ from setfit import SetFitModel, Trainer, TrainingArguments, get_templated_datase
 from shots import MOST, evenly, of
 from transformers.utils import logging
 
-from rung.evidence import Evidence, about_labels, about_texts
+from rung.evidence import Evidence
+from rung.evidence.embedding import about_labels, about_texts
 from rung.labels import Label, Labels
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool

@@ -21,10 +21,10 @@ import numpy as np
 import sets
 
 from rung import Classifier, distill
-from rung.evidence import embed
+from rung.evidence.embedding import embed
 from rung.rungs.linear import Linear
-from rung.training import students
-from rung.training.distill import PENALTIES, Told, listen
+from rung.training.students import student_models
+from rung.training.students.distill import PENALTIES, Told, listen
 
 SETS = ("ag_news", "clinc150", "banking77")
 MOST = 10_000
@@ -118,7 +118,7 @@ def by_loss(name: str, kind: Any, told: Told, test: sets.TestSet) -> list[dict[s
     """A student of one kind by what it minimizes; accuracy on the test split."""
     rows = []
     with TemporaryDirectory() as folder:
-        make = students.maker(kind, told.geometry, [told.texts[i] for i in told.fit], None, Path(folder))
+        make = student_models.maker(kind, told.geometry, [told.texts[i] for i in told.fit], None, Path(folder))
         for title, how in LOSSES.items():
             heard = hardened(told) if title == HARD else told
             body = make(heard.log_posterior[told.fit], told.known[told.fit], how)

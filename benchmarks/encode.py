@@ -20,9 +20,9 @@ import numpy as np
 import sets
 
 from rung import load
-from rung.backbones.choosing import candidates, computes_bf16
+from rung.backbones.engine_selection import candidates, computes_bf16
 from rung.backbones.engines import Way
-from rung.evidence import about_labels
+from rung.evidence.embedding import about_labels
 from rung.rungs.names import Names
 
 ROUNDS = 5

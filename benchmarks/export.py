@@ -17,8 +17,8 @@ import measure
 import sets
 
 from rung import Classifier
-from rung.training.export import export
-from rung.training.graphs import Exported
+from rung.training.exporting.export import export
+from rung.training.exporting.graphs import Exported
 
 SETS = ("ag_news", "banking77")
 FITTED, LEARNED, UNSEEN, ROUNDS = 2000, 4000, 500, 3

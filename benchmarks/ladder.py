@@ -15,8 +15,8 @@ import measure
 import peers
 import sets
 
-from rung.cache import Cache
-from rung.evidence import embed
+from rung.evidence.cache import Cache
+from rung.evidence.embedding import embed
 from rung.labels import read_labels
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool

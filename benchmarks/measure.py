@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import sets
 
-from rung.cache import Cache
 from rung.evaluation import interval
-from rung.evidence import Evidence, about_labels, about_texts
+from rung.evidence import Evidence
+from rung.evidence.cache import Cache
+from rung.evidence.embedding import about_labels, about_texts
+from rung.inference.second_opinion import second_opinion
 from rung.labels import Labels
-from rung.second import second_opinion
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]

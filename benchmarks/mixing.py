@@ -16,9 +16,9 @@ import measure
 import numpy as np
 
 from rung.evidence import Evidence
+from rung.inference.label_scoring import BELOW, likeliest
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool
-from rung.scoring import BELOW, likeliest
 
 MOST = 3000
 BACKBONES = ("minilm", "builtin")

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import sets
 
-from rung.training.journal import CURVES
-from rung.training.multitask import multitask
+from rung.training.training_log import CURVES
+from rung.training.tuning.multitask import multitask
 
 SETS = ("sst2", "trec", "tweeteval_emotion")
 WEIGHTINGS = ("fixed", "uncertainty")

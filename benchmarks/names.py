@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import sets
 
-from rung.cache import Cache
-from rung.evidence import Array, Evidence, about_labels, about_texts, embed, unit
+from rung.evidence import Array, Evidence, unit
+from rung.evidence.cache import Cache
+from rung.evidence.embedding import about_labels, about_texts, embed
 from rung.labels import Label, Labels
 from rung.rungs.names import Names
 

@@ -20,11 +20,11 @@ from typing import Any
 import sets
 
 from rung.backbones.causal import CausalBackbone
-from rung.training.corpus import passages
-from rung.training.journal import read
-from rung.training.pretrain import pretrain
-from rung.training.record import Record
-from rung.training.scratch import Size
+from rung.training.pretraining.from_scratch import Size
+from rung.training.pretraining.lm_datasets import passages
+from rung.training.pretraining.pretrain import pretrain
+from rung.training.provenance import Record
+from rung.training.training_log import read
 
 CAUSAL: dict[str, Any] = {"kind": "causal", "max_tokens": 128, "epochs": 6, "batch": 16}
 NEXT: dict[str, Any] = {"kind": "masked+next", "epochs": 80, "held_out": 0.2}

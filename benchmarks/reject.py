@@ -16,12 +16,13 @@ import sets
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from rung.cache import Cache
 from rung.decide.hierarchy import Tree
-from rung.decide.marked import Marked
 from rung.decide.multilabel import MultiLabel
-from rung.decide.reject import Reject, label_means
-from rung.evidence import Evidence, about_labels, about_texts
+from rung.decide.partial_multilabel import Marked
+from rung.decide.rejection import Reject, label_means
+from rung.evidence import Evidence
+from rung.evidence.cache import Cache
+from rung.evidence.embedding import about_labels, about_texts
 from rung.labels import Label, Labels
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool

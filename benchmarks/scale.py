@@ -17,8 +17,9 @@ import measure
 import numpy as np
 import sets
 
-from rung.cache import Cache
-from rung.evidence import Array, Evidence, about_labels, unit
+from rung.evidence import Array, Evidence, unit
+from rung.evidence.cache import Cache
+from rung.evidence.embedding import about_labels
 from rung.labels import Label, Labels
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool

@@ -18,8 +18,8 @@ import numpy as np
 import sets
 
 from rung import load
+from rung.inference.prompts import word
 from rung.labels import Labels
-from rung.wording import word
 
 TEXTS = 3  # timed against pairs, which take minutes
 MANY = 24  # timed alone: what they share, the instruction, is read once

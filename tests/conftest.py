@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 import dual
-from rung.backbones import choosing
+from rung.backbones import engine_selection
 
 # No test is held to a clock: a busy machine is no defect.
 settings.register_profile("rung", deadline=None)
@@ -40,7 +40,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 @pytest.fixture(autouse=True)
 def one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Encoders run by PyTorch in float32, not by what happens to be fastest at the moment: tests compare digits."""
-    monkeypatch.setattr(choosing, "candidates", lambda: [choosing.REFERENCE])
+    monkeypatch.setattr(engine_selection, "candidates", lambda: [engine_selection.REFERENCE])
 
 
 @pytest.fixture(autouse=True)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rung.backbones.loading import load
-    from rung.classifier import Classifier
     from rung.decide.answer import Answer
     from rung.errors import UserError
-    from rung.training.compare import compare
-    from rung.training.distill import distill
-    from rung.training.export import export
-    from rung.training.multitask import multitask
-    from rung.training.pretrain import pretrain
-    from rung.training.tune import tune
+    from rung.estimator.classifier import Classifier
+    from rung.training.exporting.export import export
+    from rung.training.pretraining.pretrain import pretrain
+    from rung.training.settings.compare import compare
+    from rung.training.students.distill import distill
+    from rung.training.tuning.multitask import multitask
+    from rung.training.tuning.tune import tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,15 +34,15 @@ __all__ = [
 # Public names are imported when they are first used: `rung --help` must not wait for NumPy and scikit-learn.
 _HOME = {
     "Answer": "rung.decide.answer",
-    "Classifier": "rung.classifier",
+    "Classifier": "rung.estimator.classifier",
     "UserError": "rung.errors",
-    "compare": "rung.training.compare",
-    "distill": "rung.training.distill",
-    "export": "rung.training.export",
+    "compare": "rung.training.settings.compare",
+    "distill": "rung.training.students.distill",
+    "export": "rung.training.exporting.export",
     "load": "rung.backbones.loading",
-    "multitask": "rung.training.multitask",
-    "pretrain": "rung.training.pretrain",
-    "tune": "rung.training.tune",
+    "multitask": "rung.training.tuning.multitask",
+    "pretrain": "rung.training.pretraining.pretrain",
+    "tune": "rung.training.tuning.tune",
 }
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from rung import Classifier, UserError, load
 from rung.backbones.causal import CausalBackbone
+from rung.inference.label_scoring import scores
+from rung.inference.prompts import word
 from rung.labels import Labels
-from rung.scoring import scores
-from rung.wording import word
 from tiny import LINES, save
 
 pytestmark = pytest.mark.torch

@@ -15,8 +15,8 @@ from rung import UserError, load
 from rung.backbones import encoder as module
 from rung.backbones.catalog import Entry, catalog
 from rung.backbones.encoder import EncoderBackbone
-from rung.cache import Cache
-from rung.evidence import embed
+from rung.evidence.cache import Cache
+from rung.evidence.embedding import embed
 
 pytestmark = pytest.mark.torch
 

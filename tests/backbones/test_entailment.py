@@ -14,11 +14,11 @@ import pytest
 
 import tiny
 from rung import Classifier, UserError, load
+from rung.backbones.cross_encoder import Pairs
 from rung.backbones.entailment import EntailmentBackbone
 from rung.backbones.next_sentence import NextSentenceBackbone
-from rung.backbones.pairs import Pairs
+from rung.inference.label_scoring import scores
 from rung.labels import Labels
-from rung.scoring import scores
 
 pytestmark = pytest.mark.torch
 

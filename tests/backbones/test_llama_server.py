@@ -12,9 +12,9 @@ import pytest
 import llama
 from rung import Classifier, load
 from rung.backbones.remote import RemoteBackbone
+from rung.inference.label_scoring import scores
+from rung.inference.prompts import word
 from rung.labels import Labels
-from rung.scoring import scores
-from rung.wording import word
 
 for package in ("torch", "llama_cpp", "gguf", "openai"):
     if find_spec(package) is None:

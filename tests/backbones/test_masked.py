@@ -14,8 +14,8 @@ import pytest
 import tiny
 from rung import Classifier, UserError, load
 from rung.backbones.masked import MaskedBackbone
+from rung.inference.label_scoring import scores
 from rung.labels import Labels
-from rung.scoring import scores
 
 pytestmark = pytest.mark.torch
 

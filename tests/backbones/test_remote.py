@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("openai")
 
 from rung import Classifier, UserError, load
-from rung.backbones import asking
+from rung.backbones import api_client
 from rung.backbones.remote import RemoteBackbone
+from rung.inference.label_scoring import scores
 from rung.labels import Labels
-from rung.scoring import scores
 from servers import Server, running
 
 NAMES = ["card", "film", "app"]
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.server
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No real waiting between tries."""
-    monkeypatch.setattr(asking, "_FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(api_client, "_FIRST_WAIT_S", 0.001)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import pytest
 import tiny
 from rung import Classifier, UserError, load
 from rung.backbones.seq2seq import Seq2SeqBackbone
+from rung.inference.label_scoring import scores
+from rung.inference.prompts import word
 from rung.labels import Labels
-from rung.scoring import scores
-from rung.wording import word
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rung.cache import Cache
+from rung.evidence.cache import Cache
 
 Run = Callable[..., "object"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.batches import TOKENS, around, bare, batches, ones
-from rung.backbones.candidates import Trie
-from rung.backbones.continuations import Continuations
+from rung.backbones.batching import TOKENS, around, bare, batches, ones
+from rung.backbones.candidate_trie import Trie
+from rung.backbones.continuation_scoring import Continuations
 from rung.backbones.pretrained import Pretrained, architecture
-from rung.backbones.writing import Draw, written
+from rung.backbones.token_sampling import Draw, written
 from rung.errors import UserError
 from rung.evidence import Array
 

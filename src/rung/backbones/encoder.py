@@ -16,13 +16,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from rung.backbones.batches import batches
+from rung.backbones.batching import batches
 from rung.backbones.catalog import Entry
-from rung.backbones.choosing import choose
+from rung.backbones.engine_selection import choose
 from rung.backbones.engines import Options, Way, set_up
 from rung.backbones.pretrained import Pretrained, quiet
-from rung.encoding import encodable
 from rung.evidence import Array, Role
+from rung.text_encoding import encodable
 
 # An encoder's own prompts, by what they are called in its config, for the two sides that rung has.
 _PROMPTS = {"text": ("text", "document", "passage"), "label": ("label", "query")}

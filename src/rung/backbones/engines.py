@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any, NamedTuple
 
-from rung.cache import default_folder
 from rung.errors import UserError
+from rung.evidence.cache import default_folder
 
 ENGINES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "float32", "bf16")

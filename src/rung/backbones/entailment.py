@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from rung.backbones.catalog import Entry
-from rung.backbones.pairs import Pairs
+from rung.backbones.cross_encoder import Pairs
 from rung.backbones.pretrained import architecture
 from rung.errors import UserError
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from rung.backbones.pretrained import Pretrained, architecture
-from rung.encoding import encodable
 from rung.errors import UserError
 from rung.evidence import Array, Role, unit
-from rung.images import ImageError, rgb
+from rung.evidence.images import ImageError, rgb
+from rung.text_encoding import encodable
 
 _KINDS = {"CLIPModel", "SiglipModel", "ChineseCLIPModel"}
 _AT_ONCE = 16  # images or phrasings in one pass
@@ -63,7 +63,7 @@ class ImageBackbone(Pretrained):
         """Unit rows (n, d), float32; computed every time.
 
         In the role "text" stand the items to classify, here images: paths and PIL images; a row of NaN is one that could not
-        be read (`rung.images.fault` says why). In the role "label" they are strings.
+        be read (`rung.evidence.images.fault` says why). In the role "label" they are strings.
         """
         rows = np.full((len(items), self.dimensions), np.nan, dtype=np.float32)
         of = self._of_labels if role == "label" else self._of_images

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.batches import TOKENS, around, bare, batches, fitting, longer, ones
+from rung.backbones.batching import TOKENS, around, bare, batches, fitting, longer, ones
+from rung.backbones.cross_encoder import Pairs
 from rung.backbones.next_sentence import HEAD, NextSentenceBackbone
-from rung.backbones.pairs import Pairs
 from rung.backbones.pretrained import Pretrained, architecture, weight_names
-from rung.encoding import encodable
 from rung.errors import UserError
 from rung.evidence import Array
+from rung.text_encoding import encodable
 
 SLOT = "{}"
 _ROWS = 4096  # held at once: a long text masked at each of its tokens is many rows

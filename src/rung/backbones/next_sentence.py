@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rung.backbones.pairs import Pairs
+from rung.backbones.cross_encoder import Pairs
 from rung.backbones.pretrained import architecture
 
 HEAD = "next-sentence"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.own import OwnFormat, to_int8
-from rung.encoding import encodable
+from rung.backbones.native_format import OwnFormat, to_int8
+from rung.text_encoding import encodable
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

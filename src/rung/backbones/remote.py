@@ -27,10 +27,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.asking import AgainError, Asker, Budget, UnansweredError
-from rung.encoding import encodable
+from rung.backbones.api_client import AgainError, Asker, Budget, UnansweredError
 from rung.errors import UserError
 from rung.evidence import Array
+from rung.text_encoding import encodable
 
 _DEFAULTS = {"concurrency": 8, "max_requests": None, "max_tokens": None, "timeout_s": 60, "retries": 5, "via": "chat"}
 _TOP = (20, 5)  # likeliest tokens to ask for; some servers allow 5

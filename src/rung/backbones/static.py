@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.own import OwnFormat, to_int8
-from rung.encoding import encodable
+from rung.backbones.native_format import OwnFormat, to_int8
 from rung.errors import UserError
+from rung.text_encoding import encodable
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

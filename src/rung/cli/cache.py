@@ -16,14 +16,14 @@ def cache(
 
     It keeps embeddings under hashes of the texts, never the texts.
     """
-    from rung.backbones import choosing, engines
-    from rung.cache import Cache
+    from rung.backbones import engine_selection, engines
     from rung.cli.display import columns, counted, size
+    from rung.evidence.cache import Cache
 
     kept = Cache()
     if clear:
         given_back = kept.clear() + engines.clear()
-        choosing.forget()
+        engine_selection.forget()
         print(f"cleared {size(given_back)} in {kept.folder}")
         return
     print(f"{size(kept.size())} in {kept.folder}   (limit {size(kept.max_bytes)}; the least recently used go first)")

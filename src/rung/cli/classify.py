@@ -15,11 +15,11 @@ from rung.errors import UserError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from rung.classifier import Classifier
-    from rung.cli.known import Known
+    from rung.cli.known_labels import Known
     from rung.cli.summary import Tally
     from rung.decide.answer import Answer
-    from rung.resume import Run
+    from rung.estimator.classifier import Classifier
+    from rung.runs.resume import Run
     from rung.tables import Chunk, Output, Table
 
 SEPARATOR = "|"  # between several labels of one text
@@ -76,11 +76,11 @@ def classify(
     unless --no-pool or --classifier is given; then every row's answer is independent of the others.
     """
     from rung.cli import display
-    from rung.cli.asked import of_images
-    from rung.cli.known import Known
+    from rung.cli.classifier_inputs import of_images
+    from rung.cli.known_labels import Known
     from rung.cli.summary import Tally, closing_lines
-    from rung.resume import Run
-    from rung.saving import check_free
+    from rung.estimator.persistence import check_free
+    from rung.runs.resume import Run
     from rung.tables import open_output, open_table
 
     start = time.perf_counter()
@@ -115,7 +115,7 @@ def _answer_all(
 ) -> None:
     """An answer for every row: those of a run that was stopped as they are, then the others."""
     from rung.cli import display
-    from rung.cli.asked import faults
+    from rung.cli.classifier_inputs import faults
 
     with display.progress(table.rows, "classifying") as advance:
         chunks = table.chunks(_AT_ONCE)
@@ -137,7 +137,7 @@ def _answered(
     chunks: Iterator[Chunk], table: Table, classifier: Classifier, engine: str, advance: Callable[[int], None]
 ) -> Iterator[tuple[Chunk, list[Answer]]]:
     """Each chunk with its answers, in their order; an engine may read some chunks ahead."""
-    from rung.cli.asked import about
+    from rung.cli.classifier_inputs import about
 
     if engine == "here":
 
@@ -149,7 +149,7 @@ def _answered(
         else:
             yield from _ahead(chunks, answer)
         return
-    from rung.distributed import answered
+    from rung.runs.distributed import answered
 
     waiting: deque[Chunk] = deque()
 
@@ -189,7 +189,7 @@ def _is_afar(source: str) -> bool:
 def _afar(source: str, out: Path | None, classifier: Classifier, how: dict[str, Any], known: str | None) -> None:
     """Parquet to Parquet, where the actors are."""
     from rung.cli import display
-    from rung.distributed import classify_parquet
+    from rung.runs.distributed import classify_parquet
 
     if out is None or known is not None:
         what = "--known is for one file that lies here" if known else "a folder for the answers is missing"
@@ -218,8 +218,8 @@ def _facts(
 ) -> dict[str, str]:
     """What the answers hang on, each as a hash: another answer to any of these, and a stopped run begins anew."""
     import rung
-    from rung.cli.asked import of_input
-    from rung.resume import of_file, of_value
+    from rung.cli.classifier_inputs import of_input
+    from rung.runs.resume import of_file, of_value
 
     parameters = classifier.get_params(deep=False)
     options = {
@@ -262,7 +262,7 @@ def _greeting(run: Run) -> list[str]:
 def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> tuple[list[str], list[str | None]]:
     """Fit on the rows of the table, or on a sample of them, and on the labels that are known; the texts and labels used."""
     from rung.cli import display
-    from rung.cli.asked import about
+    from rung.cli.classifier_inputs import about
 
     texts, labels = sampled(table, told, pool=pool)
     if texts:
@@ -279,7 +279,7 @@ def sampled(
 
     Labelled texts are always among them, also those of elsewhere; without `pool` they are all.
     """
-    from rung.sampling import Sample
+    from rung.runs.sampling import Sample
 
     kept, met = Sample() if size is None else Sample(size), set()
     for chunk in table.chunks(_AT_ONCE):
@@ -307,7 +307,7 @@ def chosen_classifier(labels: str | None, saved: Path | None, backbone: str, set
     if (labels is None) == (saved is None):
         what = "both --labels and --classifier are given" if saved else "no labels are given"
         raise UserError(f"classify: {what}.", "Give one of  --labels billing,bug  or  --classifier FOLDER")
-    from rung.classifier import Classifier
+    from rung.estimator.classifier import Classifier
 
     if saved is not None:
         chosen = Classifier.load(saved, backbone=None if backbone == "auto" else backbone)

@@ -10,7 +10,7 @@ import typer
 from rung.errors import UserError
 
 if TYPE_CHECKING:
-    from rung.training.comparison import Comparison
+    from rung.training.settings.comparison import Comparison
 
 _MOST = 20_000  # unlabelled texts beside the labelled ones
 _WORDS: dict[str, Any] = {"true": True, "false": False, "none": None}
@@ -48,9 +48,9 @@ def compare(
     """
     from rung.cli import display
     from rung.cli.classify import chosen_classifier, sampled
-    from rung.cli.known import Known
+    from rung.cli.known_labels import Known
     from rung.tables import open_table
-    from rung.training.compare import compare as run
+    from rung.training.settings.compare import compare as run
 
     space = dict(asked(each) for each in setting)
     begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache})
@@ -70,7 +70,7 @@ def asked(option: str) -> tuple[str, Any]:
     >>> asked("steps=10..100")
     ('steps', Between(low=10, high=100))
     """
-    from rung.training.compare import Between
+    from rung.training.settings.compare import Between
 
     name, sign, values = option.partition("=")
     if not sign or not values.strip():
@@ -100,7 +100,7 @@ def _value(word: str) -> Any:
 def _closing(found: Comparison, out: Path | None) -> list[str]:
     """The table, best first, and what it says."""
     from rung.cli import display
-    from rung.training.comparison import AS_IT_IS
+    from rung.training.settings.comparison import AS_IT_IS
 
     rows = [("setting", "right", "95 %", "over as it is", "all together", "log loss", "seconds")]
     measured = [line for line in found.table() if line["error"] is None]

@@ -59,10 +59,10 @@ def distill(
     """
     from rung.cli import display
     from rung.cli.classify import chosen_classifier, fit_on, sampled
-    from rung.cli.known import Known
-    from rung.saving import check_free
+    from rung.cli.known_labels import Known
+    from rung.estimator.persistence import check_free
     from rung.tables import open_table
-    from rung.training.distill import distill as make
+    from rung.training.students.distill import distill as make
 
     check_free(out, force=False)
     teacher = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache})
@@ -90,7 +90,7 @@ def distill(
 
 def _closing(made: object, out: Path, rung_: str, texts: int) -> list[str]:
     """What was made, how well it agrees, how fast it is, and what to type next."""
-    from rung.training.record import Record
+    from rung.training.provenance import Record
 
     results = Record.read(out).results
     chosen = results["chosen"]

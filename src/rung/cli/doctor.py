@@ -78,8 +78,8 @@ def _tried(name: str) -> tuple[str, str]:
 
 
 def _cache() -> Rows:
-    from rung.cache import Cache
     from rung.cli.display import size
+    from rung.evidence.cache import Cache
 
     kept = Cache()
     return [

@@ -26,12 +26,12 @@ def export(
     seed: Annotated[int, typer.Option(help="For the texts that are kept apart.")] = 0,
 ) -> None:
     """Write encoder and decision as one graph, tokens in, log-probabilities out; checked from its file before it is kept."""
-    from rung.classifier import Classifier
     from rung.cli import display
     from rung.cli.classify import sampled
-    from rung.cli.known import Known
+    from rung.cli.known_labels import Known
+    from rung.estimator.classifier import Classifier
     from rung.tables import open_table
-    from rung.training.export import export as make
+    from rung.training.exporting.export import export as make
 
     clf = Classifier.load(classifier)
     given: list[str] | None = None

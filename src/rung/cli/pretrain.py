@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from rung.training.record import Record
+    from rung.training.provenance import Record
 
 
 def pretrain(
@@ -54,10 +54,10 @@ def pretrain(
     """
     from rung.cli import display
     from rung.tables import open_table
-    from rung.training.pretrain import pretrain as make
-    from rung.training.record import Record
-    from rung.training.running import leads
-    from rung.training.scratch import Size
+    from rung.training.pretraining.from_scratch import Size
+    from rung.training.pretraining.pretrain import pretrain as make
+    from rung.training.provenance import Record
+    from rung.training.trainer_setup import leads
 
     with open_table(source, text=text, format=format) as table:
         texts = table.column(table.text_column)

@@ -34,10 +34,10 @@ def suggest(
     import csv
     import io
 
-    from rung.cli.asked import about, of_images
+    from rung.cli.classifier_inputs import about, of_images
     from rung.cli.classify import chosen_classifier, fit_on
     from rung.cli.display import counted, say
-    from rung.cli.known import LABEL, Known
+    from rung.cli.known_labels import LABEL, Known
     from rung.tables import open_table
 
     if n < 1:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rung.cli.display import bar, columns, counted
 
 if TYPE_CHECKING:
-    from rung.classifier import Classifier
     from rung.decide.answer import Answer
+    from rung.estimator.classifier import Classifier
 
 _SHOWN = 20  # labels with a line of their own
 _SAMPLE = 500  # texts kept to tell the language
@@ -93,7 +93,7 @@ def _shares(tally: Tally) -> list[str]:
 
 def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
     """What a person should know before trusting the answers."""
-    from rung.language import warning
+    from rung.inference.language import warning
 
     absent = len(set(classifier.classes_.tolist()) - set(tally.labels))
     none = tally.rows - tally.errors - tally.answered

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from rung.classifier import Classifier
+    from rung.estimator.classifier import Classifier
 
 _MOST = 20_000  # unlabelled texts beside the labelled ones
 
@@ -65,10 +65,10 @@ def tune(
     """
     from rung.cli import display
     from rung.cli.classify import chosen_classifier, sampled
-    from rung.cli.known import Known
-    from rung.saving import check_free
+    from rung.cli.known_labels import Known
+    from rung.estimator.persistence import check_free
     from rung.tables import open_table
-    from rung.training.tune import tune as make
+    from rung.training.tuning.tune import tune as make
 
     check_free(out, force=False)
     begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache})

@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from rung.encoding import read_text
 from rung.errors import UserError, nearest
 from rung.labels.label import Label, Labels, _label, _listed
+from rung.text_encoding import read_text
 
 Found = Iterator[tuple[Label, str]]  # a label, and where it stands
 

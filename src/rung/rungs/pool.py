@@ -11,12 +11,12 @@ from scipy.sparse import csr_matrix
 
 from rung.errors import UserError
 from rung.evidence import Evidence
-from rung.rungs.anchored import Anchored
-from rung.rungs.balance import offsets
-from rung.rungs.mixture import TiedMixture, shrinkage
+from rung.rungs.anchored_mixture import Anchored
 from rung.rungs.names import Names
-from rung.rungs.neighbours import centred, nearest, sample
+from rung.rungs.nearest_neighbors import centred, nearest, sample
+from rung.rungs.sinkhorn import offsets
 from rung.rungs.softmax import IN_CACHE, blocks, to_log_probabilities, to_probabilities
+from rung.rungs.tied_mixture import TiedMixture, shrinkage
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.evidence import Evidence
-from rung.hashing import hashes
+from rung.evidence.hashing import hashes
 from rung.rungs.logistic import Logistic
-from rung.rungs.neighbours import centred
+from rung.rungs.nearest_neighbors import centred
 from rung.rungs.pool import Pool
 
 Floats = npt.NDArray[np.float64]

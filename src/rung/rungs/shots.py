@@ -11,13 +11,13 @@ from scipy.sparse import csr_matrix, diags
 from scipy.special import softmax
 
 from rung.evidence import Evidence
-from rung.hashing import hashes
-from rung.rungs.balance import offsets
+from rung.evidence.hashing import hashes
 from rung.rungs.logistic import Logistic
-from rung.rungs.mixture import TiedMixture
-from rung.rungs.neighbours import centred, nearest, sample
+from rung.rungs.nearest_neighbors import centred, nearest, sample
 from rung.rungs.pool import Pool, evenness
+from rung.rungs.sinkhorn import offsets
 from rung.rungs.softmax import blocks, to_log_probabilities, to_probabilities
+from rung.rungs.tied_mixture import TiedMixture
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]

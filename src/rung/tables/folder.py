@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rung.errors import UserError
-from rung.images import SUFFIXES
+from rung.evidence.images import SUFFIXES
 from rung.tables.chunk import Cells, Chunk
 from rung.tables.reader import Reader
 

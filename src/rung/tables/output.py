@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from rung.encoding import BLOCK_BYTES
 from rung.errors import UserError
 from rung.tables.chunk import Chunk
 from rung.tables.formats import output_format
 from rung.tables.sinks import CsvSink, JsonSink, ParquetSink, Sink, Value
 from rung.tables.table import Table
+from rung.text_encoding import BLOCK_BYTES
 
 ANSWER: Mapping[str, type] = {"label": str, "probability": float, "error": str}
 

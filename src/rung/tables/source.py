@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from rung.encoding import BLOCK_BYTES, cannot_read, not_utf8
 from rung.errors import UserError
+from rung.text_encoding import BLOCK_BYTES, cannot_read, not_utf8
 
 _BUFFER_BYTES = 1 << 17
 _GZIP = b"\x1f\x8b"

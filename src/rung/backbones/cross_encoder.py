@@ -1,0 +1,140 @@
+"""Texts read two by two: what a tokenizer puts around a pair, and one forward pass for many pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import islice, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.backbones.batching import TOKENS, batches, longer, ones
+from rung.backbones.pretrained import Pretrained
+from rung.errors import UserError
+from rung.evidence import Array
+from rung.text_encoding import encodable
+
+_PAIRS = 8192  # held at once
+
+
+class Frame(NamedTuple):
+    """The special tokens before, between and after two texts, and which part of a pair each token is said to belong to."""
+
+    before: list[int]
+    between: list[int]
+    after: list[int]
+    kinds: tuple[list[int], int, list[int], int, list[int]] | None  # None: the model is not told
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Frame:
+        """What `tokenizer` does with any pair, seen on a short one."""
+        first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("a", "b"))
+        encoded = tokenizer("a", "b")
+        ids = encoded["input_ids"]
+        a = _place(first, ids, 0)
+        b = _place(second, ids, a + len(first))
+        ends = [0, a, a + len(first), b, b + len(second), len(ids)]
+        before, _, between, _, after = [ids[i:j] for i, j in pairwise(ends)]
+        told = encoded.get("token_type_ids")
+        return cls(
+            before, between, after, (told[:a], told[a], told[ends[2] : b], told[b], told[ends[4] :]) if told else None
+        )
+
+    @property
+    def size(self) -> int:
+        """How many tokens it takes itself."""
+        return len(self.before) + len(self.between) + len(self.after)
+
+    def ids(self, first: list[int], second: list[int]) -> list[int]:
+        """The ids of a pair in its frame."""
+        return [*self.before, *first, *self.between, *second, *self.after]
+
+    def parts(self, first: list[int], second: list[int]) -> list[int]:
+        """The part (0 or 1) of each of these tokens."""
+        assert self.kinds is not None
+        before, a, between, b, after = self.kinds
+        return [*before, *[a] * len(first), *between, *[b] * len(second), *after]
+
+
+class Pairs(Pretrained):
+    """A model that reads a text and a statement together and says how well they go with each other.
+
+    Each pair is a pass of its own, so n texts and k candidates cost n · k passes: `among` says which are worth it.
+    """
+
+    abilities = frozenset({"score"})
+    style: str
+    pairwise = True
+    tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
+
+    def score(
+        self, prompts: Sequence[str], candidates: Sequence[str], *, among: npt.NDArray[np.bool_] | None = None
+    ) -> Array:
+        """Natural log p(the candidate holds of the prompt), (n, k) float32; each by itself, so rows do not sum to 1.
+
+        `among` (n, k): only these pairs are read, the others are NaN. Both are plain texts; what looks like a special token in
+        them is read as its letters. Of a pair beyond `max_tokens` the prompt's end is cut, never the candidate. Raises
+        UserError for a candidate that leaves no room.
+        """
+        found = np.full((len(prompts), len(candidates)), np.nan, dtype=np.float32)
+        firsts, seconds = self._ids(prompts), self._ids(candidates)
+        rooms = [self._room(ids, candidate) for ids, candidate in zip(seconds, candidates, strict=True)]
+        wanted = np.argwhere(np.ones(found.shape, dtype=bool) if among is None else among).tolist()
+        rows = iter(wanted)
+        while part := list(islice(rows, _PAIRS)):
+            pairs = [(firsts[i][: rooms[j]], seconds[j]) for i, j in part]
+            for places, log_p in self._log_p(pairs):
+                i, j = np.array([part[place] for place in places]).T
+                found[i, j] = log_p
+        return found
+
+    def cut(self, texts: Sequence[str]) -> int:
+        """How many of `texts` are longer than `max_tokens`, so that their end is not read."""
+        return longer(self.tokenizer, texts, self.max_tokens)
+
+    def judged(self, logits: Any) -> Any:
+        """log p (b,) that the pairs go together, from the classes' logits (b, c)."""
+        raise NotImplementedError
+
+    def _log_p(self, pairs: list[tuple[list[int], list[int]]]) -> Iterator[tuple[list[int], Array]]:
+        import torch
+
+        ids = [self._frame.ids(*pair) for pair in pairs]
+        encoded = {"input_ids": ids, "attention_mask": ones(ids)}
+        if self._frame.kinds is not None:
+            encoded["token_type_ids"] = [self._frame.parts(*pair) for pair in pairs]
+        pad = self.tokenizer.pad_token_id
+        with torch.inference_mode():
+            for places, batch in batches(encoded, self.tokens_at_once, pad=pad, device=self.model.device):
+                yield places, self.judged(self.model(**batch).logits.float()).cpu().numpy()
+
+    @cached_property
+    def _frame(self) -> Frame:
+        return Frame.of(self.tokenizer)
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, none of them special: a text that spells [SEP] must not end the pair."""
+        if not texts:
+            return []
+        how = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+        return list(self.tokenizer([encodable(text) for text in texts], **how)["input_ids"])
+
+    def _room(self, ids: list[int], candidate: str) -> int | None:
+        """Tokens of a prompt that fit beside a candidate; None without a limit."""
+        if self.max_tokens is None:
+            return None
+        room = self.max_tokens - self._frame.size - len(ids)
+        if room < 1:
+            raise UserError(
+                f"backbone {self.name!r}: the candidate {candidate[:40]!r} has {len(ids)} tokens, the model reads"
+                f" {self.max_tokens} of a text and a candidate together.",
+                "Give shorter labels or descriptions, or take a backbone that reads more.",
+            )
+        return room
+
+
+def _place(part: list[int], whole: list[int], start: int) -> int:
+    """Where `part` stands in `whole`, from `start` on."""
+    return next(i for i in range(start, len(whole)) if whole[i : i + len(part)] == part)

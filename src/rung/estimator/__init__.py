@@ -1,0 +1,1 @@
+"""`Classifier`, one scikit-learn estimator, and how it is kept on disk."""

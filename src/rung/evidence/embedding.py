@@ -1,0 +1,148 @@
+"""Texts and labels embedded by a backbone: each distinct text is looked up in the cache first and computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.evidence import images
+from rung.evidence.evidence import Array, Backbone, Evidence, Long, Progress, Role, reads_images, temperature_of, unit
+from rung.evidence.images import Picture
+from rung.evidence.text_faults import fault
+
+if TYPE_CHECKING:
+    from rung.evidence.cache import Cache
+    from rung.labels import Labels
+
+_AT_ONCE = 1024  # texts between two writes to the cache and two steps of a progress bar
+_AT_ONCE_CHEAP = 8192  # the same for a backbone that is fast: larger parts share more words
+_AT_ONCE_IMAGES = 64  # and for images, which take longer than texts
+
+
+def about_labels(labels: Labels, backbone: Backbone, *, cache: Cache | None = None) -> Evidence:
+    """Evidence about labels, with no texts yet: `of_texts` adds them."""
+    anchors = np.stack([_anchor(groups, vectors) for groups, vectors in _phrasings(labels, backbone, cache)])
+    return Evidence(
+        features=np.zeros((0, backbone.dimensions), dtype=np.float32),
+        anchors=anchors,
+        # no images come with the package that would be to images what general texts are to texts
+        general=embed(() if reads_images(backbone) else _general_texts(), backbone, cache=cache),
+        ok=np.zeros(0, dtype=bool),
+        recipe=Evidence.recipe_of(backbone),
+        temperature=temperature_of(backbone),
+    )
+
+
+def about_texts(
+    texts: Sequence[object],
+    backbone: Backbone,
+    *,
+    cache: Cache | None = None,
+    long: Long = "cut",
+    progress: Progress | None = None,
+) -> tuple[Array, list[str | None]]:
+    """Features (n, d) of `texts`, and for each text the reason why it could not be read, or None.
+
+    Where the backbone reads images, that is what `texts` are: `Picture`s, paths or PIL images.
+    """
+    items = [Picture.of(each) for each in texts] if reads_images(backbone) else list(texts)
+    reasons = [fault(item) for item in items]
+    good = [i for i, reason in enumerate(reasons) if reason is None]
+    features = np.zeros((len(texts), backbone.dimensions), dtype=np.float32)
+    embedded = embed if long == "cut" or backbone.max_tokens is None else _embed_windows
+    read = [each for each in (items[i] for i in good) if isinstance(each, str)]  # all of them: else there is a fault
+    features[good] = embedded(read, backbone, cache=cache, progress=progress)
+    for i in np.flatnonzero(np.isnan(features).any(axis=1)).tolist():  # what shows only when it is opened
+        reasons[i], features[i] = images.fault(items[i]) or "the image could not be read", 0
+    if progress is not None:
+        progress(len(texts) - len(good))
+    return features, reasons
+
+
+def embed(
+    texts: Sequence[str],
+    backbone: Backbone,
+    role: Role = "text",
+    *,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
+) -> Array:
+    """Unit rows (n, d), float32: each distinct text is looked up first and computed once.
+
+    Long texts go last, so that a batch holds texts of like length; the order does not change the answer.
+    """
+    distinct, inverse, counts = _distinct(texts)
+    rows = np.zeros((len(distinct), backbone.dimensions), dtype=np.float32)
+    kept = cache if backbone.costly else None
+    space = f"{backbone.fingerprint}/{backbone.numerics}/{role}"
+    step = _AT_ONCE_IMAGES if reads_images(backbone) else _AT_ONCE if backbone.costly else _AT_ONCE_CHEAP
+    for start in range(0, len(distinct), step):
+        part = distinct[start : start + step]
+        rows[start : start + len(part)] = _looked_up(part, backbone, role, kept, space)
+        if progress is not None:
+            progress(int(counts[start : start + len(part)].sum()))
+    return rows[inverse]
+
+
+def _distinct(texts: Sequence[str]) -> tuple[list[str], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The distinct texts by length, where each text stands among them, and how often each occurs."""
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    place = {text: i for i, text in enumerate(distinct)}
+    inverse = np.fromiter((place[text] for text in texts), dtype=np.intp, count=len(texts))
+    return distinct, inverse, np.bincount(inverse, minlength=len(distinct))
+
+
+def _looked_up(texts: list[str], backbone: Backbone, role: Role, cache: Cache | None, space: str) -> Array:
+    if cache is None:
+        return backbone.embed(texts, role)
+    rows = np.zeros((len(texts), backbone.dimensions), dtype=np.float32)
+    known = cache.get(space, texts)
+    for i, vector in known.items():
+        rows[i] = vector
+    new = [i for i in range(len(texts)) if i not in known]
+    if new:
+        rows[new] = backbone.embed([texts[i] for i in new], role)
+        new = [i for i in new if not np.isnan(rows[i, 0])]  # next time it may be readable
+        cache.put(space, [texts[i] for i in new], rows[new], backbone=backbone.name)
+    return rows
+
+
+def _embed_windows(
+    texts: Sequence[str], backbone: Backbone, *, cache: Cache | None = None, progress: Progress | None = None
+) -> Array:
+    """Unit rows (n, d): the mean over a text's windows, so that nothing of a long text is left out."""
+    pieces = [backbone.windows(text) for text in texts]
+    rows = embed([piece for each in pieces for piece in each], backbone, cache=cache)
+    starts = np.cumsum([0, *(len(each) for each in pieces)])[:-1]
+    if progress is not None:
+        progress(len(texts))
+    return unit(np.add.reduceat(rows, starts, axis=0)) if len(texts) else rows
+
+
+def _phrasings(labels: Labels, backbone: Backbone, cache: Cache | None) -> Iterable[tuple[list[list[str]], Array]]:
+    """Each label's groups of sentences with their embeddings, all embedded in one go."""
+    groups = [label.phrasings("image" if reads_images(backbone) else "text") for label in labels]
+    said = [text for label in groups for group in label for text in group]
+    vectors = embed(said, backbone, "label", cache=cache)
+    start = 0
+    for label in groups:
+        end = start + sum(len(group) for group in label)
+        yield label, vectors[start:end]
+        start = end
+
+
+def _anchor(groups: list[list[str]], vectors: Array) -> Array:
+    """The unit mean over groups of the mean within each: twenty seed words weigh no more than the name."""
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+    return unit(np.mean([part.mean(axis=0) for part in np.split(vectors, ends)], axis=0))
+
+
+@lru_cache(maxsize=1)
+def _general_texts() -> tuple[str, ...]:
+    file = resources.files("rung.backbones") / "background.txt"
+    return tuple(line for line in file.read_text("utf-8").splitlines() if line.strip())

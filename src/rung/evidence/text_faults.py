@@ -1,0 +1,28 @@
+"""Why a text or an image cannot be read, as far as it shows before a backbone is asked."""
+
+from __future__ import annotations
+
+from rung.evidence.images import Picture
+
+
+def fault(text: object) -> str | None:
+    """Why a text cannot be read, or None; of an image, as far as it is known before it is opened.
+
+    >>> fault("  ")
+    'the text is empty'
+    """
+    if isinstance(text, Picture):
+        return text.fault
+    if isinstance(text, str):
+        return None if text.strip() else "the text is empty"
+    return "the text is missing" if is_missing(text) else f"not a text but {type(text).__name__}"
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is None, NaN, NaT or pandas.NA: nothing, or not equal to itself, or unable to say."""
+    try:
+        return value is None or bool(value != value)  # only NaN differs from itself
+    except TypeError:
+        return True
+    except ValueError:  # an array: something, though not a text
+        return False

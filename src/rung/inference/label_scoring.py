@@ -1,0 +1,227 @@
+"""Ask a backbone that scores, and keep what it says: log p(label | text) as the prior of the rungs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.backbones.loading import require
+from rung.errors import UserError
+from rung.evidence import Array, Backbone, Evidence, Long, Progress
+from rung.evidence.cache import Cache
+from rung.evidence.embedding import about_labels, about_texts
+from rung.inference.prompts import Wording, word
+from rung.labels import Labels
+from rung.rungs.names import Names
+
+Flags = npt.NDArray[np.bool_]
+Length = Literal["sum", "token", "byte"]
+NEUTRAL = ("N/A", "...", "The text.")  # say nothing: what a label gets from them it gets from any text
+_UNCALIBRATED = "entailment"  # that nothing entails a label says little: a neutral premise would only add noise
+_AT_ONCE = 256  # texts between two writes to the cache and two steps of a progress bar
+_CHOSEN = 0.9  # a label that was chosen without probabilities counts as so sure: a belief, not a measurement
+_SUREST = 30.0  # nats: surer than that no float32 can say
+BELOW = 1.0  # nats by which the labels that were not scored follow the last that was
+
+
+def with_prior(
+    evidence: Evidence,
+    texts: Sequence[object],
+    labels: Labels,
+    backbone: Backbone,
+    *,
+    length: Length = "sum",
+    shortlist: int | None = None,
+    long: Long = "cut",
+    cache: Cache | None = None,
+    progress: Progress | None = None,
+) -> Evidence:
+    """The same texts with what `backbone` says of them, as scores; `evidence` is another backbone's, for their geometry.
+
+    A backbone that does not score, but embeds, speaks through the names rung. `shortlist`: how many labels, the likeliest by
+    the geometry's own names, are scored. Texts that could not be scored are marked with the reason.
+    """
+    if "score" not in backbone.abilities:
+        own = about_labels(labels, backbone, cache=cache)
+        own = own.of_texts(*about_texts(texts, backbone, cache=cache, long=long, progress=progress))
+        return replace(evidence, scores=Names().log_posterior(own).astype(np.float32))
+    ok = np.flatnonzero(evidence.ok).tolist()
+    among = (
+        None
+        if shortlist is None
+        else likeliest(Names().log_posterior(evidence.part(np.array(ok, dtype=np.intp))), shortlist)
+    )
+    asked = [str(texts[i]) for i in ok]
+    found, why = scores(asked, labels, backbone, length=length, among=among, cache=cache, progress=progress)
+    rows = np.full((len(texts), len(labels)), np.nan, dtype=np.float32)
+    rows[ok] = found
+    reasons = list(evidence.reasons)
+    for i, reason in zip(ok, why, strict=True):
+        reasons[i] = reason or ("the backbone gave no score" if np.isnan(rows[i]).any() else None)
+    told = np.array([reason is None for reason in reasons], dtype=bool)
+    return replace(evidence, scores=rows, ok=told, reasons=tuple(reasons))
+
+
+def likeliest(names: npt.NDArray[np.float64], count: int) -> Flags:
+    """Which labels (n, k) are among the `count` most probable of a text."""
+    if count < 1:
+        raise UserError(f"shortlist: got {count}.", "Give how many labels of each text are scored, such as 10.")
+    kept = np.argsort(-names, axis=1, kind="stable")[:, :count]
+    among = np.zeros(names.shape, dtype=bool)
+    np.put_along_axis(among, kept, True, axis=1)
+    return among
+
+
+def scores(
+    texts: Sequence[str],
+    labels: Labels,
+    backbone: Any,
+    *,
+    length: Length = "sum",
+    among: Flags | None = None,
+    cache: Cache | None = None,
+    progress: Progress | None = None,
+) -> tuple[Array, list[str | None]]:
+    """log p(label | text), (n, k), natural, and for each text the reason why there is none (its row is NaN), or None.
+
+    A label with several words gets the mean of their probabilities. `length` says what a word of several tokens t counts:
+
+    sum     Σ log p(t | before): the model's own probability. Long names lose: every further token costs something
+    token   its mean over tokens. Names of many tokens gain, since the later tokens of a word follow from the first
+    byte    the sum over the bytes of the name: the same whatever the tokenizer, with the bias of `token` for long words
+
+    A model that reads text and label in pairs says of each label by itself how probable p it is. Given that exactly one of them
+    holds, their probabilities are as the odds p / (1 − p), so these are the scores.
+
+    `among` (n, k): only these labels are scored, where the backbone takes pairs; the others follow after the last of them.
+    """
+    wording = word(labels, require(backbone, "score"))
+    pairs = None if among is None else among[:, wording.owner]
+    if pairs is not None and not getattr(backbone, "pairwise", False):
+        raise UserError(
+            f"shortlist: {backbone.name!r} scores all labels of a text in one pass, so leaving some out saves nothing.",
+            "Leave shortlist out; it is for models that read each text with each label (entailment).",
+        )
+    per_token = _lengths(wording, backbone, length)
+    distinct, first, inverse = np.unique(np.array(texts, dtype=object), return_index=True, return_inverse=True)
+    if pairs is not None:
+        rows, why = _in_parts(distinct.tolist(), wording, backbone, pairs[first], None, progress)
+    else:
+        rows, why = _looked_up(distinct.tolist(), wording, backbone, cache, progress)
+    found = _of_labels(rows / per_token, wording.owner, len(labels))
+    found = _odds(found) if getattr(backbone, "pairwise", False) else found
+    return _with_the_rest(found)[inverse], [why[i] for i in inverse]
+
+
+def _looked_up(
+    texts: list[str], wording: Wording, backbone: Any, cache: Cache | None, progress: Progress | None
+) -> tuple[Array, list[str | None]]:
+    """Rows (n, m) of distinct texts, those that were scored before from the cache."""
+    rows = np.full((len(texts), len(wording.candidates)), np.nan, dtype=np.float32)
+    why: list[str | None] = [None] * len(texts)
+    space = f"{backbone.fingerprint}/{backbone.numerics}/score/{wording.key}"
+    known = cache.get(space, texts) if cache is not None else {}
+    for i, row in known.items():
+        rows[i] = row
+    if progress is not None:
+        progress(len(known))
+    new = sorted((i for i in range(len(texts)) if i not in known), key=lambda i: (len(texts[i]), texts[i]))
+    keep = None if cache is None else partial(cache.put, space, backbone=backbone.name)
+    rows[new], told = _in_parts([texts[i] for i in new], wording, backbone, None, keep, progress)
+    for i, reason in zip(new, told, strict=True):
+        why[i] = reason
+    return rows, why
+
+
+def _in_parts(
+    texts: list[str], wording: Wording, backbone: Any, pairs: Flags | None, keep: Any, progress: Progress | None
+) -> tuple[Array, list[str | None]]:
+    """Rows (n, m) of texts, some hundred at a time; what is told of them is kept at once, so that a broken run loses little."""
+    rows = np.zeros((len(texts), len(wording.candidates)), dtype=np.float32)
+    why: list[str | None] = []
+    for start in range(0, len(texts), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        prompts = [wording.prompt(text) for text in texts[part]]
+        rows[part], told = _asked(backbone, prompts, wording.candidates, None if pairs is None else pairs[part])
+        why += told
+        if keep is not None:
+            sure = [i for i in range(start, start + len(prompts)) if not np.isnan(rows[i]).any()]
+            keep([texts[i] for i in sure], rows[sure])
+        if progress is not None:
+            progress(len(prompts))
+    return rows, why
+
+
+def neutral(labels: Labels, backbone: Any, *, length: Length = "sum", cache: Cache | None = None) -> Array | None:
+    """The scores (g, k) of texts that say nothing; None where they would mean nothing."""
+    if backbone.style == _UNCALIBRATED:
+        return None
+    found, _ = scores(NEUTRAL, labels, backbone, length=length, cache=cache)
+    told = found[~np.isnan(found).any(axis=1)]
+    return told if len(told) else None
+
+
+def _asked(backbone: Any, prompts: list[str], candidates: list[str], pairs: Any) -> tuple[Array, list[str | None]]:
+    """Scores (n, m), and why there are none; where a model can be held to a choice, that stands in for missing scores."""
+    if pairs is not None:
+        return backbone.score(prompts, candidates, among=pairs), [None] * len(prompts)
+    if not hasattr(backbone, "scored"):
+        return backbone.score(prompts, candidates), [None] * len(prompts)
+    found, why = backbone.scored(prompts, candidates)
+    missing = np.flatnonzero(np.isnan(found).any(axis=1))
+    if not len(missing):
+        return found, why
+    places, reasons = backbone.choose([prompts[i] for i in missing], candidates)
+    for i, place, reason in zip(missing, places, reasons, strict=True):
+        found[i], why[i] = _chosen(place, len(candidates)), None if place is not None else reason or why[i]
+    return found, why
+
+
+def _chosen(place: int | None, m: int) -> Array:
+    """Log-probabilities (m,) of a choice that came without any: the chosen one .9, the others share the rest."""
+    if place is None:
+        return np.full(m, np.nan, dtype=np.float32)
+    row = np.full(m, np.log((1 - _CHOSEN) / max(m - 1, 1)), dtype=np.float32)
+    row[place] = np.log(_CHOSEN)
+    return row
+
+
+def _lengths(wording: Wording, backbone: Any, length: Length) -> Array:
+    """What the sum over a candidate's tokens is divided by, (m,)."""
+    if length not in ("sum", "token", "byte"):
+        raise UserError(f"length: got {length!r}.", 'Choose length="sum", "token" or "byte".')
+    if length == "sum" or wording.style in ("entailment", "following", "options"):
+        return np.ones(len(wording.candidates), dtype=np.float32)
+    if length == "byte":
+        return np.array([max(len(each.strip().encode()), 1) for each in wording.candidates], dtype=np.float32)
+    return np.asarray(backbone.lengths(wording.candidates), dtype=np.float32)
+
+
+def _of_labels(rows: Array, owner: npt.NDArray[np.intp], k: int) -> Array:
+    """The log of the mean probability over each label's candidates, (n, k); NaN where one of them was not scored."""
+    return np.stack([_log_mean(rows[:, owner == label]) for label in range(k)], axis=1)
+
+
+def _odds(log_p: Array) -> Array:
+    """log( p / (1 − p) ), finite also where p is 0 or 1 in float32."""
+    told = np.clip(log_p.astype(np.float64), -_SUREST, -np.exp(-_SUREST))
+    return np.asarray(told - np.log(-np.expm1(told)), dtype=np.float32)
+
+
+def _with_the_rest(found: Array) -> Array:
+    """The scores (n, k), where labels that were not scored follow the last that was; rows without any stay NaN."""
+    some = ~np.isnan(found).all(axis=1, keepdims=True)
+    least = np.min(np.where(np.isnan(found), np.inf, found), axis=1, keepdims=True)
+    return np.where(np.isnan(found) & some, least - np.float32(BELOW), found).astype(np.float32)
+
+
+def _log_mean(rows: Array) -> Array:
+    """log mean_j exp rows_ij, (n,); NaN where a part is missing."""
+    top = rows.max(axis=1, initial=-np.inf)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(top + np.log(np.exp(rows - top[:, None]).mean(axis=1)))

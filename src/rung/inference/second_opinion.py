@@ -1,0 +1,21 @@
+"""A second opinion on the same texts: the built-in model's, which costs next to nothing beside a larger backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rung.backbones.loading import load
+from rung.evidence import Backbone, Evidence, reads_images
+from rung.evidence.embedding import about_labels, about_texts
+from rung.inference.language import reads
+from rung.labels import Labels
+
+
+def second_opinion(labels: Labels, texts: Sequence[object], backbone: Backbone) -> Evidence | None:
+    """What the built-in model says of texts that `backbone` is asked about; None where it cannot read them, or is asked itself."""
+    if reads_images(backbone):
+        return None
+    other = load("builtin")
+    if not backbone.costly or not reads([text for text in texts if isinstance(text, str)], other):
+        return None
+    return about_labels(labels, other).of_texts(*about_texts(texts, other))

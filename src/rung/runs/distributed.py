@@ -1,0 +1,192 @@
+"""The same work on Ray: chunks of texts are answered by actors that each hold the classifier, and come back in their order.
+
+A file that lies here is read and written here, as without Ray, so that the output is the same to the byte. Parquet on an object
+store or in a folder that all machines see is read and written where the actors are, by Ray Data.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rung.errors import UserError
+from rung.estimator.classifier import Classifier
+from rung.runs.sampling import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rung.decide.answer import Answer
+
+_AHEAD = 2  # chunks that wait at each actor, so that none is idle while one is written
+_BATCH = 1024  # rows
+Files = dict[str, bytes]
+
+
+@contextmanager
+def cluster() -> Iterator[Any]:
+    """Ray, connected to the cluster of RAY_ADDRESS, or to a small one on this machine that ends with the block.
+
+    Raises UserError where Ray is not installed or the cluster does not answer.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported; nothing is sent unless asked
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be; without it Ray warns
+    try:
+        import ray
+    except ImportError:
+        raise UserError("engine ray: Ray is not installed.", "pip install 'rung[ray]'") from None
+    if ray.is_initialized():  # somebody else's: it stays as it is
+        yield ray
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        _knock(address)
+        ray.init(**({} if address else _LOCAL), log_to_driver=False, logging_level="ERROR")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"engine ray: no cluster answers at {address or 'this machine'} ({str(error).splitlines()[0]}).",
+            "Check RAY_ADDRESS, or unset it for a cluster on this machine.",
+        ) from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError where nobody listens at host:port; Ray itself would wait for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+
+
+_KNOCK_S = 10.0
+_LOCAL: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+
+
+def actors(ray: Any) -> tuple[int, float]:
+    """How many actors, and what each takes of a processor: one processor stays free for reading, else nothing would move."""
+    cpus = int(ray.cluster_resources().get("CPU", 1))
+    return (cpus - 1, 1.0) if cpus > 1 else (1, 0.5)
+
+
+class Answerer:
+    """What an actor is: the classifier, made anew from its files, so that it answers as the one they are of."""
+
+    def __init__(self, files: Files, settings: dict[str, Any]) -> None:
+        with tempfile.TemporaryDirectory(prefix="rung-") as folder:
+            unpacked(files, Path(folder))
+            self.classifier: Classifier = Classifier.load(folder).set_params(**settings)
+            self.classifier.meaning()
+            self.classifier.loaded_backbone.embed(["ready"])  # files of a backbone of its own are read before they go
+
+    def answers(self, texts: Sequence[Any]) -> list[Answer]:
+        """The classifier's answers to these texts."""
+        return self.classifier.answers(texts)
+
+    def labelled(self, batch: Any, column: str, prefix: str) -> Any:
+        """An Arrow table with the columns label, probability and error more."""
+        import pyarrow as pa
+
+        answers = self.answers(batch.column(column).to_pylist())
+        said = {"label": pa.string(), "probability": pa.float64(), "error": pa.string()}
+        for name, kind in said.items():
+            values = [getattr(each, name) for each in answers]
+            batch = batch.append_column(prefix + name, pa.array([_plain(value) for value in values], kind))
+        return batch
+
+
+def answered(chunks: Iterable[Sequence[Any]], classifier: Classifier) -> Iterator[list[Answer]]:
+    """The answers to chunks of texts, in their order; as many chunks as actors can take are under way, the rest is not read yet."""
+    with cluster() as ray:
+        count, share = actors(ray)
+        files = ray.put(packed(classifier))
+        actor = ray.remote(num_cpus=share)(Answerer)
+        pool = [actor.remote(files, {"cache": classifier.cache}) for _ in range(count)]
+        waiting: deque[Any] = deque()
+        for number, texts in enumerate(chunks):
+            waiting.append(pool[number % count].answers.remote(list(texts)))
+            if len(waiting) >= _AHEAD * count:
+                yield ray.get(waiting.popleft())
+        while waiting:
+            yield ray.get(waiting.popleft())
+
+
+def classify_parquet(
+    source: str, out: str, classifier: Classifier, *, text: str, prefix: str = "", fit: bool = True
+) -> Classifier:
+    """Label Parquet files that all machines of the cluster reach: a folder, a pattern, s3://… or gs://…, to Parquet in `out`.
+
+    With `fit` the classifier is fitted first on a sample of the texts (those of the smallest keyed hashes, as on one machine).
+    Rows keep their order. Raises UserError where there is no such column. Returns the classifier that answered.
+    """
+    with cluster() as ray:
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        if hasattr(context, "use_datasource_v2"):
+            context.use_datasource_v2 = False  # Ray 2.60's newer reader now and then loses the order that was asked for
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of every step
+        rows = ray.data.read_parquet(source)
+        names = rows.schema().names
+        if text not in names:
+            raise UserError(f"{source}: there is no column '{text}' (columns: {', '.join(names)}).", "--text COLUMN")
+        if fit:
+            texts = _sampled(rows, text)
+            classifier = classifier.fit(texts) if texts else classifier
+        count, share = actors(ray)
+        files = ray.put(packed(classifier))
+        how: dict[str, Any] = {"compute": ray.data.ActorPoolStrategy(size=count), "num_cpus": share}
+        how |= {"batch_format": "pyarrow", "batch_size": _BATCH}
+        making = {"fn_constructor_args": [files, {"cache": classifier.cache}, text, prefix]}
+        rows.map_batches(_Labelling, **how, **making).write_parquet(out)
+    return classifier
+
+
+class _Labelling:
+    """An Answerer as Ray Data calls it."""
+
+    def __init__(self, files: Any, settings: dict[str, Any], column: str, prefix: str) -> None:
+        import ray
+
+        own = ray.get(files) if isinstance(files, ray.ObjectRef) else files
+        self.answerer, self.column, self.prefix = Answerer(own, settings), column, prefix
+
+    def __call__(self, batch: Any) -> Any:
+        return self.answerer.labelled(batch, self.column, self.prefix)
+
+
+def _sampled(rows: Any, text: str) -> list[str]:
+    """The texts to fit on."""
+    sample = Sample()
+    for batch in rows.select_columns([text]).iter_batches(batch_size=_BATCH, batch_format="pyarrow"):
+        texts = [each for each in batch.column(text).to_pylist() if isinstance(each, str) and each.strip()]
+        sample.add(texts, [None] * len(texts))
+    return sample.rows()[0]
+
+
+def packed(classifier: Classifier) -> Files:
+    """A classifier as the bytes of its files."""
+    with tempfile.TemporaryDirectory(prefix="rung-") as folder:
+        own = Path(folder) / "classifier"
+        classifier.save(own)
+        return {str(path.relative_to(own)): path.read_bytes() for path in sorted(own.rglob("*")) if path.is_file()}
+
+
+def unpacked(files: Files, folder: Path) -> None:
+    """Write the files of `packed` into a folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def _plain(value: Any) -> Any:
+    """A label as a cell holds it: several are joined."""
+    return "|".join(value) if isinstance(value, tuple) else value

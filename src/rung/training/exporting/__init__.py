@@ -1,0 +1,1 @@
+"""A classifier as one graph that runs without rung."""

@@ -1,0 +1,1 @@
+"""Comparing settings of a training on labels held out."""

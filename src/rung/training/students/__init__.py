@@ -1,0 +1,1 @@
+"""Distillation: small, fast models that answer as a teacher does."""

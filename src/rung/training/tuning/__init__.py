@@ -1,0 +1,1 @@
+"""Encoders that learn from labelled texts: one task or several at once."""

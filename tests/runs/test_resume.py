@@ -1,0 +1,141 @@
+"""A run that is stopped goes on where it was, and what changed in between is never mixed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rung import UserError
+from rung.decide.answer import Answer
+from rung.runs.resume import Run, of_file, of_value
+
+FACTS = {"the input": "a", "the labels": "b"}
+ANSWERS = [
+    Answer("billing", 0.25, "pool", "rung pool, 2 labels"),
+    Answer(None, None, "pool", "none", "the text is empty"),
+    Answer(("billing", "überweisung"), 0.5, "pool", "rung pool, 2 labels"),
+]
+
+
+def ended(out: Path, error: type[BaseException], *, chunks: int) -> None:
+    """A run of some chunks that an error ends."""
+    with Run(out, FACTS) as run:
+        for _ in range(chunks):
+            run.keep(ANSWERS)
+        raise error
+
+
+def stopped(out: Path, *, chunks: int = 2) -> None:
+    """The same, and the error is seen."""
+    with pytest.raises(RuntimeError):
+        ended(out, RuntimeError, chunks=chunks)
+
+
+def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
+    """Labels, several labels, none, probabilities to the last bit, reasons."""
+    stopped(tmp_path / "o.csv")
+    with Run(tmp_path / "o.csv", FACTS) as run:
+        assert run.resumed == 6
+        assert list(run.answers()) == [ANSWERS, ANSWERS]
+        run.keep(ANSWERS)
+    assert list(tmp_path.iterdir()) == []  # in good order: nothing is left
+
+
+def test_a_chunk_that_was_being_written_is_left_out(tmp_path: Path) -> None:
+    """Half a line, or zeros as a file system may leave them: what is whole before counts, and is appended to."""
+    out = tmp_path / "o.csv"
+    log = tmp_path / ".o.csv.rung-run" / "answers.jsonl"
+    for broken in (b'{"label": ["bil', b"\x00" * 100 + b"\n", b'{"label": [1]}\n'):
+        stopped(out, chunks=1)
+        with log.open("ab") as file:
+            file.write(broken)
+        stopped(out, chunks=1)
+        with Run(out, FACTS) as run:
+            assert list(run.answers()) == [ANSWERS, ANSWERS]
+
+
+def test_other_facts_begin_anew_and_are_named(tmp_path: Path) -> None:
+    """Answers of another input or other labels are never taken over."""
+    stopped(tmp_path / "o.csv")
+    with Run(tmp_path / "o.csv", FACTS | {"the input": "other"}) as run:
+        assert (run.resumed, run.changed, list(run.answers())) == (0, ["the input"], [])
+
+
+def test_two_runs_never_write_one_output(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    with Run(tmp_path / "o.csv", FACTS), pytest.raises(UserError, match=r"another run is writing o\.csv"):
+        Run(tmp_path / "o.csv", FACTS).__enter__()
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    """After some rows: how many are kept. Before any: nothing is left."""
+    with pytest.raises(KeyboardInterrupt, match="after 3 rows; the same command goes on"):
+        ended(tmp_path / "o.csv", KeyboardInterrupt, chunks=1)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        ended(tmp_path / "other.csv", KeyboardInterrupt, chunks=0)
+    assert [path.name for path in tmp_path.iterdir()] == [".o.csv.rung-run"]
+
+
+@pytest.mark.parametrize("out", [None, Path("-"), Path("missing/o.csv")])
+def test_without_a_place_nothing_is_kept(out: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output, and folders that are not there, have no run to go on with."""
+    monkeypatch.chdir(tmp_path)
+    with Run(out, FACTS) as run:
+        run.keep(ANSWERS)
+        assert (run.part, run.classifier, list(run.answers())) == (None, None, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_facts_tell_files_and_values_apart(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    assert of_file(tmp_path / "a") != of_file(tmp_path / "b")
+    assert of_value({"a": 1, "b": None}) == of_value({"b": None, "a": 1}) != of_value({"a": 1})
+
+
+DYING = """
+import os, signal, sys
+from rung.cli import main
+from rung.runs.resume import Run
+kept, left = Run.keep, int(sys.argv.pop(1))
+def keep(self, answers):
+    global left
+    kept(self, answers)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+Run.keep = keep
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
+@pytest.mark.parametrize(
+    ("name", "options"), [("o.csv", []), ("o.csv.gz", ["--no-pool"]), ("o.parquet", ["--reject", "0.1"])]
+)
+def test_a_killed_run_ends_in_the_same_bytes(name: str, options: list[str], tmp_path: Path) -> None:
+    """kill -9 twice in the middle, then the same command: the output is that of an unbroken run."""
+    table = tmp_path / "in.csv"
+    rows = [
+        f"{i:05},the {('invoice', 'app', 'price')[i % 3]} number {i * 7 % 1000} is wrong again" for i in range(17_000)
+    ]
+    table.write_text("id,text\n" + "\n".join([*rows, "x,"]) + "\n", "utf-8")
+    (tmp_path / "whole").mkdir()
+    command = ["classify", str(table), "--labels", "billing,bug report,praise", "--backbone", "builtin", *options]
+    whole, out = tmp_path / "whole" / name, tmp_path / name
+    run = [sys.executable, "-m", "rung", *command, "--out"]
+    assert subprocess.run([*run, str(whole)], capture_output=True).returncode == 0
+    for chunks in ("1", "2"):
+        died = subprocess.run(
+            [sys.executable, "-c", DYING, chunks, *command, "--out", str(out)], capture_output=True, text=True
+        )
+        assert died.returncode == -9, died.stderr
+        assert not out.exists()
+    ran = subprocess.run([*run, str(out)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "going on after row 12,288" in ran.stderr
+    assert out.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.csv", "whole", name])

@@ -1,0 +1,110 @@
+"""Export: a graph on disk says what the classifier says, runs without rung, and is refused where it does not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("openvino")
+
+from rung import Classifier, UserError, load
+from rung.training.exporting.export import export
+from rung.training.exporting.graphs import Exported
+from rung.training.provenance import Record
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of torch's exporter
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),  # of onnxruntime, where a range is empty
+]
+
+TEXTS = [
+    f"my {a} is {b} {c}"
+    for a in ("card", "app", "invoice")
+    for b in ("lost", "a text", "about money")
+    for c in "abcdefghij"
+]
+
+
+@pytest.fixture
+def clf(tiny_encoder: Path) -> Classifier:
+    return Classifier(["card", "app", "money"], backbone=load(str(tiny_encoder)), cache=False)
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_the_graph_says_what_the_classifier_says(clf: Classifier, to: Any, tmp_path: Path) -> None:
+    """On the rung names to a thousandth of a nat, for any number of texts of any length."""
+    export(clf, tmp_path / "graph", to=to)
+    embedding, said = Exported.open(tmp_path / "graph").run([*TEXTS[:33], "card", "a " * 99])
+    texts = [*TEXTS[:33], "card", "a " * 99]
+    assert np.exp(said) == pytest.approx(clf.predict_proba(texts), abs=1e-3)
+    assert embedding == pytest.approx(clf.loaded_backbone.embed(texts), abs=1e-4)
+    assert Record.read(tmp_path / "graph").results["decision"] == "exact"
+
+
+def test_other_rungs_are_learned_from_texts(clf: Classifier, tmp_path: Path) -> None:
+    """The rung pool looks at neighbours; one matrix learns to say the same, and how often it does is told."""
+    clf.fit(TEXTS)
+    with pytest.raises(UserError, match="texts to learn one from are missing"):
+        export(clf, tmp_path / "graph")
+    record = export(clf, tmp_path / "graph", texts=TEXTS, most_flips=0.2)
+    assert record.results["labels_kept"]["share"] >= 0.8
+    assert record.results["texts"] == len(TEXTS) // 2
+
+
+def test_int8_is_measured_and_refused_where_labels_flip(clf: Classifier, tmp_path: Path) -> None:
+    """It needs texts; with no flip allowed a random model is refused and nothing is left; allowed, it stands with its loss."""
+    with pytest.raises(UserError, match="int8 needs at least 40 texts"):
+        export(clf, tmp_path / "graph", precision="int8")
+    record = export(clf, tmp_path / "graph", precision="int8", texts=TEXTS, most_flips=1.0)
+    assert 0.5 < record.results["cosine"]["mean"] < 1
+    if record.results["labels_kept"]["share"] < 1:
+        with pytest.raises(UserError, match="get another label"):
+            export(clf, tmp_path / "none", precision="int8", texts=TEXTS, most_flips=0.0)
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["graph"]
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_the_readme_runs_without_rung(clf: Classifier, to: Any, tmp_path: Path) -> None:
+    """The ten lines beside the graph, as they stand, in a process that has not imported rung."""
+    export(clf, tmp_path / "graph", to=to)
+    page = (tmp_path / "graph" / "README.md").read_text("utf-8")
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code
+    lines = code[1] + "\nimport sys\nassert 'rung' not in sys.modules and 'torch' not in sys.modules\n"
+    ran = subprocess.run([sys.executable, "-c", lines], cwd=tmp_path / "graph", capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == str(clf.predict(["your text", "another"]).tolist())
+
+
+def test_a_graph_that_strays_is_not_kept(clf: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check runs on the file; here the file says something else."""
+    run = Exported.run
+
+    def other(self: Exported, texts: list[str]) -> Any:
+        embedding, said = run(self, texts)
+        return embedding, said[:, ::-1]
+
+    monkeypatch.setattr(Exported, "run", other)
+    with pytest.raises(UserError, match="strays"):
+        export(clf, tmp_path / "graph")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("how", "said"), [({"to": "coreml"}, "no coreml"), ({"most_flips": 2}, "most_flips 2")])
+def test_mistakes_are_told(clf: Classifier, tmp_path: Path, how: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        export(clf, tmp_path / "graph", **how)
+    with pytest.raises(UserError, match="no sentence encoder"):
+        export(Classifier(["a", "b"], backbone="builtin"), tmp_path / "graph")
+    with pytest.raises(UserError, match="is there already"):
+        export(clf, tmp_path)

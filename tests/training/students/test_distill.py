@@ -1,0 +1,167 @@
+"""Students: they say what their teacher says, run without it, and know how often they agree."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rung import Classifier, UserError, distill
+from rung.rungs.linear import imitate, loss
+from rung.training.provenance import Record
+from rung.training.students.distill import listen
+
+THINGS = {
+    "billing": ["invoice", "payment", "charge", "price", "refund"],
+    "bug report": ["crash", "error", "button", "failure", "freeze"],
+    "praise": ["thanks", "work", "team", "help", "service"],
+}
+SAID = {
+    "billing": ["the {} is too high", "my {} was taken twice", "where is my {} for may"],
+    "bug report": ["a {} when I save", "the {} comes back after the update", "there is a {} on my phone"],
+    "praise": ["wonderful {} as always", "I love the {} here", "great {} from all of you"],
+}
+ENDS = ["today", "again", "since monday", "in the shop", "on the site", "please look"]
+TEXTS = [
+    f"{frame.format(thing)} {end}" for name in THINGS for frame in SAID[name] for thing in THINGS[name] for end in ENDS
+]
+TRUTH = np.repeat(list(THINGS), 90)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Classifier:
+    return Classifier(dict.fromkeys(THINGS, ""), backbone="builtin", cache=False).fit(TEXTS)
+
+
+@pytest.mark.parametrize("student", ["ngram", "static"])
+def test_a_student_says_what_its_teacher_says(teacher: Classifier, student: Any, tmp_path: Path) -> None:
+    """Nine of ten texts that it did not learn from get the teacher's label; saved and loaded it answers bit for bit the same."""
+    made = distill(teacher, TEXTS, student=student, out=tmp_path / "student")
+    assert made.rung_ == "student"
+    assert made.agreement_["share"] >= 0.9
+    assert made.agreement_["interval"][0] <= made.agreement_["share"] <= made.agreement_["interval"][1]
+    assert made.classes_.tolist() == teacher.classes_.tolist()
+    assert f"{made.agreement_['share']:.1%}" in made.guard_
+    again = Classifier.load(tmp_path / "student")
+    assert np.array_equal(again.predict_proba(TEXTS), made.predict_proba(TEXTS))
+    record = Record.read(tmp_path / "student")
+    assert (record.by, record.parent["rung"]) == ("distill", "pool")  # type: ignore[index]
+    assert record.results["chosen"]["student"] == student
+
+
+def test_it_is_as_sure_as_its_teacher(teacher: Classifier) -> None:
+    """The mean of the largest probability is the teacher's, within a few points."""
+    made = distill(teacher, TEXTS, student="ngram")
+    assert made.predict_proba(TEXTS).max(axis=1).mean() == pytest.approx(
+        teacher.predict_proba(TEXTS).max(axis=1).mean(), abs=0.05
+    )
+
+
+def test_a_student_needs_no_torch(teacher: Classifier, tmp_path: Path) -> None:
+    """ngram and static answer in a process in which torch cannot be imported."""
+    for student in ("ngram", "static"):
+        distill(teacher, TEXTS, student=student, out=tmp_path / student)  # type: ignore[arg-type]
+        code = f"""
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "sentence_transformers"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Refuse())
+from rung import Classifier
+print(Classifier.load({str(tmp_path / student)!r}).predict({TEXTS[:2]!r} + [{TEXTS[-1]!r}]).tolist())
+"""
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        assert said.strip() == "['billing', 'billing', 'praise']"
+
+
+def test_true_labels_weigh_in() -> None:
+    """With λ the slope goes towards the label; without, it is that of T² KL alone, and both are the loss's own slope."""
+    rng = np.random.default_rng(0)
+    logits, teacher = rng.standard_normal((2, 5, 3))
+    labels = np.array([0, -1, 2, 1, -1])
+    for weight in (0.0, 0.7):
+        _, slope = loss(logits, teacher, labels, 2.0, weight)
+        by_hand = np.zeros_like(logits)
+        for i, j in np.ndindex(*logits.shape):
+            step = np.zeros_like(logits)
+            step[i, j] = 1e-6
+            up, down = (loss(logits + s * step, teacher, labels, 2.0, weight)[0] for s in (1, -1))
+            by_hand[i, j] = (up - down) / 2e-6
+        assert slope == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_what_can_be_imitated_exactly_is() -> None:
+    """A teacher that is itself linear in the rows is found again."""
+    rng = np.random.default_rng(0)
+    rows, W = rng.standard_normal((400, 6)), rng.standard_normal((6, 3))
+    found, bias = imitate(rows, rows @ W + [0.5, 0, -0.5], penalty=1e-9)
+    gap = (rows @ found + bias) - (rows @ W + [0.5, 0, -0.5])
+    assert np.abs(gap - gap.mean(axis=1, keepdims=True)).max() < 0.02
+
+
+def test_none_of_these_goes_over(tmp_path: Path) -> None:
+    """A teacher that leaves texts out has a student that leaves out as many, after loading too."""
+    texts = TEXTS + [f"{word} mountain weather {i}" for i in range(10) for word in ("rain", "sun", "snow")]
+    teacher = Classifier(dict.fromkeys(THINGS, ""), backbone="builtin", reject=0.1, cache=False).fit(texts)
+    made = distill(teacher, texts, student="static", out=tmp_path / "student")
+    out = [label is None for label in teacher.predict(texts)]
+    assert sum(label is None for label in made.predict(texts)) == pytest.approx(sum(out), abs=2)
+
+
+def test_equal_texts_are_never_learned_from_and_measured_on(teacher: Classifier) -> None:
+    """However often a text occurs, all of its copies lie in one part."""
+    told = listen(teacher, TEXTS * 3)
+    parts = [{told.texts[i] for i in part} for part in (told.fit, told.choose, told.measure)]
+    assert len(parts[0] | parts[1] | parts[2]) == sum(map(len, parts))
+    assert sum(map(len, (told.fit, told.choose, told.measure))) == len(TEXTS) * 3
+
+
+@pytest.mark.parametrize(
+    ("how", "match"),
+    [
+        ({"student": "tiny"}, "there is no student"),
+        ({"temperature": 0}, "temperature 0"),
+        ({"ce_weight": -1}, "ce_weight -1"),
+        ({"size": 8}, "means something else for every student"),
+        ({"student": "shallow"}, "no sentence encoder"),
+        ({"student": "static", "size": 10_000}, "Ask for fewer"),
+    ],
+)
+def test_settings_that_cannot_be(teacher: Classifier, how: dict[str, Any], match: str) -> None:
+    """Each in two lines."""
+    with pytest.raises(UserError, match=match):
+        distill(teacher, TEXTS, **how)
+
+
+def test_teachers_that_cannot_be_imitated(tmp_path: Path) -> None:
+    """Several labels a text, numbers, too few texts, a folder in use."""
+    labels = dict.fromkeys(THINGS, "")
+    with pytest.raises(UserError, match="several labels a text"):
+        distill(Classifier(labels, backbone="builtin", multi_label=True).fit(TEXTS), TEXTS)
+    with pytest.raises(UserError, match="are too few"):
+        distill(Classifier(labels, backbone="builtin"), TEXTS[:5])
+    (tmp_path / "mine.txt").write_text("x", "utf-8")
+    with pytest.raises(UserError, match="holds other files"):
+        distill(Classifier(labels, backbone="builtin"), TEXTS, out=tmp_path)
+
+
+@pytest.mark.torch
+def test_a_shallow_student_keeps_some_layers(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Half of the layers of the teacher's encoder, saved with the student; the teacher's encoder stays as it was."""
+    from rung import load
+
+    backbone = load(str(tiny_encoder))
+    before = backbone.fingerprint
+    teacher = Classifier(dict.fromkeys(THINGS, ""), backbone=backbone, cache=False).fit(TEXTS[::4])
+    made = distill(teacher, TEXTS[::4], student="shallow", out=tmp_path / "student")
+    assert json.loads((tmp_path / "student" / "backbone" / "config.json").read_text("utf-8"))["num_hidden_layers"] >= 1
+    assert np.array_equal(Classifier.load(tmp_path / "student").predict(TEXTS), made.predict(TEXTS))
+    assert backbone.fingerprint == before

@@ -1,0 +1,237 @@
+"""Tuning: a new encoder that tells labels apart, kept only where it pays; the old one as it was; nothing lost by a kill."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from rung import Classifier, UserError, load, tune
+from rung.training import memory_estimate
+from rung.training.cross_validation import parts
+from rung.training.labeled_texts import Given
+from rung.training.provenance import Record
+from rung.training.training_log import read
+from rung.training.tuning import encoder_trainer
+from rung.training.tuning.batch_sampling import by_label, by_pass, changed
+from rung.training.tuning.tune import Work
+
+pytestmark = pytest.mark.torch
+
+FRONT = ["my card is lost", "the card is lost", "card lost help", "a lost card", "my lost card", "lost the card"]
+BACK = [
+    "the app crashes",
+    "my app crashes help",
+    "app crashes",
+    "a text about the app",
+    "the app is a text",
+    "text app",
+]
+ENDS = ["", " again", " money", " topic", " invoice", " refund"]
+OTHERS = ["the", "a", "is", "my", "lost", "refund", "money", "crashes", "about", "text", "help"]
+NAMES = ["invoice", "topic"]  # say nothing of what the texts are about
+
+
+def texts(n: int = 36) -> tuple[list[str], list[str]]:
+    """Texts of two kinds, each with its label."""
+    pairs = [
+        (text + end, name)
+        for end in ENDS
+        for both in zip(FRONT, BACK, strict=True)
+        for text, name in zip(both, NAMES, strict=True)
+    ]
+    return [text for text, _ in pairs[:n]], [name for _, name in pairs[:n]]
+
+
+@pytest.fixture
+def clf(tiny_encoder: Path) -> Classifier:
+    return Classifier(NAMES, backbone=load(str(tiny_encoder)), cache=False)
+
+
+def right(clf: Classifier, n: int = 72) -> float:
+    unseen, truth = (each[36:n] for each in texts(n))
+    return float(np.mean([a == b for a, b in zip(clf.predict(unseen), truth, strict=True)]))
+
+
+@pytest.mark.parametrize(("way", "rate"), [("contrastive", 1e-3), ("full", 1e-3), ("lora", 1e-2)])
+def test_a_new_encoder_tells_labels_apart(clf: Classifier, way: Any, rate: float, tmp_path: Path) -> None:
+    """Each way finds what names do not say; the backbone it came from is as it was; the folder holds all that is needed."""
+    before = clf.loaded_backbone.fingerprint
+    made = tune(clf, *texts(), way=way, steps=25, learning_rate=rate, out=tmp_path / "new", guard=False)
+    assert right(made) > 0.9 > right(clf)
+    assert clf.loaded_backbone.fingerprint == before != made.loaded_backbone.fingerprint
+    assert made.rung_ == "tuned"
+    again = Classifier.load(tmp_path / "new")
+    assert (again.predict_proba(texts()[0]) == made.predict_proba(texts()[0])).all()
+    record = Record.read(tmp_path / "new")
+    assert record.parent == {"name": clf.loaded_backbone.name, "fingerprint": before}
+    assert record.inputs["labels"]["rows"] == 36
+    losses = [line["loss"] for line in read(tmp_path / "new") if "loss" in line]
+    assert losses[-1] < losses[0]
+    assert (tmp_path / "new" / "curves.svg").read_text("utf-8").startswith("<?xml")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_it_is_kept_where_held_out_labels_say_so(clf: Classifier) -> None:
+    """The guard sees that tuned weights are ahead, and says by how much."""
+    rng = np.random.default_rng(0)
+    said = rng.permutation(NAMES * 60).tolist()
+    order = {"invoice": "card app", "topic": "app card"}  # which a mean over words hardly shows
+    given = [" ".join([*rng.choice(OTHERS, 2), order[name], *rng.choice(OTHERS, 2)]) for name in said]
+    made = tune(clf, given[:60], said[:60], steps=100, learning_rate=2e-3)
+    assert made.rung_ == "tuned"
+    assert "held-out labels" in made.guard_
+    frozen = Classifier(NAMES, backbone=clf.loaded_backbone, cache=False).fit(given[:60], said[:60])
+    scores = [np.mean(each.predict(given[60:]) == np.array(said[60:])) for each in (made, frozen)]
+    assert scores[0] > max(0.95, scores[1])
+
+
+def test_labels_at_random_leave_the_weights_frozen(clf: Classifier) -> None:
+    """Where nothing can be learned, nothing changes."""
+    said = np.random.default_rng(0).choice(NAMES, 36).tolist()
+    made = tune(clf, texts()[0], said, steps=10)
+    assert made.rung_ == "shots"
+    assert "stay frozen" in made.guard_
+    assert made.loaded_backbone is clf.loaded_backbone
+
+
+def test_what_is_surely_worse_on_the_first_half_is_not_trained_again(
+    clf: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that unlearn what the frozen ones know are given up after one training."""
+    trained: list[str] = []
+
+    def worse(work: Work, given: Given, name: str) -> Classifier:
+        trained.append(name)
+        return work.frozen(replace(given, labels=np.where(given.labels >= 0, 1 - given.labels, -1)))
+
+    monkeypatch.setattr(Work, "tuned", worse)
+    said = [f"{'card lost' if i % 2 else 'app crashes'} {OTHERS[i % 11]} {i}" for i in range(40)]
+    made = tune(clf, said, [NAMES[i % 2] for i in range(40)])
+    assert trained == ["part-0"]
+    assert made.guard_.startswith("on 20 held-out labels")
+
+
+@pytest.mark.parametrize("k", [0, 1, 7])
+def test_few_labels_are_no_worse_than_without(clf: Classifier, k: int) -> None:
+    """Too few to tell: the answers are those of the rung shots on the same texts."""
+    given, said = texts()
+    y = [name if i < 2 * k else None for i, name in enumerate(said)]
+    made, frozen = tune(clf, given, y), Classifier(NAMES, backbone=clf.loaded_backbone, cache=False).fit(given, y)
+    assert (made.predict_proba(given) == frozen.predict_proba(given)).all()
+
+
+def test_a_probe_learns_without_changing_a_weight(clf: Classifier, tmp_path: Path) -> None:
+    """A convex head on frozen features; saved and loaded like everything."""
+    made = tune(clf, *texts(), way="probe", guard=False, out=tmp_path / "probe")
+    assert made.rung_ == "probe"
+    assert made.loaded_backbone.fingerprint == clf.loaded_backbone.fingerprint
+    assert right(made) > right(clf)
+
+
+def test_a_teacher_speaks_for_texts_without_label(clf: Classifier) -> None:
+    """With teach the unlabelled texts are learned from; without, they are not."""
+    given, said = texts()
+    y = [name if i < 24 else None for i, name in enumerate(said)]
+    with_it, without = (tune(clf, given, y, teach=teach, steps=5, guard=False) for teach in (True, False))
+    assert with_it.loaded_backbone.fingerprint != without.loaded_backbone.fingerprint
+
+
+def test_a_killed_run_goes_on(clf: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command goes on at the last checkpoint, and ends where the unbroken run does."""
+    monkeypatch.setattr(encoder_trainer, "_SAVED_AFTER", 4)
+    how: dict[str, Any] = {"steps": 12, "guard": False, "learning_rate": 1e-3}
+
+    def killed(step: int, *_: Any) -> None:
+        if step == 10:
+            raise KeyboardInterrupt
+
+    seen: list[int] = []
+    whole = tune(clf, *texts(), out=tmp_path / "whole", **how)
+    with pytest.raises(KeyboardInterrupt):
+        tune(clf, *texts(), out=tmp_path / "broken", progress=killed, **how)
+    assert not (tmp_path / "broken").exists()
+    with pytest.raises(UserError, match="another training"):
+        tune(clf, *texts(), out=tmp_path / "broken", **(how | {"steps": 13}))
+    again = tune(clf, *texts(), out=tmp_path / "broken", progress=lambda step, *_: seen.append(step), **how)
+    assert min(seen) == 9
+    assert again.predict_proba(texts()[0]) == pytest.approx(whole.predict_proba(texts()[0]), abs=1e-4)
+
+
+def test_it_stops_early(clf: Classifier) -> None:
+    """Labelled texts kept apart end a training that gains nothing any more."""
+    seen: list[int] = []
+    how: dict[str, Any] = {"steps": 200, "validation": 0.3, "patience": 2, "checks": 20, "learning_rate": 1e-3}
+    made = tune(clf, *texts(), guard=False, progress=lambda step, *_: seen.append(step), **how)
+    assert max(seen) < 200
+    assert right(made) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("y", "how", "said"),
+    [
+        (["invoice"] * 36, {}, "all labels given are 'invoice'"),
+        (["invoice"] + ["topic"] * 35, {"validation": 0.3, "guard": False}, "too few texts to keep some apart"),
+        (None, {"way": "magic"}, "there is no way 'magic'"),
+        (None, {"batch": 1}, "a batch of one text"),
+        (None, {"dropout": 1.5}, "dropout 1.5"),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(clf: Classifier, y: Any, how: dict[str, Any], said: str) -> None:
+    given, truth = texts()
+    with pytest.raises(UserError, match=said):
+        tune(clf, given, truth if y is None else y, **how)
+
+
+def test_a_loss_that_is_no_number_ends_it(clf: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def broken(encoder: Any) -> Any:
+        class Broken(torch.nn.Module):
+            def forward(self, features: Any, _: Any) -> Any:
+                return encoder(next(iter(features)))["sentence_embedding"].sum() * float("nan")
+
+        return Broken()
+
+    monkeypatch.setattr(encoder_trainer, "contrast", broken)
+    with pytest.raises(UserError, match="the loss is nan"):
+        tune(clf, *texts(), steps=5, guard=False)
+
+
+def test_too_little_memory_is_seen_before(clf: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_estimate, "available", lambda: 1000)
+    with pytest.raises(UserError, match="memory"):
+        tune(clf, *texts(), guard=False)
+
+
+def test_other_backbones_are_refused() -> None:
+    with pytest.raises(UserError, match="no sentence encoder"):
+        tune(Classifier(NAMES, backbone="builtin"), *texts(), guard=False)
+
+
+def test_batches_hold_labels_evenly() -> None:
+    """However uneven the labels, every batch holds two of each; drawing a million takes no memory for pairs."""
+    labels = np.array([0] * 97 + [1] * 2 + [2])
+    drawn = by_label(labels, 12, 50, seed=0).reshape(50, 12)
+    for batch in drawn:
+        assert np.bincount(labels[batch], minlength=3).min() >= 2
+    assert np.bincount(by_pass(7, 7, 3, seed=1)).tolist() == [3] * 7
+
+
+def test_texts_lose_words_only_when_asked() -> None:
+    given = ["one two three", "one two four"]
+    assert changed(given, dropped=0.0, rare=0.0, unknown="?", seed=0) == given
+    assert changed(given * 50, dropped=0.5, rare=0.0, unknown="?", seed=0) != given * 50
+    assert all(text for text in changed(["one"] * 99, dropped=0.9, rare=0.0, unknown="?", seed=0))
+
+
+def test_halves_hold_every_label_and_keep_equal_texts_together() -> None:
+    labels, said = np.array([0, 0, 1, 1, 0, 0]), ["a", "b", "c", "d", "a", "e"]
+    part = parts(labels, said, 2, seed=0)
+    assert part[0] == part[4]
+    assert {0, 1} == set(part[labels == 1].tolist())
