@@ -15,7 +15,7 @@ test: .venv/dev.stamp  ## all tests, torch parts included; one thread, since tho
 
 test-extras: .venv/dev.stamp  ## the tests that `make test` skips for want of Ray, an object store and llama.cpp, which take minutes to install
 	$(PIP) -e '.[store,llama]'
-	$(PYTEST) tests/test_distributed.py tests/backbones/test_llama_server.py
+	$(PYTEST) tests/runs/test_distributed.py tests/backbones/test_llama_server.py
 
 lint: .venv/dev.stamp  ## style, types
 	$(BIN)/ruff check .

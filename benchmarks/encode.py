@@ -20,8 +20,8 @@ import numpy as np
 import sets
 
 from rung import load
-from rung.backbones.engine_selection import candidates, computes_bf16
-from rung.backbones.engines import Way
+from rung.backbones.common.engine_selection import candidates, computes_bf16
+from rung.backbones.common.engines import Way
 from rung.evidence.embedding import about_labels
 from rung.rungs.names import Names
 

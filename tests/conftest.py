@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 import dual
-from rung.backbones import engine_selection
+from rung.backbones.common import engine_selection
 
 # No test is held to a clock: a busy machine is no defect.
 settings.register_profile("rung", deadline=None)

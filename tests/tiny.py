@@ -185,7 +185,7 @@ def m2m(folder: Path, **told: Any) -> Path:
 
 def save(model: Any, folder: Path) -> Path:
     """The model beside its tokenizer, as others will find it."""
-    from rung.backbones.pretrained import quiet
+    from rung.backbones.common.pretrained import quiet
 
     with quiet():
         model.eval().save_pretrained(folder)

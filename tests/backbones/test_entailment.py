@@ -14,7 +14,7 @@ import pytest
 
 import tiny
 from rung import Classifier, UserError, load
-from rung.backbones.cross_encoder import Pairs
+from rung.backbones.common.cross_encoder import Pairs
 from rung.backbones.entailment import EntailmentBackbone
 from rung.backbones.next_sentence import NextSentenceBackbone
 from rung.inference.label_scoring import scores

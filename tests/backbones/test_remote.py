@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("openai")
 
 from rung import Classifier, UserError, load
-from rung.backbones import api_client
+from rung.backbones.common import api_client
 from rung.backbones.remote import RemoteBackbone
 from rung.inference.label_scoring import scores
 from rung.labels import Labels

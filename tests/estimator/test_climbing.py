@@ -267,8 +267,10 @@ def test_loading_makes_nothing_but_rungs(tmp_path: Path) -> None:
     """A tampered file cannot name other classes, of rung or of others."""
     classifier().fit(TEXTS).save(tmp_path / "saved")
     file = tmp_path / "saved" / "classifier.json"
-    for kind in ("subprocess:Popen", "rung.rungs.pool:np", "rung.evidence.cache:Cache"):
-        file.write_text(file.read_text().replace("rung.rungs.pool:Pool", kind))
+    written = file.read_text()
+    assert '"Pool"' in written
+    for kind in ("subprocess:Popen", "Popen", "Cache", "np", "Label"):
+        file.write_text(written.replace('"Pool"', f'"{kind}"'))
         with pytest.raises(UserError, match="damaged"):
             Classifier.load(tmp_path / "saved")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.batching import TOKENS, around, bare, batches, ones
-from rung.backbones.candidate_trie import Trie
-from rung.backbones.continuation_scoring import Continuations
-from rung.backbones.pretrained import Pretrained, architecture
-from rung.backbones.token_sampling import Draw, written
+from rung.backbones.common.batching import TOKENS, around, bare, batches, ones
+from rung.backbones.common.candidate_trie import Trie
+from rung.backbones.common.continuation_scoring import Continuations
+from rung.backbones.common.pretrained import Pretrained, architecture
+from rung.backbones.common.token_sampling import Draw, written
 from rung.errors import UserError
 from rung.evidence import Array
 

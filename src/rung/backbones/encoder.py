@@ -16,11 +16,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from rung.backbones.batching import batches
 from rung.backbones.catalog import Entry
-from rung.backbones.engine_selection import choose
-from rung.backbones.engines import Options, Way, set_up
-from rung.backbones.pretrained import Pretrained, quiet
+from rung.backbones.common.batching import batches
+from rung.backbones.common.engine_selection import choose
+from rung.backbones.common.engines import Options, Way, set_up
+from rung.backbones.common.pretrained import Pretrained, quiet
 from rung.evidence import Array, Role
 from rung.text_encoding import encodable
 

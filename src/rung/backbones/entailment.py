@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from rung.backbones.catalog import Entry
-from rung.backbones.cross_encoder import Pairs
-from rung.backbones.pretrained import architecture
+from rung.backbones.common.cross_encoder import Pairs
+from rung.backbones.common.pretrained import architecture
 from rung.errors import UserError
 
 

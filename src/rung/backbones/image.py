@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rung.backbones.pretrained import Pretrained, architecture
+from rung.backbones.common.pretrained import Pretrained, architecture
 from rung.errors import UserError
 from rung.evidence import Array, Role, unit
 from rung.evidence.images import ImageError, rgb

@@ -19,24 +19,10 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from rung.backbones.catalog import Entry, catalog
-from rung.backbones.pretrained import read_config
+from rung.backbones.common.pretrained import read_config
 from rung.errors import UserError, nearest
 from rung.evidence import Backbone
 
-_HELPERS = {
-    "asking",
-    "batches",
-    "candidates",
-    "catalog",
-    "choosing",
-    "continuations",
-    "engines",
-    "loading",
-    "own",
-    "pairs",
-    "pretrained",
-    "writing",
-}
 _WANTED = [
     "*.json",
     "*.txt",
@@ -172,8 +158,9 @@ def kinds() -> Iterator[BackboneClass]:
     """Every way to run a model, ours first; the modules import nothing heavy at their top."""
     package = importlib.import_module("rung.backbones")
     for module in pkgutil.iter_modules(package.__path__):
-        if module.name not in _HELPERS and not module.ispkg:
-            yield importlib.import_module(f"rung.backbones.{module.name}").BACKBONE
+        found: Any = None if module.ispkg else importlib.import_module(f"rung.backbones.{module.name}")
+        if hasattr(found, "BACKBONE"):
+            yield found.BACKBONE
     for point in entry_points(group="rung.backbones"):
         yield point.load()
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.batching import TOKENS, around, bare, batches, fitting, longer, ones
-from rung.backbones.cross_encoder import Pairs
+from rung.backbones.common.batching import TOKENS, around, bare, batches, fitting, longer, ones
+from rung.backbones.common.cross_encoder import Pairs
+from rung.backbones.common.pretrained import Pretrained, architecture, weight_names
 from rung.backbones.next_sentence import HEAD, NextSentenceBackbone
-from rung.backbones.pretrained import Pretrained, architecture, weight_names
 from rung.errors import UserError
 from rung.evidence import Array
 from rung.text_encoding import encodable

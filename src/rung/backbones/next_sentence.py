@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rung.backbones.cross_encoder import Pairs
-from rung.backbones.pretrained import architecture
+from rung.backbones.common.cross_encoder import Pairs
+from rung.backbones.common.pretrained import architecture
 
 HEAD = "next-sentence"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.native_format import OwnFormat, to_int8
+from rung.backbones.common.native_format import OwnFormat, to_int8
 from rung.text_encoding import encodable
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.api_client import AgainError, Asker, Budget, UnansweredError
+from rung.backbones.common.api_client import AgainError, Asker, Budget, UnansweredError
 from rung.errors import UserError
 from rung.evidence import Array
 from rung.text_encoding import encodable

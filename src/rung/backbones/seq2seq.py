@@ -11,12 +11,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.batching import TOKENS, around, bare, batches, by_length, fitting, ones, padded
-from rung.backbones.candidate_trie import ROOT, Trie
 from rung.backbones.catalog import Entry
-from rung.backbones.pretrained import Pretrained, architecture, read_config
-from rung.backbones.pretrained import memory as memory_of
-from rung.backbones.token_sampling import Draw, check, written
+from rung.backbones.common.batching import TOKENS, around, bare, batches, by_length, fitting, ones, padded
+from rung.backbones.common.candidate_trie import ROOT, Trie
+from rung.backbones.common.pretrained import Pretrained, architecture, read_config
+from rung.backbones.common.pretrained import memory as memory_of
+from rung.backbones.common.token_sampling import Draw, check, written
 from rung.errors import UserError
 from rung.evidence import Array
 from rung.text_encoding import encodable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.native_format import OwnFormat, to_int8
+from rung.backbones.common.native_format import OwnFormat, to_int8
 from rung.errors import UserError
 from rung.text_encoding import encodable
 

@@ -16,7 +16,7 @@ def cache(
 
     It keeps embeddings under hashes of the texts, never the texts.
     """
-    from rung.backbones import engine_selection, engines
+    from rung.backbones.common import engine_selection, engines
     from rung.cli.display import columns, counted, size
     from rung.evidence.cache import Cache
 

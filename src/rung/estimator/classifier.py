@@ -40,6 +40,16 @@ from rung.rungs.names import Names
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
+_SETTINGS = (
+    "length",
+    "shortlist",
+    "long",
+    "shares",
+    "balanced",
+    "multi_label",
+    "reject",
+    "confidence",
+)  # saved as they are
 _LEARNED = ("learned_", "several_", "reject_", "calibration_", "guard_")  # what a fit leaves
 
 
@@ -51,7 +61,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     backbone: a name that `rung.load` takes, or a loaded backbone; "auto" is the best that is installed.
     geometry: another backbone, whose features say where the texts lie, while `backbone` says what the labels mean; None takes
     the same for both, or the best that is installed where `backbone` scores and does not embed.
-    length: what a label of several tokens counts where the backbone scores: "sum", "token" or "byte" (`rung.inference.label_scoring.scores`).
+    length: what a label of several tokens counts where the backbone scores: "sum", "token" or "byte".
     shortlist: how many labels of each text an entailment model reads, the likeliest by the geometry; None: all of them.
     cache: whether embeddings are kept on disk, or the folder to keep them in.
     long: what happens to texts beyond the backbone's maximum length: "cut" their end, or "mean" over all of their pieces.
@@ -204,7 +214,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         The backbone itself is not saved, only its name and fingerprint; a student's is, beside the rest. On the rungs `pool` and
         `shots` the arrays hold embeddings of texts it was fitted on. Raises UserError if the folder is in use.
         """
-        persistence.save(self, Path(folder), force=force)
+        if self.knows_numbers_only:
+            raise UserError(
+                "save: it was fitted on a matrix without label names, so there is no backbone to hold it to.",
+                "Give label names and texts, or a backbone's embeddings with labels=[...].",
+            )
+        persistence.write(self._saved(), Path(folder), model=self.loaded_backbone, force=force)
 
     @classmethod
     def load(cls, folder: str | Path, *, backbone: str | Backbone | None = None) -> Self:
@@ -212,8 +227,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
         Raises UserError for a folder that holds none, and for a backbone with another fingerprint.
         """
-        loaded: Self = persistence.load(cls, Path(folder), backbone=backbone)
-        return loaded
+        saved = persistence.read(Path(folder))
+        chosen = persistence.own_model(saved, Path(folder)) if backbone is None else backbone
+        made = cls(saved.labels, backbone=chosen, geometry=saved.geometry_asked, **saved.settings)
+        saved.backbone.check(made.loaded_backbone, Path(folder))
+        saved.geometry.check(made.geometry_backbone, Path(folder))
+        made.keep_meaning(saved.label_evidence(made.geometry_backbone))
+        made.__dict__.update(saved.learned)
+        return made
 
     @property
     def classes_(self) -> npt.NDArray[Any]:
@@ -286,11 +307,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     @property
     def learned(self) -> dict[str, Any]:
         """What a fit left, by the names of the attributes: what has to be saved besides the parameters."""
-        return {
-            name: vars(self)[name]
-            for name in ("learned_", "several_", "reject_", "calibration_", "guard_")
-            if name in vars(self)
-        }
+        return {name: vars(self)[name] for name in _LEARNED if name in vars(self)}
 
     @property
     def knows_numbers_only(self) -> bool:
@@ -307,6 +324,20 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def keep_meaning(self, meaning: Evidence) -> None:
         """Take this as the evidence of the labels, as long as labels and backbone stay what they are."""
         self._kept = (self._sources().key, meaning)
+
+    def _saved(self) -> persistence.Saved:
+        """What is kept of this classifier on disk."""
+        geometry, parameters = self.geometry_backbone, self.get_params(deep=False)
+        return persistence.Saved(
+            rung=self.rung_,
+            labels=self.parsed_labels().as_dict(),
+            settings={name: parameters[name] for name in _SETTINGS},
+            backbone=persistence.BackboneIdentity.of(self.loaded_backbone),
+            geometry=persistence.BackboneIdentity.of(geometry),
+            geometry_asked=None if self.geometry is None else geometry.name,
+            label_arrays=persistence.label_arrays(self.meaning()),
+            learned=self.learned,
+        )
 
     def _sources(self) -> Sources:
         """Where evidence comes from, as the parameters have it now."""

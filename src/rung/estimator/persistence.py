@@ -1,4 +1,7 @@
-"""A classifier on disk: one JSON file and one safetensors file, no pickle; of the backbone its name and hash, of a student all."""
+"""A classifier on disk: one JSON file and one safetensors file, no pickle; of the backbone its name and hash, of a student all.
+
+What is saved is plain data (`Saved`): this file does not know the estimator.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,25 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import is_dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, is_dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pkgutil import iter_modules
+from typing import Any, Self
 
 import numpy as np
 
 import rung
 from rung.backbones.loading import open_folder
 from rung.errors import UserError
-from rung.evidence import Backbone, Evidence, temperature_of
-
-if TYPE_CHECKING:
-    from rung.estimator.classifier import Classifier
+from rung.evidence import Array, Backbone, Evidence, temperature_of
 
 FORMAT = "rung-classifier"
-VERSION = 1
-_SETTINGS = ("length", "shortlist", "long", "shares", "balanced", "multi_label", "reject", "confidence")
-_INSIDE = "backbone"  # the folder, beside the files, of a classifier's own backbone
-_OWN = ("ngram", "static", "shallow", "tuned")  # names of backbones that were made for one classifier
+VERSION = 2
+_MODEL = "backbone"  # the folder, beside the files, of a classifier's own backbone
+_MADE_FOR_ONE = ("ngram", "static", "shallow", "tuned")  # names of backbones that were made for one classifier
 _TEXTS = "holds embeddings of texts it was fitted on, from which parts of these texts can be guessed"
 _PRIVACY = {
     "names": "holds embeddings of the labels only",
@@ -33,28 +35,87 @@ _PRIVACY = {
 }
 _FACTS = "classifier.json"
 _ARRAYS = "arrays.safetensors"
+_LEARNED_IN = ("rung.rungs", "rung.decide")  # the packages whose dataclasses a fit leaves
 
 
-def save(classifier: Classifier, folder: Path, *, force: bool) -> None:
-    """Write both files into a new folder beside the target and move it there whole: never a half-written classifier."""
+@dataclass(frozen=True)
+class BackboneIdentity:
+    """Which backbone a classifier was made with: its name, and the fingerprint that a loaded one is held to."""
+
+    name: str
+    fingerprint: str
+    numerics: str
+
+    @classmethod
+    def of(cls, backbone: Backbone) -> Self:
+        """That of a loaded backbone."""
+        return cls(backbone.name, backbone.fingerprint, backbone.numerics)
+
+    def check(self, found: Backbone, folder: Path) -> None:
+        """Raise UserError unless the backbone found is the one that the classifier was made with."""
+        if found.fingerprint != self.fingerprint:
+            raise UserError(
+                f"classifier: {folder} was made with backbone {self.name!r} "
+                f"({self.fingerprint[:12]}…), this is {found.name!r} ({found.fingerprint[:12]}…).",
+                "Install the backbone it was made with, or make the classifier anew with this one.",
+            )
+
+
+@dataclass(frozen=True)
+class Saved:
+    """All that is kept of a classifier.
+
+    rung        where its answers stand; labels: a mapping that `Labels.parse` reads back; settings: parameters by name
+    backbone    the backbone that reads the texts; geometry: the one whose features say where texts lie, asked for by name or not
+    label_arrays  anchors (k, d), general (g, d) and, where the backbone scores, neutral (g, k): the evidence of the labels
+    learned     what a fit left, by the names of attributes
+    """
+
+    rung: str
+    labels: dict[str, Any]
+    settings: dict[str, Any]
+    backbone: BackboneIdentity
+    geometry: BackboneIdentity
+    geometry_asked: str | None
+    label_arrays: dict[str, Array]
+    learned: dict[str, Any]
+
+    def label_evidence(self, geometry: Backbone) -> Evidence:
+        """Evidence of the labels alone, as it was when the classifier was saved."""
+        anchors, general = self.label_arrays["anchors"], self.label_arrays["general"]
+        return Evidence(
+            features=np.zeros((0, anchors.shape[1]), dtype=np.float32),
+            anchors=anchors,
+            general=general,
+            ok=np.zeros(0, dtype=bool),
+            recipe=Evidence.recipe_of(geometry),
+            neutral=self.label_arrays.get("neutral"),
+            temperature=temperature_of(geometry),
+        )
+
+
+def label_arrays(evidence: Evidence) -> dict[str, Array]:
+    """The arrays of the evidence of labels, by name."""
+    arrays = {"anchors": evidence.anchors, "general": evidence.general, "neutral": evidence.neutral}
+    return {name: rows for name, rows in arrays.items() if rows is not None}
+
+
+def write(saved: Saved, folder: Path, *, model: Backbone, force: bool) -> None:
+    """Write both files into a new folder beside the target and move it there whole: never a half-written classifier.
+
+    model: the backbone itself; its files are copied where it was made for this classifier alone.
+    Raises UserError if the folder is in use.
+    """
     from safetensors.numpy import save_file
 
     check_free(folder, force=force)
-    if classifier.knows_numbers_only:
-        raise UserError(
-            "save: it was fitted on a matrix without label names, so there is no backbone to hold it to.",
-            "Give label names and texts, or a backbone's embeddings with labels=[...].",
-        )
-    meaning = classifier.meaning()
-    arrays = {"anchors": meaning.anchors, "general": meaning.general}
-    if meaning.neutral is not None:
-        arrays["neutral"] = meaning.neutral
-    facts = _facts(classifier) | {"learned": pack(classifier.learned, "learned", arrays)}
+    arrays = dict(saved.label_arrays)
+    facts = _facts(saved) | {"learned": pack(saved.learned, "learned", arrays)}
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
         save_file({name: np.ascontiguousarray(rows) for name, rows in arrays.items()}, fresh / _ARRAYS)
-        if classifier.loaded_backbone.name in _OWN:  # nobody else has it
-            _copy_model(classifier.loaded_backbone, fresh / _INSIDE)
+        if model.name in _MADE_FOR_ONE:  # nobody else has it
+            _copy_model(model, fresh / _MODEL)
         (fresh / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", "utf-8")
         fresh.chmod(0o777 & ~_umask())
         if folder.exists():
@@ -76,46 +137,33 @@ def check_free(folder: Path, *, force: bool) -> None:
         raise UserError(f"save: {folder} holds a classifier already.", "Name a new folder, or replace it with --force")
 
 
-def load(cls: type[Classifier], folder: Path, *, backbone: str | Backbone | None) -> Any:
-    """The classifier saved in `folder`, held to the fingerprint of the backbone it was made with."""
+def read(folder: Path) -> Saved:
+    """What `write` kept. Raises UserError for a folder that holds no classifier, or a damaged one."""
     facts, arrays = _read_facts(folder), _read_arrays(folder)
-    chosen = _own(facts["backbone"], folder) if backbone is None else backbone
-    classifier = cls(facts["labels"], backbone=chosen, geometry=facts["geometry"]["asked"], **facts["settings"])
-    _hold_to(facts["backbone"], classifier.loaded_backbone, folder)
-    _hold_to(facts["geometry"], classifier.geometry_backbone, folder)
     try:
-        anchors, general = arrays["anchors"], arrays["general"]
-        learned = unpack(facts["learned"], arrays)
+        return Saved(
+            rung=facts["rung"],
+            labels=facts["labels"],
+            settings=facts["settings"],
+            backbone=BackboneIdentity(**facts["backbone"]),
+            geometry=BackboneIdentity(**facts["geometry"]),
+            geometry_asked=facts["geometry_asked"],
+            label_arrays={name: arrays[name] for name in ("anchors", "general", "neutral") if name in arrays},
+            learned=unpack(facts["learned"], arrays),
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"classifier: {folder} is damaged ({error}).", "Save the classifier anew.") from None
-    none, no = np.zeros((0, anchors.shape[1]), dtype=np.float32), np.zeros(0, dtype=bool)
-    recipe = Evidence.recipe_of(classifier.geometry_backbone)
-    own = temperature_of(classifier.geometry_backbone)
-    meaning = Evidence(none, anchors, general, no, (), recipe, neutral=arrays.get("neutral"), temperature=own)
-    classifier.keep_meaning(meaning)
-    classifier.__dict__.update(learned)
-    return classifier
 
 
-def _own(made_with: dict[str, Any], folder: Path) -> str | Backbone:
+def own_model(saved: Saved, folder: Path) -> str | Backbone:
     """The backbone that lies in the classifier's own folder, else the name of the one it was made with."""
-    name: str = made_with["name"]
-    return open_folder((folder / _INSIDE).resolve(), name) if (folder / _INSIDE).is_dir() else name
+    inside = folder / _MODEL
+    return open_folder(inside.resolve(), saved.backbone.name) if inside.is_dir() else saved.backbone.name
 
 
 def _copy_model(backbone: Backbone, to: Path) -> None:
     """The files of a backbone that was made for one classifier."""
     shutil.copytree(backbone.folder, to)  # type: ignore[attr-defined]  # whoever makes a student keeps its files
-
-
-def _hold_to(made_with: dict[str, Any], found: Backbone, folder: Path) -> None:
-    """Raise UserError unless the backbone found is the one that the classifier was made with."""
-    if found.fingerprint != made_with["fingerprint"]:
-        raise UserError(
-            f"classifier: {folder} was made with backbone {made_with['name']!r} "
-            f"({made_with['fingerprint'][:12]}…), this is {found.name!r} ({found.fingerprint[:12]}…).",
-            "Install the backbone it was made with, or make the classifier anew with this one.",
-        )
 
 
 def pack(value: Any, path: str, arrays: dict[str, Any]) -> Any:
@@ -127,7 +175,7 @@ def pack(value: Any, path: str, arrays: dict[str, Any]) -> Any:
         return value.item()
     if is_dataclass(value) and not isinstance(value, type):
         fields = {name: pack(each, f"{path}.{name}", arrays) for name, each in vars(value).items()}
-        return {"kind": f"{type(value).__module__}:{type(value).__qualname__}", "fields": fields}
+        return {"kind": type(value).__qualname__, "fields": fields}
     if isinstance(value, tuple | list):
         return {type(value).__name__: [pack(each, f"{path}.{i}", arrays) for i, each in enumerate(value)]}
     if isinstance(value, dict):
@@ -158,32 +206,42 @@ def unpack(packed: Any, arrays: dict[str, Any]) -> Any:
 
 
 def _class(kind: str) -> type:
-    module, _, name = kind.partition(":")
-    found = getattr(import_module(module), name) if module.startswith(("rung.rungs.", "rung.decide.")) else None
-    if not isinstance(found, type) or not is_dataclass(found) or found.__module__ != module:
+    """The dataclass of that name; it is known by its name alone, so that files may move between versions."""
+    if kind not in _learned_classes():
         raise TypeError(f"{kind} is no class that a classifier is made of")
-    return found
+    return _learned_classes()[kind]
 
 
-def _facts(classifier: Classifier) -> dict[str, Any]:
-    backbone, geometry = classifier.loaded_backbone, classifier.geometry_backbone
-    parameters = classifier.get_params(deep=False)
-    settings = {name: parameters[name] for name in _SETTINGS}
+@lru_cache(maxsize=1)
+def _learned_classes() -> dict[str, type]:
+    """The dataclasses of rungs and decisions, by name."""
+    return {found.__qualname__: found for module in _learned_modules() for found in _dataclasses_of(module)}
+
+
+def _learned_modules() -> Iterator[Any]:
+    for package in map(import_module, _LEARNED_IN):
+        yield from (import_module(f"{package.__name__}.{module.name}") for module in iter_modules(package.__path__))
+
+
+def _dataclasses_of(module: Any) -> Iterator[type]:
+    for value in vars(module).values():
+        if isinstance(value, type) and is_dataclass(value) and value.__module__ == module.__name__:
+            yield value
+
+
+def _facts(saved: Saved) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
         "made_with": f"rung {rung.__version__}",
-        "rung": classifier.rung_,
-        "privacy": _PRIVACY.get(classifier.rung_, _TEXTS),
-        "labels": classifier.parsed_labels().as_dict(),
-        "settings": settings,
-        "backbone": _of(backbone),
-        "geometry": {"asked": None if classifier.geometry is None else geometry.name, **_of(geometry)},
+        "rung": saved.rung,
+        "privacy": _PRIVACY.get(saved.rung, _TEXTS),
+        "labels": saved.labels,
+        "settings": saved.settings,
+        "backbone": vars(saved.backbone),
+        "geometry": vars(saved.geometry),
+        "geometry_asked": saved.geometry_asked,
     }
-
-
-def _of(backbone: Backbone) -> dict[str, str]:
-    return {"name": backbone.name, "fingerprint": backbone.fingerprint, "numerics": backbone.numerics}
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:

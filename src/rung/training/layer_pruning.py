@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rung.backbones.common.pretrained import quiet
 from rung.backbones.encoder import EncoderBackbone
-from rung.backbones.pretrained import quiet
 from rung.errors import UserError
 
 _LEARNING_RATE = 1e-4

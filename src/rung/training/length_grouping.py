@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rung.backbones.batching import by_length
+from rung.backbones.common.batching import by_length
 
 # Of one group, padding included: a third less time than in one go, on texts of unlike lengths.
 _TOKENS = 256

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from rung.backbones.common.engines import openvino, silent, traceable
 from rung.backbones.encoder import EncoderBackbone
-from rung.backbones.engines import openvino, silent, traceable
 from rung.text_encoding import encodable
 from rung.training.layer_pruning import read_encoder
 

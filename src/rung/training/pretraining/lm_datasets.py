@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.batching import around, bare, padded
-from rung.backbones.cross_encoder import Frame
+from rung.backbones.common.batching import around, bare, padded
+from rung.backbones.common.cross_encoder import Frame
 from rung.errors import UserError
 from rung.text_encoding import encodable
 

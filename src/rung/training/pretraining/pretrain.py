@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.causal import CausalBackbone
+from rung.backbones.common.pretrained import Pretrained, architecture, quiet
 from rung.backbones.loading import load, open_folder
 from rung.backbones.masked import MaskedBackbone
 from rung.backbones.next_sentence import NextSentenceBackbone
-from rung.backbones.pretrained import Pretrained, architecture, quiet
 from rung.errors import UserError
 from rung.evidence import Backbone
 from rung.inference.inputs import as_texts

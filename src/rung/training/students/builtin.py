@@ -1,4 +1,4 @@
-"""Make the built-in model again: `python -m rung.training.students.builtin`, online, on Debian, half an hour or more on two cores."""
+"""Make the built-in model again: `python -m rung.training.students.builtin`, online, on Debian; half an hour or more."""
 
 from __future__ import annotations
 

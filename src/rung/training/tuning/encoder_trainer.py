@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rung.backbones.common.pretrained import quiet
 from rung.backbones.encoder import EncoderBackbone
-from rung.backbones.pretrained import quiet
 from rung.training import memory_estimate
 from rung.training.layer_pruning import read_encoder, write_encoder
 from rung.training.training_log import Journal

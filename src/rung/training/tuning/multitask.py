@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from rung.backbones.common.pretrained import quiet
 from rung.backbones.encoder import EncoderBackbone
 from rung.backbones.loading import open_folder
-from rung.backbones.pretrained import quiet
 from rung.errors import UserError
 from rung.training import memory_estimate
 from rung.training.layer_pruning import read_encoder, write_encoder
@@ -68,7 +68,7 @@ def multitask(
 
     Each task is measured on `test`, or on a share `held_out` of its own texts, beside a run of the same settings on it `alone`,
     with 95 % intervals, so that harm shows: `report_`. Settings are those of `rung.training.trainer_setup.Settings`; a run that was
-    killed goes on. Raises UserError for tasks that cannot be learned, and all that `rung.training.pretraining.pretrain.pretrain` refuses.
+    killed goes on. Raises UserError for tasks that cannot be learned, and all that `rung.pretrain` refuses.
     """
     require("multitask")
     how = Settings.of(settings, "multitask")

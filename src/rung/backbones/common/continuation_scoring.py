@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from rung.backbones.batching import by_length, fitting, padded
-from rung.backbones.candidate_trie import ROOT, Trie, shared
-from rung.backbones.pretrained import memory as memory_of
+from rung.backbones.common.batching import by_length, fitting, padded
+from rung.backbones.common.candidate_trie import ROOT, Trie, shared
+from rung.backbones.common.pretrained import memory as memory_of
 from rung.evidence import Array
 
 _LEAST = 32  # tokens of the smallest check

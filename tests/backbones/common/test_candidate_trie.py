@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rung.backbones.candidate_trie import ROOT, Trie, shared
+from rung.backbones.common.candidate_trie import ROOT, Trie, shared
 
 SOME = st.lists(st.lists(st.integers(0, 3), max_size=5), max_size=12)
 

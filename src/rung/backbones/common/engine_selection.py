@@ -23,7 +23,7 @@ from tempfile import NamedTemporaryFile
 from time import perf_counter
 from typing import Any
 
-from rung.backbones.engines import Options, Way
+from rung.backbones.common.engines import Options, Way
 from rung.errors import UserError
 from rung.evidence import Array
 from rung.evidence.cache import default_folder

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from rung import UserError, load
-from rung.backbones import engines
+from rung.backbones.common import engines
+from rung.backbones.common.engines import Options
 from rung.backbones.encoder import EncoderBackbone
-from rung.backbones.engines import Options
 
 pytestmark = pytest.mark.torch
 

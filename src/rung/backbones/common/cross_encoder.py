@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.batching import TOKENS, batches, longer, ones
-from rung.backbones.pretrained import Pretrained
+from rung.backbones.common.batching import TOKENS, batches, longer, ones
+from rung.backbones.common.pretrained import Pretrained
 from rung.errors import UserError
 from rung.evidence import Array
 from rung.text_encoding import encodable

@@ -10,9 +10,9 @@ from time import sleep
 import numpy as np
 import pytest
 
-from rung.backbones import engine_selection
-from rung.backbones.engine_selection import REFERENCE, choose
-from rung.backbones.engines import Options, Way
+from rung.backbones.common import engine_selection
+from rung.backbones.common.engine_selection import REFERENCE, choose
+from rung.backbones.common.engines import Options, Way
 from rung.errors import UserError
 
 FAST = Way("openvino", "float32")
