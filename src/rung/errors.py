@@ -5,21 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from rung.messages import Localized, tr
+
 
 class UserError(ValueError):
     """A mistake in the input, in two lines: `what` is wrong (with the value), and a `hint`: what to type next.
 
+    Both are English templates, which are looked up in the catalog of messages and filled with `values` (see `rung.messages.tr`).
     The command line prints both and exits 2; HTTP answers 4xx with {"error", "hint"}. Everything else that is raised is our bug.
 
-    >>> print(UserError("labels: 'refund' is given twice (lines 3 and 9).", "Give every label once."))
-    labels: 'refund' is given twice (lines 3 and 9).
+    >>> print(UserError("labels: {name!r} is given twice.", "Give every label once.", name="refund"))
+    labels: 'refund' is given twice.
       Give every label once.
     """
 
-    def __init__(self, what: str, hint: str) -> None:
-        super().__init__(what, hint)
-        self.what = what
-        self.hint = hint
+    def __init__(self, what: str, hint: str, /, **values: object) -> None:
+        self.what, self.hint = (each if isinstance(each, Localized) else tr(each, **values) for each in (what, hint))
+        super().__init__(self.what, self.hint)
 
     def __str__(self) -> str:
         return f"{self.what}\n  {self.hint}"

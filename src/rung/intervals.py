@@ -19,7 +19,10 @@ def interval(correct: int, total: int, *, level: float = 0.95) -> tuple[float, f
     """
     if not 0 <= correct <= total or total == 0:
         raise UserError(
-            f"interval: {correct} right answers out of {total}.", "Give 0 ≤ correct ≤ total, and total > 0."
+            "interval: {correct} right answers out of {total}.",
+            "Give 0 ≤ correct ≤ total, and total > 0.",
+            correct=correct,
+            total=total,
         )
     z = NormalDist().inv_cdf((1 + level) / 2)
     middle = (correct + z * z / 2) / (total + z * z)
@@ -38,7 +41,11 @@ def paired(won: int, lost: int, total: int, *, level: float = 0.95) -> tuple[flo
     """
     if min(won, lost) < 0 or won + lost > total or total == 0:
         raise UserError(
-            f"paired: {won} won and {lost} lost out of {total}.", "Give 0 ≤ won + lost ≤ total, and total > 0."
+            "paired: {won} won and {lost} lost out of {total}.",
+            "Give 0 ≤ won + lost ≤ total, and total > 0.",
+            won=won,
+            lost=lost,
+            total=total,
         )
     z = NormalDist().inv_cdf((1 + level) / 2)
     n, gain, differ = total + 2, won - lost, won + lost + 1

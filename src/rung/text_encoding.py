@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from rung.errors import UserError
+from rung.messages import Localized, tr
 
 BLOCK_BYTES = 1 << 20
 
@@ -52,24 +53,45 @@ def decode(raw: bytes, name: str) -> str:
 def cannot_read(path: str | Path, error: OSError) -> UserError:
     """What to tell a person whose file does not open."""
     if isinstance(error, FileNotFoundError):
-        return UserError(f"{path}: there is no such file.", f"Check the name:  ls {_folder(path)}")
+        return UserError(
+            "{path}: there is no such file.", "Check the name:  ls {path_2}", path=path, path_2=_folder(path)
+        )
     if isinstance(error, IsADirectoryError) or Path(path).is_dir():  # Windows says PermissionError for a folder
-        return UserError(f"{path} is a folder, not a file.", f"Name one file in it:  ls {shlex.quote(str(path))}")
-    return UserError(f"{path} cannot be read: {error.strerror or error}.", f"Check it:  ls -l {shlex.quote(str(path))}")
+        return UserError(
+            "{path} is a folder, not a file.",
+            "Name one file in it:  ls {quote}",
+            path=path,
+            quote=shlex.quote(str(path)),
+        )
+    return UserError(
+        "{path} cannot be read: {strerror}.",
+        "Check it:  ls -l {quote}",
+        path=path,
+        strerror=error.strerror or error,
+        quote=shlex.quote(str(path)),
+    )
 
 
 def not_utf8(stream: BinaryIO, name: str, place: str = "") -> UserError:
     """What to tell a person whose bytes (`stream`, from its beginning) are not UTF-8; `place` follows the line."""
     fault = find_fault(stream)
     if fault is None:  # it was mended between two readings
-        return UserError(f"{name} changed while it was read.", "Run it again when nothing else writes to it.")
+        return UserError("{name} changed while it was read.", "Run it again when nothing else writes to it.", name=name)
     if fault.offset == 0 and fault.value in (0xFF, 0xFE):  # the byte-order mark of UTF-16 (and of UTF-32)
         return UserError(
-            f"{name}: not UTF-8 but UTF-16 (its first byte is 0x{fault.value:02x}).", _iconv("UTF-16", name)
+            "{name}: not UTF-8 but UTF-16 (its first byte is 0x{byte:02x}).",
+            _iconv("UTF-16", name),
+            name=name,
+            byte=fault.value,
         )
     return UserError(
-        f"{name}: not UTF-8: byte 0x{fault.value:02x} at offset {fault.offset}, in line {fault.line}{place}.",
-        "If it was saved as Windows or Latin-1 text:  " + _iconv("WINDOWS-1252", name),
+        "{name}: not UTF-8: byte 0x{byte:02x} at offset {offset}, in line {line}{place}.",
+        tr("If it was saved as Windows or Latin-1 text:  {command}", command=_iconv("WINDOWS-1252", name)),
+        name=name,
+        byte=fault.value,
+        offset=fault.offset,
+        line=fault.line,
+        place=place,
     )
 
 
@@ -96,16 +118,16 @@ def find_fault(stream: BinaryIO) -> Fault | None:
         offset += len(text.encode("utf-8"))
 
 
-def _iconv(encoding: str, name: str) -> str:
+def _iconv(encoding: str, name: str) -> Localized:
     if name == "standard input":
-        return f"iconv -f {encoding} -t UTF-8 FILE | rung … -"
+        return Localized(f"iconv -f {encoding} -t UTF-8 FILE | rung … -")
     path = Path(name)
     quoted = shlex.quote(name)
     if path.suffix == ".gz":
         new = shlex.quote(str(path.with_suffix("").with_suffix(".utf8" + path.with_suffix("").suffix)))
-        return f"gunzip -c {quoted} | iconv -f {encoding} -t UTF-8 > {new}"
+        return Localized(f"gunzip -c {quoted} | iconv -f {encoding} -t UTF-8 > {new}")
     new = shlex.quote(str(path.with_suffix(".utf8" + path.suffix)))
-    return f"iconv -f {encoding} -t UTF-8 {quoted} > {new}"
+    return Localized(f"iconv -f {encoding} -t UTF-8 {quoted} > {new}")
 
 
 def _folder(path: str | Path) -> str:

@@ -97,7 +97,9 @@ class CausalBackbone(Pretrained):
         window = window or self.max_tokens
         first = self.tokenizer.bos_token_id
         if window is not None and window < 2:
-            raise UserError(f"window: got {window}.", "Give how many tokens are read at once, two or more.")
+            raise UserError(
+                "window: got {window}.", "Give how many tokens are read at once, two or more.", window=window
+            )
         rows = [ids if first is None or ids[:1] == [first] else [first, *ids] for ids in bare(self.tokenizer, texts)]
         pieces = [(i, start, piece) for i, row in enumerate(rows) for start, piece in _windows(row, window)]
         told = [np.full(len(row), np.nan, dtype=np.float32) for row in rows]
@@ -126,10 +128,16 @@ class CausalBackbone(Pretrained):
         prompt's random numbers hang on (seed, prompt) alone, whatever else is generated beside it.
         """
         if max_tokens < 1:
-            raise UserError(f"max_tokens: got {max_tokens}.", "Give how many tokens may be written, 1 or more.")
+            raise UserError(
+                "max_tokens: got {max_tokens}.",
+                "Give how many tokens may be written, 1 or more.",
+                max_tokens=max_tokens,
+            )
         if temperature is not None and temperature < 0:
             raise UserError(
-                f"temperature: got {temperature}.", "Give 0 for the likeliest tokens, or more, such as 0.7."
+                "temperature: got {temperature}.",
+                "Give 0 for the likeliest tokens, or more, such as 0.7.",
+                temperature=temperature,
             )
         room = self._room(max_tokens, "max_tokens")
         rows = [row[-(room or 0) :] for row in self._prompts(prompts)]
@@ -163,8 +171,9 @@ class CausalBackbone(Pretrained):
         found = next((each for each in known if each is not None), None)
         if found is None:
             raise UserError(
-                f"backbone {self.name!r}: a prompt is empty, and the tokenizer has no token that begins a text.",
+                "backbone {name!r}: a prompt is empty, and the tokenizer has no token that begins a text.",
                 'Give a prompt of a token or more, such as "\\n".',
+                name=self.name,
             )
         return int(found)
 
@@ -178,8 +187,12 @@ class CausalBackbone(Pretrained):
         limit = self.max_tokens
         if limit is not None and limit - after < 1:
             raise UserError(
-                f"{what}: {after} tokens leave no room for a prompt, since {self.name!r} reads {limit} in all.",
+                "{value}: {after} tokens leave no room for a prompt, since {name!r} reads {limit} in all.",
                 "Use fewer, or a model that reads more.",
+                value=what,
+                after=after,
+                name=self.name,
+                limit=limit,
             )
         return None if limit is None else limit - after
 

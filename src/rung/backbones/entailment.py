@@ -64,10 +64,14 @@ class EntailmentBackbone(Pairs):
     def _no_verdict(self, names: dict[int, str]) -> UserError:
         listed = ", ".join(names[i] for i in sorted(names)[:6]) or "unnamed ones"
         return UserError(
-            f"backbone {self.name!r}: its classes are {listed}; none is called entailment, so it was trained for labels of its"
-            " own and cannot judge yours.",
-            "Take a model trained on NLI, such as  --backbone deberta-zeroshot ; if this is one, name its classes in"
-            f' {self.folder / "config.json"}, as in  "id2label": {{"0": "entailment", "1": "neutral", "2": "contradiction"}}',
+            "backbone {name!r}: its classes are {listed}; none is called entailment, so it was trained "
+            "for labels of its own and cannot judge yours.",
+            "Take a model trained on NLI, such as  --backbone deberta-zeroshot ; if this is one, name "
+            'its classes in {folder}, as in  "id2label": {{"0": "entailment", "1": "neutral", "2": '
+            '"contradiction"}}',
+            name=self.name,
+            listed=listed,
+            folder=self.folder / "config.json",
         )
 
 

@@ -127,9 +127,10 @@ class ImageBackbone(Pretrained):
             return super().tokenizer
         except ImportError as error:
             raise UserError(
-                f"backbone {self.name!r}: its tokenizer needs a package that is not installed"
-                f" ({' '.join(str(error).split())[:160]}).",
+                "backbone {name!r}: its tokenizer needs a package that is not installed ({split}).",
                 "pip install 'rung[torch]'   brings sentencepiece and protobuf",
+                name=self.name,
+                split=" ".join(str(error).split())[:160],
             ) from None
 
     @cached_property
@@ -141,8 +142,10 @@ class ImageBackbone(Pretrained):
             return AutoImageProcessor.from_pretrained(str(self.folder), backend="pil", local_files_only=True)
         except (OSError, ValueError):
             raise UserError(
-                f"backbone {self.name!r}: {self.folder} does not say how images are to be prepared.",
+                "backbone {name!r}: {folder} does not say how images are to be prepared.",
                 "Put the model's preprocessor_config.json there.",
+                name=self.name,
+                folder=self.folder,
             ) from None
 
     @cached_property

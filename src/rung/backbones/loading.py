@@ -22,6 +22,7 @@ from rung.backbones.catalog import Entry, catalog
 from rung.backbones.common.pretrained import read_config
 from rung.errors import UserError, nearest
 from rung.evidence import Backbone
+from rung.messages import tr
 
 _WANTED = [
     "*.json",
@@ -94,9 +95,13 @@ def open_folder(folder: Path, name: str, entry: Entry | None = None) -> Backbone
             return kind.open(folder, name, entry)
     found = ", ".join(read_config(folder).get("architectures") or [])
     raise UserError(
-        f"backbone {name!r}: the folder {folder} holds no model that rung can run{f' ({found})' if found else ''}.",
-        "It needs a sentence-transformers folder (modules.json), or config.json with *.safetensors of a masked, causal,"
-        " encoder–decoder, entailment or image model, or a static model of rung.",
+        "backbone {name!r}: the folder {folder} holds no model that rung can run{value}.",
+        "It needs a sentence-transformers folder (modules.json), or config.json with *.safetensors "
+        "of a masked, causal, encoder–decoder, entailment or image model, or a static model of "
+        "rung.",
+        name=name,
+        folder=folder,
+        value=f" ({found})" if found else "",
     )
 
 
@@ -107,7 +112,10 @@ def _with_options(backbone: Any, options: Mapping[str, str]) -> Backbone:
             meant = nearest(option, known)
             takes = f"It takes: {', '.join(known)}." if known else f"Take it as it is:  {backbone.name}"
             raise UserError(
-                f"backbone {backbone.name!r} has no option {option!r}.", f"Did you mean {meant}?" if meant else takes
+                "backbone {backbone_name!r} has no option {option!r}.",
+                (tr("Did you mean {meant}?", meant=meant) if meant else takes),
+                backbone_name=backbone.name,
+                option=option,
             )
     found: Backbone = backbone.with_options(options) if options else backbone
     return found
@@ -132,8 +140,12 @@ def require(backbone: Backbone, ability: str) -> Backbone:
         else "it can do nothing that rung asks"
     )
     raise UserError(
-        f"backbone {backbone.name!r} cannot {ability}; {can}.",
-        f"Take one that can, such as  {'  or  '.join(able[:3])}   (rung models lists them)",
+        "backbone {backbone_name!r} cannot {ability}; {can}.",
+        "Take one that can, such as  {able}   (rung models lists them)",
+        backbone_name=backbone.name,
+        ability=ability,
+        can=can,
+        able="  or  ".join(able[:3]),
     )
 
 
@@ -181,15 +193,17 @@ def _found(name: str) -> tuple[Path, Entry | None]:
 def _unknown(name: str) -> UserError:
     if "/" in name or "\\" in name:
         return UserError(
-            f"backbone: there is no folder {name}.",
-            f"Check the path; for a model of the Hugging Face hub type  hf:{name}",
+            "backbone: there is no folder {name}.",
+            "Check the path; for a model of the Hugging Face hub type  hf:{name}",
+            name=name,
         )
     meant = nearest(name, ["auto", *catalog()])
     return UserError(
-        f"backbone {name!r} is not known.",
-        f"Did you mean {meant}?  `rung models` lists all."
+        "backbone {name!r} is not known.",
+        tr("Did you mean {meant}?  `rung models` lists all.", meant=meant)
         if meant
-        else "`rung models` lists all; or hf:owner/name, or ./folder",
+        else tr("`rung models` lists all; or hf:owner/name, or ./folder"),
+        name=name,
     )
 
 
@@ -214,8 +228,12 @@ def _require(kind: BackboneClass, name: str) -> None:
 def _missing(name: str, extra: str | None, missing: tuple[str, ...]) -> UserError:
     verb = "is" if len(missing) == 1 else "are"
     return UserError(
-        f"backbone {name!r} needs {', '.join(missing)}, which {verb} not installed.",
-        f"pip install 'rung[{extra}]'   (or take --backbone builtin, which needs nothing more)",
+        "backbone {name!r} needs {missing}, which {verb} not installed.",
+        "pip install 'rung[{extra}]'   (or take --backbone builtin, which needs nothing more)",
+        name=name,
+        missing=", ".join(missing),
+        verb=verb,
+        extra=extra,
     )
 
 
@@ -233,8 +251,10 @@ def _of_hub(repository: str, name: str) -> Path:
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"backbone {name!r} is not on this machine and could not be fetched ({first[:160]}).",
+            "backbone {name!r} is not on this machine and could not be fetched ({first}).",
             "Check the name and the network; or fetch it elsewhere and give its folder:  --backbone ./folder",
+            name=name,
+            first=first[:160],
         ) from error
 
 

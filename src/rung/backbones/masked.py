@@ -67,14 +67,19 @@ class MaskedBackbone(Pretrained):
         head = given.get("head", "cloze")
         if head not in ("cloze", HEAD):
             raise UserError(
-                f"backbone {self.name!r}: head must be cloze or {HEAD}, got {head!r}.", f"{self.name}?head={HEAD}"
+                "backbone {name!r}: head must be cloze or {HEAD}, got {head!r}.",
+                "{name}?head={HEAD}",
+                name=self.name,
+                HEAD=HEAD,
+                head=head,
             )
         if head == "cloze":
             return self
         if not any(key.endswith("seq_relationship.weight") for key in weight_names(self.folder)):
             raise UserError(
-                f"backbone {self.name!r}: its weights have no head that says whether a sentence follows another.",
+                "backbone {name!r}: its weights have no head that says whether a sentence follows another.",
                 "Take one of BERT's own models, such as  hf:google-bert/bert-base-uncased?head=next-sentence",
+                name=self.name,
             )
         return NextSentenceBackbone(self.folder, f"{self.name}?head={HEAD}", self.entry)
 
@@ -84,8 +89,10 @@ class MaskedBackbone(Pretrained):
         text = self.tokenizer.mask_token
         if text is None:
             raise UserError(
-                f"backbone {self.name!r}: its tokenizer has no mask token, so no gap can be filled.",
-                f'Name it in {self.folder / "tokenizer_config.json"}, as in  "mask_token": "[MASK]"',
+                "backbone {name!r}: its tokenizer has no mask token, so no gap can be filled.",
+                'Name it in {folder}, as in  "mask_token": "[MASK]"',
+                name=self.name,
+                folder=self.folder / "tokenizer_config.json",
             )
         return str(text)
 
@@ -136,8 +143,9 @@ class MaskedBackbone(Pretrained):
             return []
         if within_word and not self.tokenizer.is_fast:
             raise UserError(
-                f"backbone {self.name!r}: its tokenizer does not say which tokens make a word.",
+                "backbone {name!r}: its tokenizer does not say which tokens make a word.",
                 "Leave out within_word=True.",
+                name=self.name,
             )
         encoded = self._whole(texts)
         rows = [row for ids, places, words in encoded for row in _turns(ids, places, words if within_word else None)]
@@ -170,8 +178,12 @@ class MaskedBackbone(Pretrained):
         room = len(ids) if self.max_tokens is None else self.max_tokens - len(head) - len(tail) - t
         if room < 0:
             raise UserError(
-                f"backbone {self.name!r}: the candidate {candidate[:40]!r} has {t} tokens, the model reads {self.max_tokens}.",
+                "backbone {name!r}: the candidate {candidate!r} has {t} tokens, the model reads {max_tokens}.",
                 "Give shorter candidates, or take a backbone that reads more.",
+                name=self.name,
+                candidate=candidate[:40],
+                t=t,
+                max_tokens=self.max_tokens,
             )
         left, right = _kept(start, len(ids) - start - t, room)
         return [*head, *ids[start - left : start + t + right], *tail], len(head) + left
@@ -222,8 +234,13 @@ def _frame(prompt: str) -> _Frame:
     """
     if prompt.count(SLOT) > 1:
         raise UserError(
-            f"prompt {prompt[:60]!r} has {prompt.count(SLOT)} slots {SLOT}, so it is not clear where the candidate goes.",
-            f"Leave one; write the text's own braces as  {SLOT[0]} {SLOT[1]}",
+            "prompt {prompt!r} has {count} slots {SLOT}, so it is not clear where the candidate goes.",
+            "Leave one; write the text's own braces as  {SLOT_2} {SLOT_3}",
+            prompt=prompt[:60],
+            count=prompt.count(SLOT),
+            SLOT=SLOT,
+            SLOT_2=SLOT[0],
+            SLOT_3=SLOT[1],
         )
     before, _, after = prompt.partition(SLOT)
     read = before.rstrip()

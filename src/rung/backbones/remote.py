@@ -76,7 +76,9 @@ class RemoteBackbone:
         model, _, url = name.removeprefix("openai:").partition("@")
         parts = urlsplit(url)
         if not model or (url and (parts.scheme not in ("http", "https") or not parts.netloc)):
-            raise UserError(f"backbone {name!r} names no model of a server.", "Type  openai:MODEL@http://HOST:PORT/v1")
+            raise UserError(
+                "backbone {name!r} names no model of a server.", "Type  openai:MODEL@http://HOST:PORT/v1", name=name
+            )
         if "@" in parts.netloc:
             raise UserError(
                 "backbone: a key does not belong into a name, which is written down.", "export OPENAI_API_KEY=…"
@@ -156,7 +158,9 @@ class RemoteBackbone:
         answers = self._all(prompts, partial(self._wrote, max_tokens=max_tokens, seed=seed), extra=max_tokens)
         for each in answers:
             if isinstance(each, UnansweredError):
-                raise UserError(f"generate: a prompt got no answer: {each}.", "Try again; raise the budget or retries.")
+                raise UserError(
+                    "generate: a prompt got no answer: {each}.", "Try again; raise the budget or retries.", each=each
+                )
         return answers
 
     def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -270,7 +274,12 @@ class RemoteBackbone:
 
         key = os.environ.get("OPENAI_API_KEY")
         if key is None and self.host is not None:
-            raise UserError(f"backbone {self.name!r}: there is no key for {self.host}.", "export OPENAI_API_KEY=…")
+            raise UserError(
+                "backbone {name!r}: there is no key for {host}.",
+                "export OPENAI_API_KEY=…",
+                name=self.name,
+                host=self.host,
+            )
         client = OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=self.settings["timeout_s"])
         weakref.finalize(self, client.close)  # its connections end with the backbone
         return client
@@ -344,15 +353,23 @@ def _checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if option == "via":
             if value not in ("chat", "completions"):
                 raise UserError(
-                    f"backbone {name!r}: via is chat or completions, got {value!r}.", "Leave it out for chat."
+                    "backbone {name!r}: via is chat or completions, got {value!r}.",
+                    "Leave it out for chat.",
+                    name=name,
+                    value=value,
                 )
             found[option] = value
         elif value is not None:
             least = 0 if option in ("retries", "max_requests", "max_tokens") else 1
             if not str(value).isdecimal() or int(str(value)) < least:
                 raise UserError(
-                    f"backbone {name!r}: {option} must be a whole number from {least}, got {value!r}.",
-                    f"Type  {name}?{option}={_DEFAULTS[option] or 1000}",
+                    "backbone {name!r}: {option} must be a whole number from {least}, got {value!r}.",
+                    "Type  {name}?{option}={DEFAULTS}",
+                    name=name,
+                    option=option,
+                    least=least,
+                    value=value,
+                    DEFAULTS=_DEFAULTS[option] or 1000,
                 )
             found[option] = int(str(value))
     return found

@@ -133,8 +133,11 @@ class Seq2SeqBackbone(Pretrained):
                 tokenizer(text_target="a")  # sets the codes around a text
         except KeyError as error:
             raise UserError(
-                f"backbone {self.name!r}: its tokenizer has no language {error}.",
-                f"The codes are in {self.folder}: some models write  en , others  en_XX  or  eng_Latn",
+                "backbone {name!r}: its tokenizer has no language {error}.",
+                "The codes are in {folder}: some models write  en , others  en_XX  or  eng_Latn",
+                name=self.name,
+                error=error,
+                folder=self.folder,
             ) from None
         return tokenizer
 
@@ -250,8 +253,10 @@ class Seq2SeqBackbone(Pretrained):
         start = next((i for i in (own.decoder_start_token_id, own.bos_token_id) if i is not None), None)
         if start is None:
             raise UserError(
-                f"backbone {self.name!r}: its config does not say which token the decoder starts with.",
-                f'Put  "decoder_start_token_id"  into {self.folder / "config.json"}',
+                "backbone {name!r}: its config does not say which token the decoder starts with.",
+                'Put  "decoder_start_token_id"  into {folder}',
+                name=self.name,
+                folder=self.folder / "config.json",
             )
         forced = None if "target" in self.languages else own.forced_bos_token_id
         return [start, *(self._around[0] if forced is None else [forced])]
@@ -272,8 +277,11 @@ class Seq2SeqBackbone(Pretrained):
         limit = self.config.get("max_decoder_position_embeddings") or self.config.get("max_position_embeddings")
         if limit is not None and longest + len(self._begin) - 1 > limit:
             raise UserError(
-                f"backbone {self.name!r}: an answer of {longest} tokens is asked for, and it writes {limit} at most.",
+                "backbone {name!r}: an answer of {longest} tokens is asked for, and it writes {limit} at most.",
                 "Use shorter candidates, or a smaller max_tokens.",
+                name=self.name,
+                longest=longest,
+                limit=limit,
             )
 
 

@@ -175,7 +175,13 @@ def copied(backbone: StaticBackbone, folder: Path, dimensions: int | None = None
     """
     given = backbone.dimensions
     if dimensions is not None and dimensions > given:
-        raise UserError(f"static: {backbone.name} has {given} dimensions, asked for {dimensions}.", "Ask for fewer.")
+        raise UserError(
+            "static: {backbone_name} has {given} dimensions, asked for {dimensions}.",
+            "Ask for fewer.",
+            backbone_name=backbone.name,
+            given=given,
+            dimensions=dimensions,
+        )
     if dimensions in (None, given):
         folder.mkdir(parents=True)
         for file in (*StaticBackbone.files, "NOTICE"):

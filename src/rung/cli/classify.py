@@ -193,7 +193,7 @@ def _afar(source: str, out: Path | None, classifier: Classifier, how: dict[str, 
 
     if out is None or known is not None:
         what = "--known is for one file that lies here" if known else "a folder for the answers is missing"
-        raise UserError(f"classify --engine ray: {what}.", "Give  --out FOLDER, and no --known")
+        raise UserError("classify --engine ray: {value}.", "Give  --out FOLDER, and no --known", value=what)
     target = (
         str(out).replace(":/", "://", 1) if ":/" in str(out) else str(out)
     )  # as it was before it was taken for a path
@@ -306,7 +306,7 @@ def chosen_classifier(labels: str | None, saved: Path | None, backbone: str, set
     """The classifier that was asked for, its labels and backbone checked before any file is read."""
     if (labels is None) == (saved is None):
         what = "both --labels and --classifier are given" if saved else "no labels are given"
-        raise UserError(f"classify: {what}.", "Give one of  --labels billing,bug  or  --classifier FOLDER")
+        raise UserError("classify: {value}.", "Give one of  --labels billing,bug  or  --classifier FOLDER", value=what)
     from rung.estimator.classifier import Classifier
 
     if saved is not None:
@@ -328,7 +328,9 @@ def _shares(given: str | None) -> dict[str, float] | None:
     try:
         return {name.strip(): float(share) for name, _, share in pairs}
     except ValueError:
-        raise UserError(f"--shares: {given!r} cannot be read.", "Write  --shares spam=0.1,ham=0.9") from None
+        raise UserError(
+            "--shares: {given!r} cannot be read.", "Write  --shares spam=0.1,ham=0.9", given=given
+        ) from None
 
 
 def _reject(given: str | None) -> Any:
@@ -336,7 +338,7 @@ def _reject(given: str | None) -> Any:
         return given if given in (None, "auto") else float(str(given))
     except ValueError:
         raise UserError(
-            f"--reject: {given!r} is neither auto nor a share.", "Write  --reject 0.1  or  --reject auto"
+            "--reject: {given!r} is neither auto nor a share.", "Write  --reject 0.1  or  --reject auto", given=given
         ) from None
 
 

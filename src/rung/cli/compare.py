@@ -74,7 +74,7 @@ def asked(option: str) -> tuple[str, Any]:
 
     name, sign, values = option.partition("=")
     if not sign or not values.strip():
-        raise UserError(f"--try {option}: no values.", "Give some:  --try way=frozen,contrastive")
+        raise UserError("--try {option}: no values.", "Give some:  --try way=frozen,contrastive", option=option)
     low, dots, high = values.partition("..")
     ends = _value(low), _value(high)
     if dots and all(isinstance(end, int | float) for end in ends):

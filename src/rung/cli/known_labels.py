@@ -29,8 +29,10 @@ class Known:
         else:
             columns = ", ".join(table.columns)
             raise UserError(
-                f"--known: there is neither a column nor a file {source!r} (columns: {columns}).",
+                "--known: there is neither a column nor a file {source!r} (columns: {columns}).",
                 "Name a column of IN that holds labels, or a file with the columns text and label.",
+                source=source,
+                columns=columns,
             )
 
     def elsewhere(self, met: set[str]) -> list[tuple[str, str]]:
@@ -51,8 +53,11 @@ def _of_file(source: str) -> Iterator[tuple[str, str]]:
     with open_table(source, text="text" if _has_text(source) else None) as table:
         if LABEL not in table.columns:
             raise UserError(
-                f"--known {source}: there is no column '{LABEL}' (columns: {', '.join(table.columns)}).",
+                "--known {source}: there is no column '{LABEL}' (columns: {columns}).",
                 "Name the column of labels  label  and that of texts  text",
+                source=source,
+                LABEL=LABEL,
+                columns=", ".join(table.columns),
             )
         for chunk in table.chunks():
             for text, label in zip(chunk.texts, chunk.column(LABEL), strict=True):

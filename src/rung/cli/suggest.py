@@ -41,7 +41,7 @@ def suggest(
     from rung.tables import open_table
 
     if n < 1:
-        raise UserError(f"suggest: {n} texts.", "Ask for at least one:  -n 20")
+        raise UserError("suggest: {n} texts.", "Ask for at least one:  -n 20", n=n)
     _check_free(out, force=force)
     chosen = chosen_classifier(labels, None, backbone, {"cache": not no_cache})
     with open_table(source, text=text, format=format, of_images=of_images(chosen)) as table:
@@ -58,8 +58,12 @@ def suggest(
 
 def _check_free(out: Path, *, force: bool) -> None:
     if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: the folder {out.parent} does not exist.", f"mkdir -p {out.parent}")
+        raise UserError(
+            "--out {out}: the folder {parent} does not exist.", "mkdir -p {parent}", out=out, parent=out.parent
+        )
     if out.is_dir():
-        raise UserError(f"--out {out} is a folder.", f"Name a file in it:  --out {out / 'to-label.csv'}")
+        raise UserError(
+            "--out {out} is a folder.", "Name a file in it:  --out {out_2}", out=out, out_2=out / "to-label.csv"
+        )
     if out.exists() and not force:
-        raise UserError(f"--out {out} exists already.", "It may hold labels. To replace it, add  --force")
+        raise UserError("--out {out} exists already.", "It may hold labels. To replace it, add  --force", out=out)

@@ -71,7 +71,7 @@ class ConformalSets:
     def fit_losses(self, losses: Floats) -> Self:
         """Learn q from −log p(true label) of m texts (m,). Raises UserError unless 0 < level < 1."""
         if not 0 < self.level < 1:
-            raise UserError(f"level: got {self.level}.", "Give a share between 0 and 1, such as 0.9.")
+            raise UserError("level: got {level}.", "Give a share between 0 and 1, such as 0.9.", level=self.level)
         m = len(losses)
         rank = int(np.ceil((m + 1) * self.level - 1e-9))
         self.threshold_ = float(np.sort(losses)[rank - 1]) if rank <= m else np.inf

@@ -56,7 +56,9 @@ class Tree:
         label at the top is as probable as `confidence`. Raises UserError unless 0 ≤ confidence ≤ 1.
         """
         if not 0 <= confidence <= 1:
-            raise UserError(f"confidence: got {confidence}.", "Give a probability from 0 to 1, such as 0.5.")
+            raise UserError(
+                "confidence: got {confidence}.", "Give a probability from 0 to 1, such as 0.5.", confidence=confidence
+            )
         probabilities = self.probabilities(leaves)
         rows, answer = np.arange(len(leaves)), np.full(len(leaves), -1, dtype=np.intp)
         for _ in range(self.depth):

@@ -92,10 +92,17 @@ def _checked(shares: tuple[float | None, ...] | None, k: int) -> Floats:
     if shares is None:
         return np.full(k, 1 / k)
     if len(shares) != k:
-        raise UserError(f"shares: got {len(shares)} for {k} labels.", "Give one a label, None where it is not known.")
+        raise UserError(
+            "shares: got {n_shares} for {k} labels.",
+            "Give one a label, None where it is not known.",
+            n_shares=len(shares),
+            k=k,
+        )
     for share in shares:
         if share is not None and not 0 < share < 1:
-            raise UserError(f"shares: got {share}.", "Give the share of texts that carry the label, between 0 and 1.")
+            raise UserError(
+                "shares: got {share}.", "Give the share of texts that carry the label, between 0 and 1.", share=share
+            )
     return np.array([1 / k if share is None else share for share in shares])
 
 

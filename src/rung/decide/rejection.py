@@ -124,7 +124,9 @@ def checked_share(share: float | str) -> float | None:
     if share == "auto":
         return None
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-        raise UserError(f"reject: got {share!r}.", 'Give the share of texts that fit no label, such as 0.1, or "auto".')
+        raise UserError(
+            "reject: got {share!r}.", 'Give the share of texts that fit no label, such as 0.1, or "auto".', share=share
+        )
     return float(share)
 
 

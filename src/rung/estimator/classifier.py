@@ -33,6 +33,7 @@ from rung.inference.evidence_sources import Sources
 from rung.inference.inputs import as_items, holds_texts, is_matrix, known_marks, known_places, warn_of_contradictions
 from rung.inference.label_scoring import Length
 from rung.labels import Labels
+from rung.messages import tr
 from rung.rungs.ladder import Rung, climb, name_of
 from rung.rungs.linear import Linear
 from rung.rungs.names import Names
@@ -386,8 +387,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             if name not in names:
                 meant = nearest(str(name), map(str, names))
                 raise UserError(
-                    f"shares: {name!r} is none of the labels.",
-                    f"Did you mean {meant!r}?" if meant else f"The labels are {', '.join(map(str, names[:10]))}.",
+                    "shares: {name!r} is none of the labels.",
+                    (
+                        tr("Did you mean {meant!r}?", meant=meant)
+                        if meant
+                        else tr("The labels are {names}.", names=", ".join(map(str, names[:10])))
+                    ),
+                    name=name,
                 )
         return np.array([self.shares.get(name, np.nan) for name in names], dtype=np.float64)
 
@@ -438,8 +444,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         again = int(np.isin(hashes(features), seen).sum())
         if again:
             raise UserError(
-                f"calibrate: {again} of {len(features)} labelled texts were labelled in fit already.",
+                "calibrate: {again} of {n_features} labelled texts were labelled in fit already.",
                 "Keep some labels apart:  fit(texts, y_of_some)  and  calibrate(other_texts, their_y)",
+                again=again,
+                n_features=len(features),
             )
 
     def _rung(self) -> Rung:

@@ -55,9 +55,14 @@ class BackboneIdentity:
         """Raise UserError unless the backbone found is the one that the classifier was made with."""
         if found.fingerprint != self.fingerprint:
             raise UserError(
-                f"classifier: {folder} was made with backbone {self.name!r} "
-                f"({self.fingerprint[:12]}…), this is {found.name!r} ({found.fingerprint[:12]}…).",
+                "classifier: {folder} was made with backbone {name!r} ({fingerprint}…), this is "
+                "{found_name!r} ({fingerprint_2}…).",
                 "Install the backbone it was made with, or make the classifier anew with this one.",
+                folder=folder,
+                name=self.name,
+                fingerprint=self.fingerprint[:12],
+                found_name=found.name,
+                fingerprint_2=found.fingerprint[:12],
             )
 
 
@@ -128,13 +133,15 @@ def write(saved: Saved, folder: Path, *, model: Backbone, force: bool) -> None:
 def check_free(folder: Path, *, force: bool) -> None:
     """Raise UserError unless a classifier can be saved as `folder`; only a saved classifier is ever replaced."""
     if not folder.absolute().parent.is_dir():
-        raise UserError(f"save: there is no folder {folder.absolute().parent}.", f"mkdir -p {folder.absolute().parent}")
+        raise UserError("save: there is no folder {parent}.", "mkdir -p {parent}", parent=folder.absolute().parent)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / _FACTS).is_file():
-        raise UserError(f"save: {folder} is there already and holds other files.", "Name a new folder.")
+        raise UserError("save: {folder} is there already and holds other files.", "Name a new folder.", folder=folder)
     if not force:
-        raise UserError(f"save: {folder} holds a classifier already.", "Name a new folder, or replace it with --force")
+        raise UserError(
+            "save: {folder} holds a classifier already.", "Name a new folder, or replace it with --force", folder=folder
+        )
 
 
 def read(folder: Path) -> Saved:
@@ -152,7 +159,9 @@ def read(folder: Path) -> Saved:
             learned=unpack(facts["learned"], arrays),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"classifier: {folder} is damaged ({error}).", "Save the classifier anew.") from None
+        raise UserError(
+            "classifier: {folder} is damaged ({error}).", "Save the classifier anew.", folder=folder, error=error
+        ) from None
 
 
 def own_model(saved: Saved, folder: Path) -> str | Backbone:
@@ -248,17 +257,27 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     file = folder / _FACTS
     if not file.is_file():
         raise UserError(
-            f"classifier: {folder} holds no saved classifier.",
-            f"It should hold {_FACTS}; save one with --save {folder}",
+            "classifier: {folder} holds no saved classifier.",
+            "It should hold {FACTS}; save one with --save {folder}",
+            folder=folder,
+            FACTS=_FACTS,
         )
     try:
         facts: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except ValueError as error:
-        raise UserError(f"classifier: {file} is damaged ({error}).", "Save the classifier anew.") from None
+        raise UserError(
+            "classifier: {file} is damaged ({error}).", "Save the classifier anew.", file=file, error=error
+        ) from None
     if facts.get("format") != FORMAT or facts.get("version") != VERSION:
         raise UserError(
-            f"classifier: {file} is of format {facts.get('format')} {facts.get('version')}, not {FORMAT} {VERSION}.",
-            "Save the classifier anew, or install the rung that made it: " + str(facts.get("made_with", "unknown")),
+            "classifier: {file} is of format {format} {version}, not {expected} {expected_version}.",
+            "Save the classifier again, or install the rung that made it: {made_with}",
+            made_with=facts.get("made_with", "unknown"),
+            file=file,
+            format=facts.get("format"),
+            version=facts.get("version"),
+            expected=FORMAT,
+            expected_version=VERSION,
         )
     return facts
 
@@ -270,7 +289,12 @@ def _read_arrays(folder: Path) -> dict[str, Any]:
     try:
         return dict(load_file(folder / _ARRAYS))
     except (OSError, SafetensorError) as error:
-        raise UserError(f"classifier: {folder / _ARRAYS} is damaged ({error}).", "Save the classifier anew.") from None
+        raise UserError(
+            "classifier: {folder} is damaged ({error}).",
+            "Save the classifier anew.",
+            folder=folder / _ARRAYS,
+            error=error,
+        ) from None
 
 
 def _umask() -> int:

@@ -37,8 +37,10 @@ class Sources:
         if reads_images(self.geometry) != reads_images(self.backbone):
             images, texts = sorted((self.geometry, self.backbone), key=reads_images, reverse=True)
             raise UserError(
-                f"geometry: of the two backbones {images.name!r} reads images and {texts.name!r} reads texts.",
+                "geometry: of the two backbones {images_name!r} reads images and {texts_name!r} reads texts.",
                 "Take two that read the same, or leave geometry out.",
+                images_name=images.name,
+                texts_name=texts.name,
             )
 
     @property
@@ -63,7 +65,7 @@ class Sources:
         if is_matrix(X):
             return self._of_matrix(X, meaning)
         if self.long not in ("cut", "mean"):
-            raise UserError(f"long: got {self.long!r}.", 'Choose long="cut" or long="mean".')
+            raise UserError("long: got {long!r}.", 'Choose long="cut" or long="mean".', long=self.long)
         texts = as_items(X, self.backbone)
         shown = None if self.mixed else progress  # one bar, for what takes longest
         seen = about_texts(texts, self.geometry, cache=self.cache, long=self.long, progress=shown)

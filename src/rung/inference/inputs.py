@@ -13,6 +13,7 @@ from rung.errors import UserError, nearest
 from rung.evidence import Array, Backbone, reads_images, unit
 from rung.evidence.images import Picture, is_image, names_image
 from rung.evidence.text_faults import is_missing
+from rung.messages import tr
 
 Indices = npt.NDArray[np.intp]
 
@@ -45,17 +46,19 @@ def as_texts(X: Any) -> list[Any]:
     Raises UserError for a single text, bytes, a generator (it can be read once only), a mapping or a table.
     """
     if isinstance(X, str):
-        raise UserError(f"texts: got the single text {X[:40]!r}.", "Pass a list:  predict([text])")
+        raise UserError("texts: got the single text {X!r}.", "Pass a list:  predict([text])", X=X[:40])
     if isinstance(X, Iterator):
-        raise UserError(f"texts: got a {type(X).__name__}, which can be read only once.", "Pass  list(texts)")
+        raise UserError("texts: got a {name}, which can be read only once.", "Pass  list(texts)", name=type(X).__name__)
     if isinstance(X, bytes | bytearray | dict | set | frozenset) or not hasattr(X, "__len__"):
-        raise UserError(f"texts: got {type(X).__name__}.", "Pass a list of texts, or one column of a table.")
+        raise UserError("texts: got {name}.", "Pass a list of texts, or one column of a table.", name=type(X).__name__)
     if len(getattr(X, "shape", (0,))) > 1:
-        raise UserError(f"texts: got a table of shape {X.shape}.", 'Pass one column of it, such as  table["text"]')
+        raise UserError(
+            "texts: got a table of shape {shape}.", 'Pass one column of it, such as  table["text"]', shape=X.shape
+        )
     texts = _plain(X)
     for i, text in enumerate(texts):
         if isinstance(text, bytes):
-            raise UserError(f"texts: row {i} holds bytes.", 'Decode them first:  text.decode("utf-8")')
+            raise UserError("texts: row {i} holds bytes.", 'Decode them first:  text.decode("utf-8")', i=i)
     return texts
 
 
@@ -70,15 +73,20 @@ def as_items(X: Any, backbone: Backbone) -> list[Any]:
         given = [each for each in items if not isinstance(each, str) or each.strip()]
         if given and all(isinstance(each, str) and not is_image(each) and not names_image(each) for each in given):
             raise UserError(
-                f"images: got {given[0][:40]!r}, which is no file, and backbone {backbone.name!r} reads images.",
+                "images: got {given!r}, which is no file, and backbone {backbone_name!r} reads images.",
                 'Pass paths of images or PIL images; texts need another backbone, such as  backbone="minilm"',
+                given=given[0][:40],
+                backbone_name=backbone.name,
             )
         return [Picture.of(item) for item in items]
     for i, item in enumerate(items):
         if is_image(item):
             raise UserError(
-                f"texts: row {i} holds an image ({type(item).__name__}), and backbone {backbone.name!r} reads texts.",
+                "texts: row {i} holds an image ({name}), and backbone {backbone_name!r} reads texts.",
                 'Take one that reads images:  backbone="siglip-base"   (rung models lists them)',
+                i=i,
+                name=type(item).__name__,
+                backbone_name=backbone.name,
             )
     return items
 
@@ -95,8 +103,10 @@ def as_features(X: Any, dimensions: int) -> Array:
     rows = np.asarray(X, dtype=np.float32)
     if rows.shape[1] != dimensions:
         raise UserError(
-            f"embeddings: X has {rows.shape[1]} columns, the backbone's embeddings have {dimensions}.",
+            "embeddings: X has {shape} columns, the backbone's embeddings have {dimensions}.",
             "Make X with the same backbone:  rung.load(name).embed(texts)",
+            shape=rows.shape[1],
+            dimensions=dimensions,
         )
     if not np.isfinite(rows).all():
         raise UserError("embeddings: X holds NaN or infinity.", "Take those rows out.")
@@ -112,7 +122,12 @@ def known_places(y: Any, n: int, names: Sequence[Any], *, minus_one_is_none: boo
         return np.full(n, -1, dtype=np.intp)
     given = _plain(y)
     if len(given) != n:
-        raise UserError(f"y: got {len(given)} labels for {n} texts.", "Give one a text, None where there is no label.")
+        raise UserError(
+            "y: got {n_given} labels for {n} texts.",
+            "Give one a text, None where there is no label.",
+            n_given=len(given),
+            n=n,
+        )
     places = {str(name): i for i, name in enumerate(names)}
     none = {"-1"} if minus_one_is_none and "-1" not in places else set()
     return np.array([_place(each, i, places, none) for i, each in enumerate(given)], dtype=np.intp)
@@ -129,7 +144,12 @@ def known_marks(y: Any, n: int, names: Sequence[str]) -> npt.NDArray[np.float64]
         return np.full((n, len(names)), np.nan)
     given = _plain(y) if getattr(y, "ndim", 1) == 1 else np.asarray(y, dtype=np.float64)
     if len(given) != n:
-        raise UserError(f"y: got {len(given)} rows for {n} texts.", "Give one a text, None where nothing is known.")
+        raise UserError(
+            "y: got {n_given} rows for {n} texts.",
+            "Give one a text, None where nothing is known.",
+            n_given=len(given),
+            n=n,
+        )
     if isinstance(given, np.ndarray) or (given and all(_is_numbers(each) for each in given)):
         return _checked_marks(np.asarray(given, dtype=np.float64), len(names))
     places = {str(name): i for i, name in enumerate(names)}
@@ -145,7 +165,12 @@ def known_marks(y: Any, n: int, names: Sequence[str]) -> npt.NDArray[np.float64]
 
 def _checked_marks(marks: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.float64]:
     if marks.shape[1:] != (k,):
-        raise UserError(f"y: got {marks.shape[1:]} marks a text for {k} labels.", "Give a column for each of  classes_")
+        raise UserError(
+            "y: got {shape} marks a text for {k} labels.",
+            "Give a column for each of  classes_",
+            shape=marks.shape[1:],
+            k=k,
+        )
     if not np.isin(marks[~np.isnan(marks)], (0.0, 1.0)).all():
         raise UserError(
             "y: its columns hold other numbers than 0 and 1.", "Write 1 for yes, 0 for no, NaN for not known."
@@ -167,8 +192,14 @@ def _place(label: Any, row: int, places: dict[str, int], none: set[str]) -> int:
     name = str(label) if str(label) in places else str(label).strip()
     if name not in places:
         meant = nearest(name, places)
-        hint = f"Did you mean {meant!r}?" if meant else f"The labels are {', '.join(list(places)[:10])}."
-        raise UserError(f"known labels: row {row} holds {label!r}, which is none of the labels.", hint)
+        hint = (
+            tr("Did you mean {meant!r}?", meant=meant)
+            if meant
+            else tr("The labels are {labels}.", labels=", ".join(list(places)[:10]))
+        )
+        raise UserError(
+            "known labels: row {row} holds {label!r}, which is none of the labels.", hint, row=row, label=label
+        )
     return places[name]
 
 

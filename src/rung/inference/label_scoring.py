@@ -70,7 +70,9 @@ def with_prior(
 def likeliest(names: npt.NDArray[np.float64], count: int) -> Flags:
     """Which labels (n, k) are among the `count` most probable of a text."""
     if count < 1:
-        raise UserError(f"shortlist: got {count}.", "Give how many labels of each text are scored, such as 10.")
+        raise UserError(
+            "shortlist: got {count}.", "Give how many labels of each text are scored, such as 10.", count=count
+        )
     kept = np.argsort(-names, axis=1, kind="stable")[:, :count]
     among = np.zeros(names.shape, dtype=bool)
     np.put_along_axis(among, kept, True, axis=1)
@@ -104,8 +106,9 @@ def scores(
     pairs = None if among is None else among[:, wording.owner]
     if pairs is not None and not getattr(backbone, "pairwise", False):
         raise UserError(
-            f"shortlist: {backbone.name!r} scores all labels of a text in one pass, so leaving some out saves nothing.",
+            "shortlist: {backbone_name!r} scores all labels of a text in one pass, so leaving some out saves nothing.",
             "Leave shortlist out; it is for models that read each text with each label (entailment).",
+            backbone_name=backbone.name,
         )
     per_token = _lengths(wording, backbone, length)
     distinct, first, inverse = np.unique(np.array(texts, dtype=object), return_index=True, return_inverse=True)
@@ -194,7 +197,7 @@ def _chosen(place: int | None, m: int) -> Array:
 def _lengths(wording: Wording, backbone: Any, length: Length) -> Array:
     """What the sum over a candidate's tokens is divided by, (m,)."""
     if length not in ("sum", "token", "byte"):
-        raise UserError(f"length: got {length!r}.", 'Choose length="sum", "token" or "byte".')
+        raise UserError("length: got {length!r}.", 'Choose length="sum", "token" or "byte".', length=length)
     if length == "sum" or wording.style in ("entailment", "following", "options"):
         return np.ones(len(wording.candidates), dtype=np.float32)
     if length == "byte":

@@ -52,7 +52,11 @@ def word(labels: Labels, backbone: Any) -> Wording:
     style = backbone.style
     if style not in STYLES:
         raise UserError(
-            f"backbone {backbone.name!r}: its style {style!r} is not known.", f"One of {', '.join(STYLES)}."
+            "backbone {backbone_name!r}: its style {style!r} is not known.",
+            "One of {STYLES}.",
+            backbone_name=backbone.name,
+            style=style,
+            STYLES=", ".join(STYLES),
         )
     if style == "options":
         return _options(labels)

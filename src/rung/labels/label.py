@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from rung.errors import UserError, nearest
+from rung.messages import tr
 
 # Frames of several shapes, for a bare word's embedding depends on chance and their mean much less: two bare, one for
 # documents, two for what people ask (docs/log.md says what other frames do).
@@ -81,13 +82,17 @@ class Labels:
         if isinstance(given, Labels):
             return cls(given.labels)
         if isinstance(given, str):
-            raise UserError(f"labels: got the single text {given!r}.", 'Pass a list:  labels=["billing", "bug report"]')
+            raise UserError(
+                "labels: got the single text {given!r}.", 'Pass a list:  labels=["billing", "bug report"]', given=given
+            )
         if isinstance(given, Mapping):
             return cls.of(_label(name, value) for name, value in given.items())
         if isinstance(given, Iterable):
             return cls.of(_listed(each) for each in given)
         raise UserError(
-            f"labels: got {type(given).__name__}, not names.", 'Pass a list of names, or {"name": "description"}.'
+            "labels: got {name}, not names.",
+            'Pass a list of names, or {{"name": "description"}}.',
+            name=type(given).__name__,
         )
 
     @classmethod
@@ -99,7 +104,9 @@ class Labels:
         made = cls(tuple(sorted(found, key=lambda label: label.name)))
         if len(made) < 2:
             given = f"only {made.names[0]!r} is given" if found else "none is given"
-            raise UserError(f"labels: {given}, and a choice needs two.", "Add what the other texts are, such as  other")
+            raise UserError(
+                "labels: {given}, and a choice needs two.", "Add what the other texts are, such as  other", given=given
+            )
         return made
 
     @property
@@ -140,7 +147,7 @@ def _listed(each: object) -> Label:
 def _label(name: object, value: object) -> Label:
     """One label out of a mapping's item, every mistake named."""
     if isinstance(name, bool) or not isinstance(name, str | int | float):
-        raise UserError(f"labels: {name!r} is not a name.", "Write label names as texts, in quotes.")
+        raise UserError("labels: {name!r} is not a name.", "Write label names as texts, in quotes.", name=name)
     clean = str(name).strip()
     if not clean:
         raise UserError("labels: one label has an empty name.", "Give it a name, or take it out.")
@@ -149,8 +156,10 @@ def _label(name: object, value: object) -> Label:
     if value is None or isinstance(value, str):
         return Label(clean, (value or "").strip())
     raise UserError(
-        f"labels: {clean!r} has {value!r} as its description.",
-        'Write a text, or  {"description": "...", "words": [...], "examples": [...]}',
+        "labels: {clean!r} has {value!r} as its description.",
+        'Write a text, or  {{"description": "...", "words": [...], "examples": [...]}}',
+        clean=clean,
+        value=value,
     )
 
 
@@ -159,8 +168,14 @@ def _details(name: str, value: Mapping[Any, Any]) -> dict[str, Any]:
         if key not in KEYS:
             meant = nearest(str(key), KEYS)
             raise UserError(
-                f"labels: {name!r} has the unknown key {key!r}.",
-                f"Did you mean {meant}?" if meant else f"The keys are {', '.join(KEYS)}.",
+                "labels: {name!r} has the unknown key {key!r}.",
+                (
+                    tr("Did you mean {meant}?", meant=meant)
+                    if meant
+                    else tr("The keys are {KEYS}.", KEYS=", ".join(KEYS))
+                ),
+                name=name,
+                key=key,
             )
     return {
         "description": str(value.get("description") or "").strip(),
@@ -179,7 +194,12 @@ def _children(name: str, value: object) -> tuple[Label, ...]:
     elif isinstance(value, Iterable) and not isinstance(value, str):
         found = [_listed(each) for each in value]
     else:
-        raise UserError(f"labels: {name!r} has {value!r} as its children.", 'Write a list:  children: ["...", "..."]')
+        raise UserError(
+            "labels: {name!r} has {value!r} as its children.",
+            'Write a list:  children: ["...", "..."]',
+            name=name,
+            value=value,
+        )
     return tuple(sorted(found, key=lambda label: label.name))
 
 
@@ -187,7 +207,13 @@ def _texts(name: str, key: str, value: object) -> tuple[str, ...]:
     if not value:
         return ()
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise UserError(f"labels: {name!r} has {value!r} as its {key}.", f'Write a list:  {key}: ["...", "..."]')
+        raise UserError(
+            "labels: {name!r} has {value!r} as its {key}.",
+            'Write a list:  {key}: ["...", "..."]',
+            name=name,
+            value=value,
+            key=key,
+        )
     return tuple(clean for each in value if (clean := str(each).strip()))
 
 
@@ -201,6 +227,10 @@ def _refuse_duplicates(found: list[tuple[Label, str]]) -> None:
         same = first.name == label.name
         what = f"{label.name!r} is given twice" if same else f"{first.name!r} and {label.name!r} differ in case only"
         raise UserError(
-            f"labels: {what} ({at} and {place}).",
-            f"Give every label once; to add wording to one, write  {label.name}: what it means",
+            "labels: {value} ({at} and {place}).",
+            "Give every label once; to add wording to one, write  {label_name}: what it means",
+            value=what,
+            at=at,
+            place=place,
+            label_name=label.name,
         )

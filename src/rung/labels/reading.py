@@ -33,9 +33,11 @@ def read_labels(spec: str) -> Labels:
     if spec in ready_made():
         return _of_file(Path(str(resources.files("rung.labels") / "sets" / f"{spec}.yaml")))
     if path.is_dir():
-        raise UserError(f"labels: {spec} is a folder.", f"Name a file: {FORMATS}.")
+        raise UserError("labels: {spec} is a folder.", "Name a file: {FORMATS}.", spec=spec, FORMATS=FORMATS)
     if path.suffix.lower() in READERS or ("," not in spec and ("/" in spec or "\\" in spec)):
-        raise UserError(f"labels: there is no file {spec}.", "Check the path, or list the names:  --labels billing,bug")
+        raise UserError(
+            "labels: there is no file {spec}.", "Check the path, or list the names:  --labels billing,bug", spec=spec
+        )
     return _of_list(spec)
 
 
@@ -55,7 +57,10 @@ def _of_list(spec: str) -> Labels:
         meant = nearest(spec, ready_made())
         also = f"Did you mean {meant}?" if meant else f"Ready-made sets: {', '.join(ready_made())}."
         raise UserError(
-            f"labels: {spec!r} is one name, and no file or ready-made set.", f"Write  a,b,c  or a file. {also}"
+            "labels: {spec!r} is one name, and no file or ready-made set.",
+            "Write  a,b,c  or a file. {also}",
+            spec=spec,
+            also=also,
         )
     return Labels.of([_label(name, "") for name in names])
 
@@ -63,10 +68,17 @@ def _of_list(spec: str) -> Labels:
 def _of_file(path: Path) -> Labels:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"labels: {path} is none of the formats that are read.", f"Write them as {FORMATS}.")
+        raise UserError(
+            "labels: {path} is none of the formats that are read.",
+            "Write them as {FORMATS}.",
+            path=path,
+            FORMATS=FORMATS,
+        )
     found = list(reader(read_text(path), path.name))
     if not found:
-        raise UserError(f"labels: {path} is empty.", "Write one label per line, as in  billing: invoices and refunds")
+        raise UserError(
+            "labels: {path} is empty.", "Write one label per line, as in  billing: invoices and refunds", path=path
+        )
     return Labels.of([label for label, _ in found], [place for _, place in found])
 
 
@@ -86,7 +98,7 @@ def _placed(place: str, read: Callable[..., Label], *given: Any) -> tuple[Label,
     try:
         return read(*given), place
     except UserError as error:
-        raise UserError(f"{error.what.rstrip('.')} ({place}).", error.hint) from None
+        raise UserError("{value} ({place}).", error.hint, value=error.what.rstrip("."), place=place) from None
 
 
 def _table(text: str, file: str) -> Found:
@@ -96,15 +108,21 @@ def _table(text: str, file: str) -> Found:
     named = next((each for each in ("name", "label") if each in columns), None)
     if named is None:
         raise UserError(
-            f"labels: {file} has no column 'name' (columns: {', '.join(columns)}).",
+            "labels: {file} has no column 'name' (columns: {columns}).",
             "Make its first line  name,description",
+            file=file,
+            columns=", ".join(columns),
         )
     reader.fieldnames = columns
     try:
         rows = [(*_at(row[named] or "", _row_details(row), f"line {reader.line_num}"), row) for row in reader]
     except csv.Error as error:
         raise UserError(
-            f"labels: {file} is not valid CSV ({error}, line {reader.line_num}).", "Mend that line."
+            "labels: {file} is not valid CSV ({error}, line {line_num}).",
+            "Mend that line.",
+            file=file,
+            error=error,
+            line_num=reader.line_num,
         ) from None
     return _grown([(label, place, (row.get("parent") or "").strip()) for label, place, row in rows])
 
@@ -136,8 +154,10 @@ def _refuse_circles(parents: dict[str, str], places: dict[str, str]) -> None:
             above, up = parents[above], up + 1
         if above:
             raise UserError(
-                f"labels: {name!r} lies under itself ({places[name]}).",
+                "labels: {name!r} lies under itself ({places}).",
                 "Leave the column parent empty for labels at the top.",
+                name=name,
+                places=places[name],
             )
 
 
@@ -152,7 +172,11 @@ def _json(text: str, file: str) -> Found:
         return _structure(json.loads(text, object_pairs_hook=_Pairs), file)
     except json.JSONDecodeError as error:
         raise UserError(
-            f"labels: {file} is not valid JSON ({error.msg}, line {error.lineno}).", "Mend that line."
+            "labels: {file} is not valid JSON ({msg}, line {lineno}).",
+            "Mend that line.",
+            file=file,
+            msg=error.msg,
+            lineno=error.lineno,
         ) from None
 
 
@@ -164,8 +188,11 @@ def _yaml(text: str, file: str) -> Found:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(
-            f"labels: {file} is not valid YAML ({error.problem}, line {line}).",
+            "labels: {file} is not valid YAML ({problem}, line {line}).",
             'Mend that line; a text with a colon in it needs quotes: "..."',
+            file=file,
+            problem=error.problem,
+            line=line,
         ) from None
 
 
@@ -205,7 +232,9 @@ def _structure(given: Any, file: str) -> Found:
         for i, each in enumerate(given, start=1):
             yield _placed(f"entry {i}", _listed, each)
     else:
-        raise UserError(f"labels: {file} holds neither a list nor a mapping.", 'Write  {"name": "description", ...}')
+        raise UserError(
+            "labels: {file} holds neither a list nor a mapping.", 'Write  {{"name": "description", ...}}', file=file
+        )
 
 
 READERS: dict[str, Callable[[str, str], Found]] = {

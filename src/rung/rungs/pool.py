@@ -316,12 +316,18 @@ def given_shares(shares: Floats | None, k: int, *, balanced: bool) -> Floats | N
         raise UserError("shares and balanced: both are given.", "Give one of them: balanced means equal shares.")
     if given.shape != (k,):
         raise UserError(
-            f"shares: got {given.shape} for {k} labels.", "Give one share a label, NaN where it is not known."
+            "shares: got {shape} for {k} labels.",
+            "Give one share a label, NaN where it is not known.",
+            shape=given.shape,
+            k=k,
         )
     total = float(known.sum())
     if (known < 0).any() or total > 1 + 1e-6 or (len(known) == k and total < 1 - 1e-6):
         raise UserError(
-            f"shares: got {known.tolist()}, together {total:.3g}.", "Give shares from 0 to 1 that sum to 1."
+            "shares: got {tolist}, together {total:.3g}.",
+            "Give shares from 0 to 1 that sum to 1.",
+            tolist=known.tolist(),
+            total=total,
         )
     return None if len(known) == 0 else given
 

@@ -51,8 +51,10 @@ def cluster() -> Iterator[Any]:
         ray.init(**({} if address else _LOCAL), log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"engine ray: no cluster answers at {address or 'this machine'} ({str(error).splitlines()[0]}).",
+            "engine ray: no cluster answers at {address} ({splitlines}).",
             "Check RAY_ADDRESS, or unset it for a cluster on this machine.",
+            address=address or "this machine",
+            splitlines=str(error).splitlines()[0],
         ) from None
     try:
         yield ray
@@ -137,7 +139,13 @@ def classify_parquet(
         rows = ray.data.read_parquet(source)
         names = rows.schema().names
         if text not in names:
-            raise UserError(f"{source}: there is no column '{text}' (columns: {', '.join(names)}).", "--text COLUMN")
+            raise UserError(
+                "{source}: there is no column '{text}' (columns: {names}).",
+                "--text COLUMN",
+                source=source,
+                text=text,
+                names=", ".join(names),
+            )
         if fit:
             texts = _sampled(rows, text)
             classifier = classifier.fit(texts) if texts else classifier

@@ -82,8 +82,10 @@ class Run:
                 self._synced = time.monotonic()
         except OSError as error:
             raise UserError(
-                f"{self.folder} cannot be written: {error.strerror or error}.",
+                "{folder} cannot be written: {strerror}.",
                 "Make room there; the same command then goes on where it was.",
+                folder=self.folder,
+                strerror=error.strerror or error,
             ) from None
 
     def __enter__(self) -> Self:
@@ -155,8 +157,9 @@ def _locked(folder: Path) -> IO[str]:
     except OSError:
         file.close()
         raise UserError(
-            f"another run is writing {folder.name.removeprefix('.').removesuffix('.rung-run')}.",
+            "another run is writing {removesuffix}.",
             "Wait until it ends, or name another file:  --out OTHER",
+            removesuffix=folder.name.removeprefix(".").removesuffix(".rung-run"),
         ) from None
     return file
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from rung.errors import UserError, nearest
+from rung.messages import Localized, tr
 
 _LETTER = re.compile(r"[^\W\d_]")
 _DIGIT = re.compile(r"\d")
@@ -47,7 +48,13 @@ def text_column(
         if len(choice) == 1:
             return choice[0]
     several = f"{len(of_text)} columns could hold the texts" if of_text else "no column looks like texts"
-    raise UserError(f"{name}: {several} (columns: {', '.join(columns)}).", _name_it(of_text or columns))
+    raise UserError(
+        "{name}: {several} (columns: {columns}).",
+        _name_it(of_text or columns),
+        name=name,
+        several=several,
+        columns=", ".join(columns),
+    )
 
 
 def _known(name: str, columns: Sequence[str], asked: str) -> str:
@@ -55,12 +62,19 @@ def _known(name: str, columns: Sequence[str], asked: str) -> str:
         return asked
     folded = {column.casefold(): column for column in reversed(columns)}
     near = nearest(asked.casefold(), folded)
-    hint = f"--text {shlex.quote(folded[near])}" if near else _name_it(columns)
-    raise UserError(f"{name}: there is no column '{asked}' (columns: {', '.join(columns)}).", hint)
+    hint = Localized(f"--text {shlex.quote(folded[near])}") if near else _name_it(columns)
+    raise UserError(
+        "{name}: there is no column '{asked}' (columns: {columns}).",
+        hint,
+        name=name,
+        asked=asked,
+        columns=", ".join(columns),
+    )
 
 
-def _name_it(columns: Sequence[str]) -> str:
-    return "Name it:  " + "  or  ".join(f"--text {shlex.quote(column)}" for column in columns[:3])
+def _name_it(columns: Sequence[str]) -> Localized:
+    options = [f"--text {shlex.quote(column)}" for column in columns[:3]]
+    return tr("Name it:  {options}", options=tr("  or  ").join(options))
 
 
 def no_doubles(name: str, columns: Sequence[str]) -> None:
@@ -69,7 +83,11 @@ def no_doubles(name: str, columns: Sequence[str]) -> None:
     for number, column in enumerate(columns, 1):
         if column in seen:
             raise UserError(
-                f"{name}: columns {seen[column]} and {number} are both named '{column}'.",
+                "{name}: columns {seen} and {number} are both named '{column}'.",
                 "Give every column a name of its own in the header.",
+                name=name,
+                seen=seen[column],
+                number=number,
+                column=column,
             )
         seen[column] = number

@@ -54,8 +54,9 @@ class Delimited(Reader):
         self.of_text = [column for i, column in enumerate(self.columns) if i not in unclear]
         if not self.rows:
             raise UserError(
-                f"{self.source.name} has a header but no rows.",
+                "{name} has a header but no rows.",
                 "If its first line is a text and not a header, say that it holds a text a line:  --format txt",
+                name=self.source.name,
             )
 
     def chunks(self, text_column: str, size: int) -> Iterator[Chunk]:
@@ -91,8 +92,14 @@ class Delimited(Reader):
     def _uneven(self, line: int, fields: int, width: int) -> UserError:
         shown = {"\t": "tab"}.get(self.delimiter, f"'{self.delimiter}'")
         return UserError(
-            f"{self.source.name}: line {line} has {fields} field{'s'[: fields > 1]}, the header has {width}.",
-            f"Mend that line; the separator is {shown}, and a text that holds one must stand in double quotes.",
+            "{name}: line {line} has {fields} field{value}, the header has {width}.",
+            "Mend that line; the separator is {shown}, and a text that holds one must stand in double quotes.",
+            name=self.source.name,
+            line=line,
+            fields=fields,
+            value="s"[: fields > 1],
+            width=width,
+            shown=shown,
         )
 
     def _broken(self, line: int, last: int, fault: str) -> UserError:
@@ -105,8 +112,10 @@ class Delimited(Reader):
         else:
             where = f"in line {last}, {fault}"
         return UserError(
-            f"{self.source.name}: broken CSV: {where}.",
+            "{name}: broken CSV: {where}.",
             'Close the quote; a quote inside a quoted text is written twice:  "she said ""yes"" to it"',
+            name=self.source.name,
+            where=where,
         )
 
     def _open_quote(self, first: int) -> int:

@@ -20,7 +20,12 @@ class ImageFolder(Reader):
         self._files = sorted(path.relative_to(self.source.path).as_posix() for path in found if path.is_file())
         self.rows = len(self._files)
         if not self.rows:
-            raise UserError(f"{self.source.name}: no images in this folder.", f"They end in {' '.join(SUFFIXES[:9])} …")
+            raise UserError(
+                "{name}: no images in this folder.",
+                "They end in {SUFFIXES} …",
+                name=self.source.name,
+                SUFFIXES=" ".join(SUFFIXES[:9]),
+            )
 
     def chunks(self, text_column: str, size: int) -> Iterator[Chunk]:
         """The file names, `size` at a time."""

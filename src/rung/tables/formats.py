@@ -5,22 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from rung.errors import UserError, nearest
+from rung.messages import message, tr
 
 FORMATS = ("csv", "tsv", "txt", "jsonl", "parquet")
 _BY_ENDING = {**{f".{name}": name for name in FORMATS}, ".ndjson": "jsonl"}
 _KNOWN = ".csv .tsv .txt .jsonl .parquet (text formats also as .gz)"
 
+_SPREADSHEET = (
+    message("{name} is a spreadsheet: rung reads CSV."),
+    message("In the spreadsheet: File, Save as, CSV UTF-8; then give that .csv"),
+)
+_DOCUMENT = (
+    message("{name} is a document: rung reads tables and plain text."),
+    message("Save it as plain text, one text a line, as .txt"),
+)
+_ARCHIVE = (message("{name} is an archive that rung does not open."), message("Unpack it first; .gz is read as it is"))
+_JSON = (
+    message("{name} is JSON in one piece: rung reads JSON Lines, one object a line."),
+    message("jq -c '.[]' {name} > {stem}.jsonl   (if it holds JSON Lines already: --format jsonl)"),
+)
 _REFUSED = {
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), "a spreadsheet: rung reads CSV."),
-    **dict.fromkeys((".docx", ".doc", ".odt", ".rtf", ".pdf"), "a document: rung reads tables and plain text."),
-    **dict.fromkeys((".zip", ".7z", ".tar", ".tgz", ".bz2", ".xz", ".zst"), "an archive that rung does not open."),
-    ".json": "JSON in one piece: rung reads JSON Lines, one object a line.",
-}
-_INSTEAD = {
-    "a s": "In the spreadsheet: File, Save as, CSV UTF-8; then give that .csv",
-    "a d": "Save it as plain text, one text a line, as .txt",
-    "an ": "Unpack it first; .gz is read as it is",
-    "JSO": "jq -c '.[]' {name} > {stem}.jsonl   (if it holds JSON Lines already: --format jsonl)",
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), _SPREADSHEET),
+    **dict.fromkeys((".docx", ".doc", ".odt", ".rtf", ".pdf"), _DOCUMENT),
+    **dict.fromkeys((".zip", ".7z", ".tar", ".tgz", ".bz2", ".xz", ".zst"), _ARCHIVE),
+    ".json": _JSON,
 }
 
 
@@ -42,7 +50,13 @@ def format_of(name: str, given: str | None = None) -> str:
     if path.suffix in _REFUSED:
         raise refused(name, path.suffix)
     ending = f"'{path.suffix}' is not an ending that rung knows" if path.suffix else "the name has no ending"
-    raise UserError(f"{name}: {ending}; known are {_KNOWN}.", "Say what it is:  --format csv|tsv|txt|jsonl|parquet")
+    raise UserError(
+        "{name}: {ending}; known are {known}.",
+        "Say what it is:  --format csv|tsv|txt|jsonl|parquet",
+        name=name,
+        ending=ending,
+        known=_KNOWN,
+    )
 
 
 def output_format(path: Path) -> str:
@@ -54,17 +68,28 @@ def output_format(path: Path) -> str:
     gz = path.name.lower().endswith(".gz")
     name = _BY_ENDING.get(Path(path.name.lower().removesuffix(".gz")).suffix)
     if name is None or name == "txt":
-        raise UserError(f"--out {path}: a table is written as {known}.", f"--out {path.name.split('.')[0]}.csv")
+        raise UserError(
+            "--out {path}: a table is written as {known}.",
+            "--out {stem}.csv",
+            path=path,
+            known=known,
+            stem=path.name.split(".")[0],
+        )
     if name == "parquet" and gz:
-        raise UserError(f"--out {path}: Parquet is compressed already.", f"--out {path.with_suffix('')}")
+        raise UserError(
+            "--out {path}: Parquet is compressed already.",
+            "--out {plain}",
+            path=path,
+            plain=path.with_suffix(""),
+        )
     return name
 
 
 def refused(name: str, ending: str) -> UserError:
     """The clear word for a file that rung knows but does not read."""
-    what = _REFUSED[ending]
+    what, hint = _REFUSED[ending]
     stem = Path(name).name.split(".")[0]
-    return UserError(f"{name} is {what}", _INSTEAD[what[:3]].format(name=name, stem=stem))
+    return UserError(what, hint, name=name, stem=stem)
 
 
 def _checked(given: str) -> str:
@@ -73,7 +98,9 @@ def _checked(given: str) -> str:
     if name not in FORMATS:
         near = nearest(name, FORMATS)
         raise UserError(
-            f"--format: '{given}' is not known; known are {', '.join(FORMATS)}.",
-            f"--format {near}" if near else "--format csv|tsv|txt|jsonl|parquet",
+            "--format: '{given}' is not known; known are {FORMATS}.",
+            (tr("--format {near}", near=near) if near else tr("--format csv|tsv|txt|jsonl|parquet")),
+            given=given,
+            FORMATS=", ".join(FORMATS),
         )
     return name

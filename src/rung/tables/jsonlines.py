@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from rung.errors import UserError
+from rung.messages import tr
 from rung.tables.chunk import Chunk, dumps, reason
 from rung.tables.column import carries_text
 from rung.tables.reader import Reader
@@ -109,13 +110,20 @@ class JsonLines(Reader):
         return value
 
     def _broken(self, number: int, what: str, line: str) -> UserError:
-        hint = f'Every line must be one object:  {{"text": "…"}}   Look at it:  sed -n {number}p {self.source.name}'
+        file = self.source.name
+        hint = tr(
+            'Every line must be one object:  {{"text": "…"}}   Look at it:  sed -n {number}p {file}',
+            number=number,
+            file=file,
+        )
         if number == 1 and line.lstrip(_SPACE)[:1] in ("[", "{"):
             each = ".[]" if line.lstrip(_SPACE)[0] == "[" else "."
-            hint = (
-                f"If it is JSON in one piece, put one object a line:  jq -c '{each}' {self.source.name} > lines.jsonl"
+            hint = tr(
+                "If it is JSON in one piece, put one object a line:  jq -c '{each}' {file} > lines.jsonl",
+                each=each,
+                file=file,
             )
-        return UserError(f"{self.source.name}: broken JSON: {what}.", hint)
+        return UserError("{file}: broken JSON: {fault}.", hint, file=file, fault=what)
 
 
 def _cell(value: Any) -> str | None:

@@ -187,8 +187,13 @@ class Output:
                 self.cut_short = True
                 raise _ReaderLeft from None
             where = self.path or "standard output"
-            hint = f"Check room and rights:  df -h {_shown(self.path)} ; ls -ld {_shown(self.path)}"
-            raise UserError(f"{where} cannot be written: {error.strerror or error}.", hint) from None
+            raise UserError(
+                "{where} cannot be written: {fault}.",
+                "Check space and permissions:  df -h {folder} ; ls -ld {folder}",
+                where=where,
+                fault=error.strerror or error,
+                folder=_shown(self.path),
+            ) from None
 
 
 class _ReaderLeft(Exception):  # noqa: N818 - no error: it ends a with-block
@@ -223,25 +228,48 @@ def _check_names(table: Table, named: Mapping[str, type], prefix: str) -> None:
         other = "rung_" if prefix != "rung_" else "rung2_"
         names = " and ".join(f"'{name}'" for name in taken)
         columns = f"a column {names}" if len(taken) == 1 else f"columns {names}"
-        raise UserError(f"{table.name} already has {columns}.", f"Put something before the new ones:  --prefix {other}")
+        raise UserError(
+            "{table_name} already has {columns}.",
+            "Put something before the new ones:  --prefix {other}",
+            table_name=table.name,
+            columns=columns,
+            other=other,
+        )
 
 
 def _check_path(path: Path, table: Table, force: bool) -> None:
     folder = path.parent
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"--out {path}: the folder {folder} {what}.", f"mkdir -p {shlex.quote(str(folder))}")
+        raise UserError(
+            "--out {path}: the folder {folder} {value}.",
+            "mkdir -p {quote}",
+            path=path,
+            folder=folder,
+            value=what,
+            quote=shlex.quote(str(folder)),
+        )
     if path.is_dir():
-        raise UserError(f"--out {path} is a folder.", f"Name a file in it:  --out {shlex.quote(str(path / 'out.csv'))}")
+        raise UserError(
+            "--out {path} is a folder.",
+            "Name a file in it:  --out {quote}",
+            path=path,
+            quote=shlex.quote(str(path / "out.csv")),
+        )
     if not path.exists():
         return
     if path.samefile(table.path):
         other = path.with_name("labelled-" + path.name)
-        raise UserError(f"--out {path} is the input itself.", f"Name another file:  --out {shlex.quote(str(other))}")
+        raise UserError(
+            "--out {path} is the input itself.",
+            "Name another file:  --out {quote}",
+            path=path,
+            quote=shlex.quote(str(other)),
+        )
     if not path.is_file():
-        raise UserError(f"--out {path} is no regular file.", "For standard output, leave --out away.")
+        raise UserError("--out {path} is no regular file.", "For standard output, leave --out away.", path=path)
     if not force:
-        raise UserError(f"--out {path} exists already.", "To replace it, add  --force")
+        raise UserError("--out {path} exists already.", "To replace it, add  --force", path=path)
 
 
 def _delimiter(kind: str, table: Table) -> str:

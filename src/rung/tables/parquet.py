@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rung.errors import UserError
+from rung.messages import Localized, tr
 from rung.tables.chunk import Chunk, dumps
 from rung.tables.column import carries_text, no_doubles
 from rung.tables.reader import Reader
@@ -54,7 +55,10 @@ class ParquetFile(Reader):
             self._strings = [field.name for field in self._schema if _is_text(field.type)]
             if not self._strings:
                 raise UserError(
-                    f"{self.source.name} has no column of text ({self._types()}).", "Write the texts as strings."
+                    "{name} has no column of text ({types}).",
+                    "Write the texts as strings.",
+                    name=self.source.name,
+                    types=self._types(),
                 )
             of_text: set[str] = set()
             for batch in file.iter_batches(_BATCH_ROWS):
@@ -62,7 +66,7 @@ class ParquetFile(Reader):
                 self.rows += batch.num_rows
                 of_text |= {name for name in self._strings if name not in of_text and _has_text(batch.column(name))}
         if not self.rows:
-            raise UserError(f"{self.source.name} has columns but no rows.", "Check what wrote it.")
+            raise UserError("{name} has columns but no rows.", "Check what wrote it.", name=self.source.name)
         self.of_text = [name for name in self._strings if name in of_text] or self._strings
 
     def chunks(self, text_column: str, size: int) -> Iterator[Chunk]:
@@ -79,8 +83,11 @@ class ParquetFile(Reader):
         """Raise UserError if this is not a column of strings."""
         if text_column not in self._strings:
             raise UserError(
-                f"{self.source.name}: column '{text_column}' is no text ({self._types()}).",
-                "  or  ".join(f"--text {shlex.quote(name)}" for name in self._strings[:3]),
+                "{name}: column '{text_column}' is no text ({types}).",
+                Localized(tr("  or  ").join(f"--text {shlex.quote(name)}" for name in self._strings[:3])),
+                name=self.source.name,
+                text_column=text_column,
+                types=self._types(),
             )
 
     def _types(self) -> str:
@@ -96,7 +103,9 @@ class ParquetFile(Reader):
                 yield file
         except (pa.ArrowException, OSError) as error:
             fault = str(error).splitlines()[0].rstrip(".")
-            raise UserError(f"{self.source.name}: broken Parquet: {fault}.", "Write it again, or give CSV.") from None
+            raise UserError(
+                "{name}: broken Parquet: {fault}.", "Write it again, or give CSV.", name=self.source.name, fault=fault
+            ) from None
 
 
 def _is_text(kind: Any) -> bool:

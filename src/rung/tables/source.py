@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from rung.errors import UserError
+from rung.messages import tr
 from rung.text_encoding import BLOCK_BYTES, cannot_read, not_utf8
 
 _BUFFER_BYTES = 1 << 17
@@ -61,8 +62,9 @@ class Source:
     def empty(self) -> UserError:
         """What to tell a person whose file has nothing in it."""
         typed = self.name != "standard input"
-        hint = f"Check it:  ls -l {shlex.quote(self.name)}" if typed else "Pipe a table into it:  cat FILE | rung … -"
-        return UserError(f"{self.name} is empty.", hint)
+        look = tr("Check it:  ls -l {file}", file=shlex.quote(self.name))
+        hint = look if typed else tr("Pipe a table into it:  cat FILE | rung … -")
+        return UserError("{name} is empty.", hint, name=self.name)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -76,7 +78,11 @@ class Source:
                         yield io.BufferedReader(cast(io.RawIOBase, packed), _BUFFER_BYTES)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UserError(
-                f"{self.name}: broken gzip: {error}.", f"Check it:  gzip -t {shlex.quote(self.name)}"
+                "{name}: broken gzip: {error}.",
+                "Check it:  gzip -t {quote}",
+                name=self.name,
+                error=error,
+                quote=shlex.quote(self.name),
             ) from None
         except OSError as error:
             raise cannot_read(self.name, error) from None
@@ -107,8 +113,11 @@ class Source:
         except OSError as error:
             _unlink(path)
             raise UserError(
-                f"{self.name} cannot be copied to {path}: {error.strerror or error}.",
+                "{name} cannot be copied to {path}: {strerror}.",
                 "Make room there, or name another folder:  TMPDIR=FOLDER rung …",
+                name=self.name,
+                path=path,
+                strerror=error.strerror or error,
             ) from None
         except BaseException:
             _unlink(path)

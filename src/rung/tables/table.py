@@ -89,8 +89,11 @@ class Table:
             yield chunk
         if count != self.rows:
             raise UserError(
-                f"{self.name} changed while it was read: it had {self.rows} rows, now {count}.",
+                "{name} changed while it was read: it had {rows} rows, now {count}.",
                 "Run it again when nothing else writes to it.",
+                name=self.name,
+                rows=self.rows,
+                count=count,
             )
 
     def column(self, name: str) -> list[str | None]:
@@ -100,8 +103,11 @@ class Table:
         """
         if name not in self.columns:
             raise UserError(
-                f"{self.name}: there is no column '{name}' (columns: {', '.join(self.columns)}).",
+                "{name}: there is no column '{name_2}' (columns: {columns}).",
                 "Name one of these columns.",
+                name=self.name,
+                name_2=name,
+                columns=", ".join(self.columns),
             )
         return [value for chunk in self.chunks() for value in chunk.column(name)]
 
@@ -135,9 +141,11 @@ def _check_start(source: Source, kind: str) -> None:
     if start == b"PK\x03\x04":
         raise refused(source.name, ".xlsx")
     if start == b"PAR1" and kind != "parquet":
-        raise UserError(f"{source.name} is Parquet, not {kind}.", "--format parquet")
+        raise UserError("{source_name} is Parquet, not {kind}.", "--format parquet", source_name=source.name, kind=kind)
     if kind == "parquet" and start[:2] == b"\x1f\x8b":
-        raise UserError(f"{source.name} is Parquet inside gzip.", f"Unpack it first:  gunzip {source.name}")
+        raise UserError(
+            "{source_name} is Parquet inside gzip.", "Unpack it first:  gunzip {source_name}", source_name=source.name
+        )
 
 
 def _reader(source: Source, kind: str) -> Reader:

@@ -67,11 +67,16 @@ def read_given(clf: Classifier, texts: Any, y: Any, what: str) -> Given:
     """
     if clf.multi_label or clf.knows_numbers_only or clf.labels is None:
         raise UserError(
-            f"{what}: it is for one label out of several that have names.", "Give label names, no multi_label."
+            "{value}: it is for one label out of several that have names.",
+            "Give label names, no multi_label.",
+            value=what,
         )
     if clf.geometry is not None or "embed" not in clf.loaded_backbone.abilities:
         raise UserError(
-            f"{what}: {clf.loaded_backbone.name} is no sentence encoder of its own.", 'Take one:  backbone="minilm"'
+            "{value}: {name} is no sentence encoder of its own.",
+            'Take one:  backbone="minilm"',
+            value=what,
+            name=clf.loaded_backbone.name,
         )
     rows = as_texts(texts)
     names = clf.classes_.tolist()
@@ -81,7 +86,9 @@ def read_given(clf: Classifier, texts: Any, y: Any, what: str) -> Given:
     present = np.unique(given.labels[given.labels >= 0])
     if len(present) == 1:
         raise UserError(
-            f"{what}: all labels given are {names[present[0]]!r}; there is nothing to tell apart.",
+            "{value}: all labels given are {names!r}; there is nothing to tell apart.",
             "Give labels of at least two kinds.",
+            value=what,
+            names=names[present[0]],
         )
     return given

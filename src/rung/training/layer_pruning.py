@@ -35,8 +35,11 @@ def drop_layers(
     places = spread(keep, len(layers)) if isinstance(keep, int) else list(keep)
     if not places or not all(0 <= place < len(layers) for place in places) or len(set(places)) < len(places):
         raise UserError(
-            f"shallow: {backbone.name} has {len(layers)} layers, asked for {keep}.",
-            f"Ask for 1 to {len(layers)} layers.",
+            "shallow: {backbone_name} has {n_layers} layers, asked for {keep}.",
+            "Ask for 1 to {n_layers} layers.",
+            backbone_name=backbone.name,
+            n_layers=len(layers),
+            keep=keep,
         )
     kept = [layers[place] for place in sorted(places)]
     while len(layers):
@@ -53,8 +56,9 @@ def read_encoder(backbone: Any) -> Any:
     """A copy of the encoder's own, free to be changed. Raises UserError where the backbone is no sentence encoder."""
     if not isinstance(backbone, EncoderBackbone):
         raise UserError(
-            f"{backbone.name} is no sentence encoder with layers and weights that could be moved.",
+            "{backbone_name} is no sentence encoder with layers and weights that could be moved.",
             'Take one, such as  backbone="minilm" , or a student that needs none:  student="ngram"',
+            backbone_name=backbone.name,
         )
     from sentence_transformers import SentenceTransformer
 

@@ -44,8 +44,11 @@ def check(wanted: int, what: str, *, free: int | None = None) -> None:
     found = available() if free is None else free
     if wanted > found:
         raise UserError(
-            f"{what}: about {wanted / 2**30:.1f} GiB of memory are needed, {found / 2**30:.1f} GiB are free.",
+            "{value}: about {wanted:.1f} GiB of memory are needed, {found:.1f} GiB are free.",
             "Take a smaller batch with more accumulate, fewer max_tokens, checkpointing, or a smaller model.",
+            value=what,
+            wanted=wanted / 2**30,
+            found=found / 2**30,
         )
 
 

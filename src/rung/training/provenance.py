@@ -57,7 +57,10 @@ class Record:
             return cls(**{name: facts[name] for name in cls.__dataclass_fields__})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{folder} holds no record of a training ({error}).", "Name a folder made by rung."
+                "{folder} holds no record of a training ({error}).",
+                "Name a folder made by rung.",
+                folder=folder,
+                error=error,
             ) from None
 
 

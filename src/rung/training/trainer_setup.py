@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rung.errors import UserError, nearest
+from rung.messages import tr
 from rung.training.provenance import FILE, Record
 from rung.training.training_log import Journal
 
@@ -50,7 +51,12 @@ class Settings:
             if name not in cls.__dataclass_fields__:
                 meant = nearest(name, cls.__dataclass_fields__)
                 known = ", ".join(cls.__dataclass_fields__)
-                raise UserError(f"{what}: there is no setting {name!r}.", f"Did you mean {meant}?" if meant else known)
+                raise UserError(
+                    "{value}: there is no setting {name!r}.",
+                    (tr("Did you mean {meant}?", meant=meant) if meant else known),
+                    value=what,
+                    name=name,
+                )
         settings = cls(**given)
         settings._check(what)
         return settings
@@ -59,16 +65,34 @@ class Settings:
         for name in ("epochs", "batch", "accumulate", "save_every"):
             value = getattr(self, name)
             if value != int(value) or value < 1:
-                raise UserError(f"{what}: {name} {value}.", "Give a whole number, 1 or more.")
+                raise UserError(
+                    "{value}: {name} {value_2}.",
+                    "Give a whole number, 1 or more.",
+                    value=what,
+                    name=name,
+                    value_2=value,
+                )
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise UserError(
-                f"{what}: learning_rate {self.learning_rate}.", "Give a small number above 0, such as 1e-3."
+                "{value}: learning_rate {learning_rate}.",
+                "Give a small number above 0, such as 1e-3.",
+                value=what,
+                learning_rate=self.learning_rate,
             )
         if not 0 <= self.weight_decay < 1:
-            raise UserError(f"{what}: weight_decay {self.weight_decay}.", "Give 0 or a small number, such as 0.01.")
+            raise UserError(
+                "{value}: weight_decay {weight_decay}.",
+                "Give 0 or a small number, such as 0.01.",
+                value=what,
+                weight_decay=self.weight_decay,
+            )
         if self.precision not in get_args(Precision):
             raise UserError(
-                f"{what}: precision {self.precision!r}.", f"Choose one of {', '.join(get_args(Precision))}."
+                "{value}: precision {precision!r}.",
+                "Choose one of {Precision}.",
+                value=what,
+                precision=self.precision,
+                Precision=", ".join(get_args(Precision)),
             )
 
 
@@ -77,7 +101,13 @@ def require(what: str, modules: tuple[str, ...] = ("torch", "transformers", "acc
     missing = [each for each in modules if find_spec(each) is None]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        raise UserError(f"{what} needs {', '.join(missing)}, which {verb} not installed.", "pip install 'rung[train]'")
+        raise UserError(
+            "{value} needs {missing}, which {verb} not installed.",
+            "pip install 'rung[train]'",
+            value=what,
+            missing=", ".join(missing),
+            verb=verb,
+        )
 
 
 def leads() -> bool:
@@ -101,16 +131,23 @@ def _check_folder(out: Path, record: Record) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / FILE).is_file():
-        raise UserError(f"{record.by}: {out} is there already and holds other files.", "Name a new folder.")
+        raise UserError(
+            "{by}: {out} is there already and holds other files.", "Name a new folder.", by=record.by, out=out
+        )
     found = Record.read(out)
     if found.key != record.key:
         other = ", ".join(_differences(found, record))
         raise UserError(
-            f"{record.by}: {out} holds other work (another {other}).",
+            "{by}: {out} holds other work (another {other}).",
             "Name a new folder; or give the same command again to go on with what is there.",
+            by=record.by,
+            out=out,
+            other=other,
         )
     if found.results:
-        raise UserError(f"{record.by}: {out} holds this very model, done.", "Name a new folder, or use it as it is.")
+        raise UserError(
+            "{by}: {out} holds this very model, done.", "Name a new folder, or use it as it is.", by=record.by, out=out
+        )
 
 
 def _differences(a: Record, b: Record) -> list[str]:

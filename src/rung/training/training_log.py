@@ -37,8 +37,10 @@ class Journal:
         loss = numbers.get("loss")
         if isinstance(loss, float) and not math.isfinite(loss):
             raise UserError(
-                f"training: the loss is {loss} at step {numbers.get('step')}.",
+                "training: the loss is {loss} at step {numbers}.",
                 "Lower the learning rate, or train in float32; the last good checkpoint is kept.",
+                loss=loss,
+                numbers=numbers.get("step"),
             )
 
     def at(self, step: int, total: int, loss: float | None = None) -> None:

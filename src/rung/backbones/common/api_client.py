@@ -122,8 +122,10 @@ class Asker:
         if isinstance(error, openai.APIConnectionError):
             if not self.answered and attempt == self.retries:
                 raise UserError(
-                    f"no server answers at {error.request.url.host}:{error.request.url.port or ''}.",
+                    "no server answers at {host}:{port}.",
                     "Start it, or check the address behind the @ of  openai:model@http://host:port/v1",
+                    host=error.request.url.host,
+                    port=error.request.url.port or "",
                 ) from None
             return "the connection to the server broke", delay
         if isinstance(error, openai.APIStatusError):
@@ -136,11 +138,12 @@ class Asker:
     def _of_status(self, error: Any, delay: float) -> tuple[str, float]:
         code = error.status_code
         if code in (401, 403):
-            raise UserError(f"the server refuses the key (HTTP {code}).", "export OPENAI_API_KEY=…") from None
+            raise UserError("the server refuses the key (HTTP {code}).", "export OPENAI_API_KEY=…", code=code) from None
         if code == 404:
             raise UserError(
-                f"the server knows no such model or path (HTTP 404): {_short(error)}",
+                "the server knows no such model or path (HTTP 404): {error}",
                 "Check the name before the @ and the path behind it, which mostly ends in /v1",
+                error=_short(error),
             ) from None
         if code == 429 or code >= 500 or code == 408:
             asked = _seconds(error.response.headers.get("retry-after"))

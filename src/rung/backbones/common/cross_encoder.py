@@ -128,9 +128,13 @@ class Pairs(Pretrained):
         room = self.max_tokens - self._frame.size - len(ids)
         if room < 1:
             raise UserError(
-                f"backbone {self.name!r}: the candidate {candidate[:40]!r} has {len(ids)} tokens, the model reads"
-                f" {self.max_tokens} of a text and a candidate together.",
+                "backbone {name!r}: the candidate {candidate!r} has {n_ids} tokens, the model reads "
+                "{max_tokens} of a text and a candidate together.",
                 "Give shorter labels or descriptions, or take a backbone that reads more.",
+                name=self.name,
+                candidate=candidate[:40],
+                n_ids=len(ids),
+                max_tokens=self.max_tokens,
             )
         return room
 

@@ -66,8 +66,9 @@ class Options:
         )
         if found.engine == "openvino" and find_spec("openvino") is None:
             raise UserError(
-                f"backbone {name!r} with engine=openvino needs openvino, which is not installed.",
+                "backbone {name!r} with engine=openvino needs openvino, which is not installed.",
                 "pip install 'rung[openvino]'   (or leave the engine to rung: engine=auto)",
+                name=name,
             )
         return found
 
@@ -79,8 +80,13 @@ class Options:
 def _one_of(name: str, option: str, value: object, known: tuple[str, ...]) -> str:
     if value not in known:
         raise UserError(
-            f"backbone {name!r}: {option} must be one of {', '.join(known)}, got {value!r}.",
-            f"Type  {name}?{option}={known[-1]}  or leave it out: rung then takes what is fastest here.",
+            "backbone {name!r}: {option} must be one of {known}, got {value!r}.",
+            "Type  {name}?{option}={known_2}  or leave it out: rung then takes what is fastest here.",
+            name=name,
+            option=option,
+            known=", ".join(known),
+            value=value,
+            known_2=known[-1],
         )
     return str(value)
 
@@ -90,8 +96,11 @@ def _count(name: str, value: object) -> int | None:
         return None
     if not str(value).isdecimal() or int(str(value)) < 1:
         raise UserError(
-            f"backbone {name!r}: threads must be a whole number from 1, got {value!r}.",
-            f"Type  {name}?threads={os.cpu_count() or 1}  or leave it out.",
+            "backbone {name!r}: threads must be a whole number from 1, got {value!r}.",
+            "Type  {name}?threads={cpu_count}  or leave it out.",
+            name=name,
+            value=value,
+            cpu_count=os.cpu_count() or 1,
         )
     return int(str(value))
 
@@ -204,8 +213,9 @@ def traceable(encoder: Any) -> tuple[list[str], tuple[Any, ...]]:
         ("last_hidden_state",),
     ):
         raise UserError(
-            f"OpenVINO cannot run this encoder: sentence-transformers takes {called['method_output_name']} from it.",
+            "OpenVINO cannot run this encoder: sentence-transformers takes {called} from it.",
             "Leave the engine to PyTorch:  engine=torch",
+            called=called["method_output_name"],
         )
     features = encoder.preprocess(_EXAMPLE)
     taken = {name: value.cpu() for name, value in features.items() if isinstance(value, torch.Tensor)}
@@ -242,8 +252,10 @@ def _check(encoder: Any, file: Path) -> None:
     gap = float((found - wanted)[seen].abs().max() / wanted[seen].abs().max())
     if not gap < _CLOSE:
         raise UserError(
-            f"OpenVINO's conversion of this encoder lies {gap:.2g} from what PyTorch says, more than {_CLOSE:g}.",
+            "OpenVINO's conversion of this encoder lies {gap:.2g} from what PyTorch says, more than {CLOSE:g}.",
             "Leave the engine to PyTorch:  engine=torch",
+            gap=gap,
+            CLOSE=_CLOSE,
         )
 
 

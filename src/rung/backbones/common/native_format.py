@@ -62,13 +62,21 @@ class OwnFormat:
         """
         if not cls.recognizes(folder):
             raise UserError(
-                f"{folder} holds no {cls.holds}.", f'Give a folder whose config.json says "format": "{cls.format}".'
+                "{folder} holds no {holds}.",
+                'Give a folder whose config.json says "format": "{format}".',
+                folder=folder,
+                holds=cls.holds,
+                format=cls.format,
             )
         backbone = cls(folder, name)
         version = backbone._config.get("version")
         if version != cls.version:
             raise UserError(
-                f"{folder} has format version {version}; this rung reads {cls.version}.", "pip install --upgrade rung"
+                "{folder} has format version {version}; this rung reads {version_2}.",
+                "pip install --upgrade rung",
+                folder=folder,
+                version=version,
+                version_2=cls.version,
             )
         return backbone
 

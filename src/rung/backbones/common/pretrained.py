@@ -59,8 +59,11 @@ class Pretrained:
         """The backbone of `folder`; `entry` is what the catalog knows of it. Raises UserError for other weights than it names."""
         if not list(folder.rglob("*.safetensors")):
             raise UserError(
-                f"backbone {name!r}: {folder} has no .safetensors weights.",
-                "rung reads no pickled weights; convert them with  model.save_pretrained(folder, safe_serialization=True)",
+                "backbone {name!r}: {folder} has no .safetensors weights.",
+                "rung reads no pickled weights; convert them with  model.save_pretrained(folder, "
+                "safe_serialization=True)",
+                name=name,
+                folder=folder,
             )
         opened = cls(folder, name, entry)
         opened._verify()
@@ -79,8 +82,13 @@ class Pretrained:
         found = self.hashes["model.safetensors"]
         if found != wanted:
             raise UserError(
-                f"backbone {self.name!r}: the weights in {self.folder} have sha256 {found[:12]}…, not {wanted[:12]}….",
-                "They are not the model that this name stands for: install it anew, or name the folder itself as backbone.",
+                "backbone {name!r}: the weights in {folder} have sha256 {found}…, not {wanted}….",
+                "They are not the model that this name stands for: install it anew, or name the folder "
+                "itself as backbone.",
+                name=self.name,
+                folder=self.folder,
+                found=found[:12],
+                wanted=wanted[:12],
             )
 
     @cached_property
@@ -129,8 +137,11 @@ class Pretrained:
         missing = sorted({name for name, _ in model.named_parameters()} & set(read["missing_keys"]))
         if missing:
             raise UserError(
-                f"backbone {self.name!r}: the weights in {self.folder} lack {missing[0]}, which would be random.",
+                "backbone {name!r}: the weights in {folder} lack {missing}, which would be random.",
                 "Take a model that was saved whole, for this task.",
+                name=self.name,
+                folder=self.folder,
+                missing=missing[0],
             )
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return model.to(device).eval().requires_grad_(False)

@@ -14,9 +14,15 @@ from rung.errors import UserError
 def check(max_tokens: int, temperature: float | None) -> None:
     """Raise UserError for numbers that make no sense."""
     if max_tokens < 1:
-        raise UserError(f"max_tokens: got {max_tokens}.", "Give how many tokens may be written, 1 or more.")
+        raise UserError(
+            "max_tokens: got {max_tokens}.", "Give how many tokens may be written, 1 or more.", max_tokens=max_tokens
+        )
     if temperature is not None and temperature < 0:
-        raise UserError(f"temperature: got {temperature}.", "Give 0 for the likeliest tokens, or more, such as 0.7.")
+        raise UserError(
+            "temperature: got {temperature}.",
+            "Give 0 for the likeliest tokens, or more, such as 0.7.",
+            temperature=temperature,
+        )
 
 
 def written(

@@ -104,7 +104,10 @@ def export(
     head = _head(clf, learn)
     if precision == "int8" and len(given) < LEAST:
         raise UserError(
-            f"export: int8 needs at least {LEAST} texts, got {len(given)}.", "Give some of your own: --texts FILE"
+            "export: int8 needs at least {LEAST} texts, got {n_given}.",
+            "Give some of your own: --texts FILE",
+            LEAST=LEAST,
+            n_given=len(given),
         )
     asked = {"to": to, "precision": precision, "most_flips": most_flips, "seed": seed}
     record = Record("export", parent_of(clf.loaded_backbone) | {"rung": clf.rung_}, {"texts": of_rows(given)}, asked)
@@ -125,19 +128,26 @@ def export(
 def _check(clf: Classifier, out: Path, to: str, precision: str, most_flips: float) -> EncoderBackbone:
     if to not in get_args(To) or precision not in get_args(Precision):
         raise UserError(
-            f"export: there is no {to} in {precision}.", "--to onnx or openvino, --precision float32 or int8"
+            "export: there is no {to} in {precision}.",
+            "--to onnx or openvino, --precision float32 or int8",
+            to=to,
+            precision=precision,
         )
     if not 0 <= most_flips <= 1:
-        raise UserError(f"export: most_flips {most_flips}.", "Give a share from 0 to 1, such as 0.02.")
+        raise UserError(
+            "export: most_flips {most_flips}.", "Give a share from 0 to 1, such as 0.02.", most_flips=most_flips
+        )
     if out.exists():
-        raise UserError(f"export: {out} is there already.", "Name a new folder.")
+        raise UserError("export: {out} is there already.", "Name a new folder.", out=out)
     if clf.multi_label or clf.knows_numbers_only or clf.reject is not None or clf.parsed_labels().is_tree:
         raise UserError("export: it is for one label out of several, without tree or reject.", "Leave these out.")
     body = clf.loaded_backbone
     if clf.geometry is not None or not isinstance(body, EncoderBackbone):
         raise UserError(
-            f"export: {body.name} is no sentence encoder.",
-            "Static and n-gram models need no export: they run on NumPy alone. Others: a classifier on  --backbone minilm",
+            "export: {body_name} is no sentence encoder.",
+            "Static and n-gram models need no export: they run on NumPy alone. Others: a classifier on "
+            " --backbone minilm",
+            body_name=body.name,
         )
     return body
 
@@ -157,8 +167,10 @@ def _head(clf: Classifier, texts: list[str]) -> Head:
         return _affine(rung, clf.meaning())
     if len(texts) < LEAST // 2:
         raise UserError(
-            f"export: the rung {clf.rung_} is no plain function of an embedding, and texts to learn one from are missing.",
-            f"Give at least {LEAST} texts, the more the better:  --texts FILE",
+            "export: the rung {rung} is no plain function of an embedding, and texts to learn one from are missing.",
+            "Give at least {LEAST} texts, the more the better:  --texts FILE",
+            rung=clf.rung_,
+            LEAST=LEAST,
         )
     evidence = clf.evidence(texts)
     return _imitated(
@@ -196,14 +208,18 @@ def _compared(
     gap = float(np.abs(said - wanted).max())
     if precision == "float32" and not gap < _CLOSE:
         raise UserError(
-            f"export: the graph strays {gap:.2g} nats from PyTorch.", "Nothing was written; please report it."
+            "export: the graph strays {gap:.2g} nats from PyTorch.", "Nothing was written; please report it.", gap=gap
         )
     own = clf.predict_proba(texts).argmax(axis=1)
     kept = int((said.argmax(axis=1) == own).sum())
     if len(texts) - kept > most_flips * len(texts):
         raise UserError(
-            f"export: {len(texts) - kept} of {len(texts)} texts kept apart get another label, more than {most_flips:.0%}.",
-            f"Give more texts, another precision, or allow it:  --most-flips {1 - kept / len(texts) + 0.005:.2f}",
+            "export: {n_texts} of {n_texts_2} texts kept apart get another label, more than {most_flips:.0%}.",
+            "Give more texts, another precision, or allow it:  --most-flips {kept:.2f}",
+            n_texts=len(texts) - kept,
+            n_texts_2=len(texts),
+            most_flips=most_flips,
+            kept=1 - kept / len(texts) + 0.005,
         )
     cosines = (embedding * evidence.features).sum(axis=1)
     return {

@@ -33,15 +33,20 @@ class Size:
         """Raise UserError for a size that cannot be."""
         for name, value in vars(self).items():
             if value != int(value) or value < 1:
-                raise UserError(f"pretrain: {name} {value}.", "Give a whole number, 1 or more.")
+                raise UserError("pretrain: {name} {value}.", "Give a whole number, 1 or more.", name=name, value=value)
         if self.dimensions % self.heads:
             raise UserError(
-                f"pretrain: {self.dimensions} dimensions cannot be shared by {self.heads} heads.",
-                f"Take a multiple, such as {self.heads * max(1, self.dimensions // self.heads)} dimensions.",
+                "pretrain: {dimensions} dimensions cannot be shared by {heads} heads.",
+                "Take a multiple, such as {heads_2} dimensions.",
+                dimensions=self.dimensions,
+                heads=self.heads,
+                heads_2=self.heads * max(1, self.dimensions // self.heads),
             )
         if self.vocabulary < 300:
             raise UserError(
-                f"pretrain: a vocabulary of {self.vocabulary}.", "Give 300 tokens or more: bytes come first."
+                "pretrain: a vocabulary of {vocabulary}.",
+                "Give 300 tokens or more: bytes come first.",
+                vocabulary=self.vocabulary,
             )
 
 

@@ -184,8 +184,11 @@ class Neighbours(Rows):
         self.texts = [kept for told in split if len(kept := [piece for piece in told if len(piece.ids)]) > 1]
         if len(self.texts) < 2:
             raise UserError(
-                f"pretrain: {len(self.texts)} {'held-out ' * self.held_out}texts have two sentences or more.",
-                'Give longer texts, join lines into passages (join=True), or leave out the next sentence: kind="masked"',
+                "pretrain: {n_texts} {held_out}texts have two sentences or more.",
+                "Give longer texts, join lines into passages (join=True), or leave out the next sentence: "
+                'kind="masked"',
+                n_texts=len(self.texts),
+                held_out="held-out " * self.held_out,
             )
         self.frame = Frame.of(tokenizer)
         self.room = max_tokens - self.frame.size

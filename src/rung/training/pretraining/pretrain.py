@@ -110,7 +110,9 @@ def _opened(start: str | Path | Backbone) -> Any:
 def _kind(kind: Kind | None, start: Any) -> Kind:
     """What is learned. Raises UserError where `start` has no head for it."""
     if kind is not None and kind not in get_args(Kind):
-        raise UserError(f"pretrain: there is no kind {kind!r}.", f"Choose one of {', '.join(get_args(Kind))}.")
+        raise UserError(
+            "pretrain: there is no kind {kind!r}.", "Choose one of {Kind}.", kind=kind, Kind=", ".join(get_args(Kind))
+        )
     if start is None:
         return kind or "causal"
     known: Kind | None = None
@@ -120,29 +122,42 @@ def _kind(kind: Kind | None, start: Any) -> Kind:
         known = "masked"
     if known is None:
         raise UserError(
-            f"pretrain: {start.name} is neither a causal nor a masked language model, so it has no head that tells tokens.",
+            "pretrain: {start_name} is neither a causal nor a masked language model, so it has no head "
+            "that tells tokens.",
             "Start from one that is, or leave out start to begin from nothing.",
+            start_name=start.name,
         )
     if kind == "masked+next" and architecture(start.folder) != "BertForPreTraining":
         raise UserError(
-            f"pretrain: {start.name} has no head for the next sentence beside the one for gaps.",
-            f'Take  kind="{known}"  or begin from nothing.',
+            "pretrain: {start_name} has no head for the next sentence beside the one for gaps.",
+            'Take  kind="{known}"  or begin from nothing.',
+            start_name=start.name,
+            known=known,
         )
     if kind is not None and kind != known and kind != "masked+next":
-        raise UserError(f"pretrain: {start.name} is a {known} model, not a {kind} one.", f'Take  kind="{known}"')
+        raise UserError(
+            "pretrain: {start_name} is a {known} model, not a {kind} one.",
+            'Take  kind="{known}"',
+            start_name=start.name,
+            known=known,
+            kind=kind,
+        )
     return kind or known
 
 
 def _split(texts: list[Any], join: bool, held_out: float, seed: int) -> tuple[list[str], list[str]]:
     """Texts to learn from, and those that are held out, at random; copies of a text lie in one part."""
     if not 0 < held_out < 1:
-        raise UserError(f"pretrain: held_out {held_out}.", "Give a share between 0 and 1, such as 0.1.")
+        raise UserError(
+            "pretrain: held_out {held_out}.", "Give a share between 0 and 1, such as 0.1.", held_out=held_out
+        )
     read = passages(texts) if join else [text for text in texts if isinstance(text, str) and text.strip()]
     unique = list(dict.fromkeys(read))
     if len(unique) < 2:
         raise UserError(
-            f"pretrain: {len(unique)} different texts are too few: some must be held out.",
+            "pretrain: {n_unique} different texts are too few: some must be held out.",
             "Give more; a long text can be given as its paragraphs.",
+            n_unique=len(unique),
         )
     count = min(max(1, round(held_out * len(unique))), len(unique) - 1)
     drawn = np.random.default_rng(seed).permutation(len(unique))[:count]
@@ -153,7 +168,7 @@ def _split(texts: list[Any], join: bool, held_out: float, seed: int) -> tuple[li
 def _ground(start: Any, kind: Kind, texts: list[str], size: Size, max_tokens: int) -> tuple[Any, Any, int]:
     """The tokenizer, the config, and how many tokens are read at once."""
     if max_tokens != int(max_tokens) or max_tokens < 8:
-        raise UserError(f"pretrain: max_tokens {max_tokens}.", "Give a whole number, 8 or more.")
+        raise UserError("pretrain: max_tokens {max_tokens}.", "Give a whole number, 8 or more.", max_tokens=max_tokens)
     if start is None:
         size.check()
         tokenizer = tokenizer_for(kind, texts, size.vocabulary, max_tokens)
@@ -183,8 +198,10 @@ def _model(start: Any, kind: Kind, config: Any) -> Any:
     missing = sorted({name for name, _ in model.named_parameters()} & set(read["missing_keys"]))
     if missing:
         raise UserError(
-            f"pretrain: the weights in {start.folder} lack {missing[0]}, which would be random.",
+            "pretrain: the weights in {folder} lack {missing}, which would be random.",
             "Start from a model that was saved whole, for this task.",
+            folder=start.folder,
+            missing=missing[0],
         )
     return model
 

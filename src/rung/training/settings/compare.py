@@ -18,6 +18,7 @@ from sklearn.base import clone
 
 from rung.errors import UserError, nearest
 from rung.estimator.classifier import Classifier
+from rung.messages import tr
 from rung.runs.resume import of_value
 from rung.training.cross_validation import LEAST
 from rung.training.labeled_texts import Given, read_given
@@ -113,20 +114,30 @@ def _check(space: Space, clf: Classifier, trials: int | None, folds: int) -> Non
         if name not in known:
             meant = nearest(name, known)
             raise UserError(
-                f"compare: there is no setting {name!r}.",
-                f"Did you mean {meant}?" if meant else ", ".join(sorted(known)),
+                "compare: there is no setting {name!r}.",
+                (tr("Did you mean {meant}?", meant=meant) if meant else ", ".join(sorted(known))),
+                name=name,
             )
         if isinstance(values, Between):
             if trials is None or not values.low < values.high:
                 raise UserError(
-                    f"compare: {name} from {values.low} to {values.high} is a range.",
+                    "compare: {name} from {low} to {high} is a range.",
                     "Give its lower end first, and say how many settings to try:  trials=20",
+                    name=name,
+                    low=values.low,
+                    high=values.high,
                 )
         elif isinstance(values, str) or not len(values):
-            raise UserError(f"compare: {name} has no list of values.", f"Give some:  {name}=[…, …]")
+            raise UserError("compare: {name} has no list of values.", "Give some:  {name}=[…, …]", name=name)
     for number, value, least in (("folds", folds, 2), ("trials", 1 if trials is None else trials, 1)):
         if value != int(value) or value < least:
-            raise UserError(f"compare: {number} {value}.", f"Give a whole number, {least} or more.")
+            raise UserError(
+                "compare: {number} {value}.",
+                "Give a whole number, {least} or more.",
+                number=number,
+                value=value,
+                least=least,
+            )
     if trials is not None and find_spec("optuna") is None:
         raise UserError("compare: a study needs optuna, which is not installed.", "pip install 'rung[search]'")
 
@@ -167,8 +178,9 @@ class _Bench:
             return Tried(setting, error=str(error).splitlines()[0])
         if not right:
             raise UserError(
-                f"compare: {(self.given.labels >= 0).sum()} labels are too few to hide some and still learn from the rest.",
+                "compare: {sum} labels are too few to hide some and still learn from the rest.",
                 "Label two texts of each kind or more.",
+                sum=(self.given.labels >= 0).sum(),
             )
         losses = -np.log(np.maximum(np.concatenate(told_of), LEAST))
         return Tried(setting, np.concatenate(right).tolist(), float(losses.mean()), time.perf_counter() - begun)

@@ -133,7 +133,9 @@ def listen(clf: Classifier, texts: Any, y: Any = None, *, seed: int = 0, progres
     """Ask the teacher about every text that can be read. Raises UserError for too few, or a teacher that cannot be imitated."""
     if clf.multi_label or clf.knows_numbers_only:
         what = "several labels a text" if clf.multi_label else "numbers, not texts"
-        raise UserError(f"distill: the teacher answers with {what}.", "Distill a classifier of one label a text.")
+        raise UserError(
+            "distill: the teacher answers with {value}.", "Distill a classifier of one label a text.", value=what
+        )
     rows = as_texts(texts)
     known = known_places(y, len(rows), clf.classes_.tolist(), minus_one_is_none=clf.labels is not None)
     evidence = clf.evidence(rows, progress=progress)
@@ -151,8 +153,10 @@ def _parts(texts: list[str], seed: int) -> tuple[Indices, Indices, Indices]:
     place = {text: i for i, text in enumerate(sorted(set(texts)))}
     if len(place) < LEAST:
         raise UserError(
-            f"distill: {len(place)} different texts that can be read are too few.",
-            f"Give at least {LEAST}; thousands make a good student. They need no labels.",
+            "distill: {n_place} different texts that can be read are too few.",
+            "Give at least {LEAST}; thousands make a good student. They need no labels.",
+            n_place=len(place),
+            LEAST=LEAST,
         )
     apart = min(max(int(APART * len(place)), 1), MOST)
     order = np.random.default_rng(seed).permutation(len(place))
@@ -264,12 +268,25 @@ def _speed(made: Classifier, texts: list[str]) -> int:
 
 def _check(student: str, temperature: float | None, ce_weight: float | None, size: int | None) -> None:
     if student not in get_args(Student):
-        raise UserError(f"distill: there is no student {student!r}.", f"Choose one of {', '.join(get_args(Student))}.")
+        raise UserError(
+            "distill: there is no student {student!r}.",
+            "Choose one of {Student}.",
+            student=student,
+            Student=", ".join(get_args(Student)),
+        )
     if temperature is not None and not 0 < temperature < np.inf:
-        raise UserError(f"distill: temperature {temperature}.", "Give a number above 0, such as 1 or 2.")
+        raise UserError(
+            "distill: temperature {temperature}.", "Give a number above 0, such as 1 or 2.", temperature=temperature
+        )
     if ce_weight is not None and not 0 <= ce_weight < np.inf:
-        raise UserError(f"distill: ce_weight {ce_weight}.", "Give how much true labels weigh, 0 or more, such as 0.3.")
+        raise UserError(
+            "distill: ce_weight {ce_weight}.",
+            "Give how much true labels weigh, 0 or more, such as 0.3.",
+            ce_weight=ce_weight,
+        )
     if size is not None and (size != int(size) or size < 1):
-        raise UserError(f"distill: size {size}.", "Give a whole number, 1 or more; docs/distill.md says of what.")
+        raise UserError(
+            "distill: size {size}.", "Give a whole number, 1 or more; docs/distill.md says of what.", size=size
+        )
     if size is not None and student == "auto":
         raise UserError("distill: a size means something else for every student.", 'Name one:  student="ngram"')

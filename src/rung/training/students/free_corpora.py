@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rung.errors import UserError
+from rung.messages import tr
 
 PARTS_OF_SPEECH = ("noun", "verb", "adj", "adv")
 
@@ -167,11 +168,15 @@ def _once(texts: object) -> list[str]:
 
 def _apt(*command: str, folder: Path) -> str:
     """What the command prints, run in `folder`; UserError where it is missing or fails."""
-    hint = "Run this on Debian 12 or newer, online, with apt and dpkg; or keep the model that is shipped."
+    hint = tr("Run this on Debian 12 or newer, online, with apt and dpkg; or keep the model that is shipped.")
     if shutil.which(command[0]) is None:
-        raise UserError(f"{command[0]} is not on this machine: the free text comes from Debian's archive.", hint)
+        raise UserError(
+            "{command} is not on this machine: the free text comes from Debian's archive.", hint, command=command[0]
+        )
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False)  # noqa: S603 - fixed commands
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise UserError(f"{' '.join(command)} failed: {said[-1] if said else 'no message'}", hint)
+        raise UserError(
+            "{command} failed: {said}", hint, command=" ".join(command), said=said[-1] if said else "no message"
+        )
     return done.stdout.decode("utf-8")

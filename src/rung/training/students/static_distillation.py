@@ -101,8 +101,9 @@ def tokenizer_of(backbone: Any) -> str:
     file = getattr(backbone, "folder", Path()) / "tokenizer.json"
     if not isinstance(backbone, EncoderBackbone) or not file.is_file() or not reads_uncased(file.read_text("utf-8")):
         raise UserError(
-            f"static: {backbone.name} is no sentence encoder with the tokenizer of an uncased BERT.",
+            "static: {backbone_name} is no sentence encoder with the tokenizer of an uncased BERT.",
             'Choose another student:  student="ngram"',
+            backbone_name=backbone.name,
         )
     return file.read_text("utf-8")
 

@@ -60,17 +60,21 @@ class Recipe:
         for name in ("batch", "accumulate", "patience", "checks", "steps"):
             value = getattr(self, name)
             if value is not None and (int(value) != value or value < 1):
-                raise UserError(f"tune: {name} {value}.", "Give a whole number, 1 or more.")
+                raise UserError("tune: {name} {value}.", "Give a whole number, 1 or more.", name=name, value=value)
         if self.batch < 2:
             raise UserError("tune: a batch of one text has nothing to compare.", "Give 2 or more, such as 16.")
         for name in ("token_dropout", "rare_words", "validation", "dropout"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
-                raise UserError(f"tune: {name} {value}.", "Give a share from 0 to below 1, such as 0.1.")
+                raise UserError(
+                    "tune: {name} {value}.", "Give a share from 0 to below 1, such as 0.1.", name=name, value=value
+                )
         for name in ("learning_rate", "weight_decay"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
-                raise UserError(f"tune: {name} {value}.", "Give a small number of 0 or more, such as 2e-5.")
+                raise UserError(
+                    "tune: {name} {value}.", "Give a small number of 0 or more, such as 2e-5.", name=name, value=value
+                )
 
     @property
     def rate(self) -> float:
@@ -91,4 +95,10 @@ class Recipe:
 
 def _among(name: str, value: Any, choices: Any) -> None:
     if value not in get_args(choices):
-        raise UserError(f"tune: there is no {name} {value!r}.", f"Choose one of {', '.join(get_args(choices))}.")
+        raise UserError(
+            "tune: there is no {name} {value!r}.",
+            "Choose one of {choices}.",
+            name=name,
+            value=value,
+            choices=", ".join(get_args(choices)),
+        )

@@ -237,17 +237,36 @@ def _check(
     if not tasks:
         raise UserError("multitask: no task is given.", 'Give  {"name": (texts, labels), …}')
     if not 0 < temperature < np.inf:
-        raise UserError(f"multitask: temperature {temperature}.", "Give a number above 0: 1 is by size, 2 is flatter.")
+        raise UserError(
+            "multitask: temperature {temperature}.",
+            "Give a number above 0: 1 is by size, 2 is flatter.",
+            temperature=temperature,
+        )
     if weighting not in get_args(Weighting):
-        raise UserError(f"multitask: weighting {weighting!r}.", f"Choose one of {', '.join(get_args(Weighting))}.")
+        raise UserError(
+            "multitask: weighting {weighting!r}.",
+            "Choose one of {Weighting}.",
+            weighting=weighting,
+            Weighting=", ".join(get_args(Weighting)),
+        )
     if not 0 < held_out < 1:
-        raise UserError(f"multitask: held_out {held_out}.", "Give a share between 0 and 1, such as 0.2.")
+        raise UserError(
+            "multitask: held_out {held_out}.", "Give a share between 0 and 1, such as 0.2.", held_out=held_out
+        )
     for what, given in (("weights", weights), ("test", test)):
         for name in set(given or {}) - set(tasks):
-            raise UserError(f"multitask: {what} name {name!r}, which is no task.", f"Tasks are {', '.join(tasks)}.")
+            raise UserError(
+                "multitask: {value} name {name!r}, which is no task.",
+                "Tasks are {tasks}.",
+                value=what,
+                name=name,
+                tasks=", ".join(tasks),
+            )
     for name, value in (weights or {}).items():
         if not 0 <= value < np.inf:
-            raise UserError(f"multitask: the weight of {name!r} is {value}.", "Give 0 or more; 1 is usual.")
+            raise UserError(
+                "multitask: the weight of {name!r} is {value}.", "Give 0 or more; 1 is usual.", name=name, value=value
+            )
     if test is not None and set(test) != set(tasks):
         raise UserError("multitask: some tasks have no test.", "Give test texts for every task, or for none.")
 
@@ -302,7 +321,9 @@ class Multitask:
             facts = json.loads((here / _HEADS).read_text("utf-8"))
             heads = [Head(**each) for each in facts["heads"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{here} holds no tasks ({error}).", "Name a folder that multitask wrote.") from None
+            raise UserError(
+                "{here} holds no tasks ({error}).", "Name a folder that multitask wrote.", here=here, error=error
+            ) from None
         backbone = open_folder((here / _ENCODER).resolve(), str(here / _ENCODER))
         assert isinstance(backbone, EncoderBackbone)
         report = Record.read(here).results["tasks"] if (here / FILE).is_file() else []
@@ -311,6 +332,8 @@ class Multitask:
     def predict(self, task: str, texts: Sequence[Any]) -> list[Any]:
         """The label or the number of each text, or pair of texts. Raises UserError for a task that is none."""
         if task not in self.heads:
-            raise UserError(f"multitask: there is no task {task!r}.", f"Tasks are {', '.join(self.heads)}.")
+            raise UserError(
+                "multitask: there is no task {task!r}.", "Tasks are {heads}.", task=task, heads=", ".join(self.heads)
+            )
         head = self.heads[task]
         return head.answers(head.outputs(embeddings(self.backbone.embed, texts, head.pairs)))

@@ -58,12 +58,17 @@ class Task:
         said = "" if self.labels else "number"
         if len(self.labels) == 1 or (not self.labels and np.ptp(self.truth) == 0):
             raise UserError(
-                f"multitask: {self.name!r} has one {said or 'label'} only ({self.labels[0] if self.labels else self.truth[0]}).",
+                "multitask: {name!r} has one {said} only ({labels}).",
                 "Give texts of two labels or more, or of different numbers.",
+                name=self.name,
+                said=said or "label",
+                labels=self.labels[0] if self.labels else self.truth[0],
             )
         if self.pairs and self.labels:
             raise UserError(
-                f"multitask: {self.name!r} has pairs of texts with labels.", "Give numbers (floats) for pairs."
+                "multitask: {name!r} has pairs of texts with labels.",
+                "Give numbers (floats) for pairs.",
+                name=self.name,
             )
 
     def parts(self) -> dict[str, Any]:
@@ -90,18 +95,32 @@ def _rows(name: str, texts: Sequence[Any], given: Sequence[Any]) -> tuple[list[A
     """Texts and labels side by side, those without a label left out."""
     if len(texts) != len(given):
         raise UserError(
-            f"multitask: {name!r} has {len(texts)} texts and {len(given)} labels.", "Give one label a text."
+            "multitask: {name!r} has {n_texts} texts and {n_given} labels.",
+            "Give one label a text.",
+            name=name,
+            n_texts=len(texts),
+            n_given=len(given),
         )
     kept = [(text, label) for text, label in zip(texts, given, strict=True) if not is_missing(label)]
     for text, _ in kept:
         if not (
             isinstance(text, str) or (isinstance(text, tuple | list) and [type(each) for each in text] == [str, str])
         ):
-            raise UserError(f"multitask: {name!r} holds {str(text)[:40]!r}.", "Give strings, or pairs of strings.")
+            raise UserError(
+                "multitask: {name!r} holds {text!r}.",
+                "Give strings, or pairs of strings.",
+                name=name,
+                text=str(text)[:40],
+            )
     if len({isinstance(text, str) for text, _ in kept}) > 1:
-        raise UserError(f"multitask: {name!r} has both texts and pairs of texts.", "Make two tasks of them.")
+        raise UserError("multitask: {name!r} has both texts and pairs of texts.", "Make two tasks of them.", name=name)
     if len(kept) < 4:
-        raise UserError(f"multitask: {name!r} has {len(kept)} labelled texts.", "Give 4 or more: some are held out.")
+        raise UserError(
+            "multitask: {name!r} has {n_kept} labelled texts.",
+            "Give 4 or more: some are held out.",
+            name=name,
+            n_kept=len(kept),
+        )
     return [text if isinstance(text, str) else tuple(text) for text, _ in kept], [label for _, label in kept]
 
 
@@ -110,7 +129,9 @@ def _columns(rows: Sequence[tuple[Any, Any]], labels: list[str], name: str) -> t
     place = {label: i for i, label in enumerate(labels)}
     truths = [place.get(str(truth), -1) if labels else float(truth) for _, truth in rows]
     if labels and max(truths) < 0:
-        raise UserError(f"multitask: {name!r} is tested on labels that it never learns.", "Test it on its own labels.")
+        raise UserError(
+            "multitask: {name!r} is tested on labels that it never learns.", "Test it on its own labels.", name=name
+        )
     return [text for text, _ in rows], np.array(truths)
 
 

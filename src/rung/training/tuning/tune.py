@@ -172,8 +172,9 @@ def _apart(given: Given, known: Indices, recipe: Recipe) -> tuple[Indices, Indic
     lacking = np.setdiff1d(np.unique(given.labels[known]), np.unique(given.labels[fit]))
     if len(lacking):
         raise UserError(
-            f"tune: {given.names[lacking[0]]!r} has too few texts to keep some apart for validation.",
+            "tune: {names!r} has too few texts to keep some apart for validation.",
             "Label two of each kind at least, or leave validation out.",
+            names=given.names[lacking[0]],
         )
     return fit, apart
 
@@ -197,8 +198,9 @@ def _home(out: Path | None, record: Record) -> Path:
     home = out.absolute().parent / f".{out.name}.tuning"
     if (home / "record.json").is_file() and Record.read(home).key != record.key:
         raise UserError(
-            f"tune: {home} holds the checkpoints of another training.",
-            f"Name another folder, or remove it:  rm -r {home}",
+            "tune: {home} holds the checkpoints of another training.",
+            "Name another folder, or remove it:  rm -r {home}",
+            home=home,
         )
     home.mkdir(exist_ok=True)
     record.write(home)
