@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from cells import bounds, gained, listed, of, result, table, with_bounds
+from table_cells import bounds, gained, listed, of, result, table, with_bounds
 
 RUNGS = ("names", "pool")  # those that need no label
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
-from cells import ROOT, result
 from matplotlib.figure import Figure
+from table_cells import ROOT, result
 
 from rung.training.settings.comparison import sketch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cells import result, table
+from table_cells import result, table
 
 
 def scoring_table() -> str:

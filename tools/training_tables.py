@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from cells import bounds, result, table
+from table_cells import bounds, result, table
 
 WAYS = ("shots", "probe", "contrastive", "tune", "setfit")
 

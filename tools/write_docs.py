@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import accuracy
-import learned
-import speed
-from cells import ROOT
+import accuracy_tables
+import speed_tables
+import training_tables
+from table_cells import ROOT
 
 from rung.cli import app
 
@@ -38,7 +38,9 @@ def main() -> None:
 
 def generated() -> dict[Path, str]:
     """Every generated file with what it should hold."""
-    tables = {name: made() for part in (accuracy, speed, learned) for name, made in part.TABLES.items()}
+    tables = {
+        name: made() for part in (accuracy_tables, speed_tables, training_tables) for name, made in part.TABLES.items()
+    }
     pages = {ROOT / name: filled((ROOT / name).read_text("utf-8"), tables) for name in PAGES}
     return pages | {ROOT / "docs" / "cli.md": cli_page()}
 
