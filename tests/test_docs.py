@@ -34,3 +34,18 @@ def test_every_file_that_is_named_exists(file: str) -> None:
     here = (ROOT / file).parent
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / file).read_text("utf-8"))
     assert [link for link in links if not (here / link).exists()] == []
+
+
+def test_the_readmes_tree_shows_every_room() -> None:
+    """The tree names every folder and ground file of src/rung, in the order of its floors, and no file that is not there."""
+    tree = re.search(r"```\nsrc/rung/\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert tree is not None
+    inside = tree[1].split("tests/")[0]
+    source = ROOT / "src" / "rung"
+    rooms = [found.parent.name for found in source.glob("*/__init__.py")]
+    assert sorted(re.findall(r"^  (\w+)/ ", inside, re.MULTILINE)) == sorted(rooms)
+    ground = {path.name for path in source.glob("[!_]*.py")}
+    assert ground <= set(re.findall(r"[\w]+\.py", inside))
+    for room, about in re.findall(r"^  (\w+)/ +(.*)$", inside, re.MULTILINE):
+        named = re.findall(r"\b\w+\.(?:py|toml|json)\b", about)
+        assert [name for name in named if not list((source / room).rglob(name))] == []
