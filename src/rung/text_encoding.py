@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import shlex
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -12,6 +13,7 @@ from rung.errors import UserError
 from rung.messages import Localized, tr
 
 BLOCK_BYTES = 1 << 20
+_DECLARATION = re.compile(r'sep=(?P<plain>[^"\w\s]|\t)|"sep=(?P<quoted>[^"\w\s]|\t)"', re.IGNORECASE)
 
 
 class Fault(NamedTuple):
@@ -48,6 +50,27 @@ def decode(raw: bytes, name: str) -> str:
         return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise not_utf8(io.BytesIO(raw), name) from None
+
+
+def split_lines(text: str) -> list[str]:
+    r"""The lines of a text with their ends, which are those of a person's editor: \n, \r\n and \r.
+
+    `str.splitlines` also cuts at \x0b, \x0c, \x1c to \x1e, \x85, \u2028 and \u2029, which stand inside people's texts.
+
+    >>> split_lines("a\u2028b\r\nc\rd")
+    ['a\u2028b\r\n', 'c\r', 'd']
+    """
+    return list(io.StringIO(text, newline=""))
+
+
+def declared_separator(line: str) -> str | None:
+    r"""The separator that Excel's own first line of a CSV declares (sep=;), or None where the line is another one.
+
+    >>> declared_separator("sep=;\r\n"), declared_separator('"SEP=,"\n'), declared_separator("sep=one\n")
+    (';', ',', None)
+    """
+    found = _DECLARATION.fullmatch(line.rstrip("\r\n").rstrip(" "))
+    return None if found is None else found["plain"] or found["quoted"]
 
 
 def cannot_read(path: str | Path, error: OSError) -> UserError:

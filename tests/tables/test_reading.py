@@ -57,7 +57,7 @@ def test_separator_in_a_long_file(tmp_path):
     """A file longer than the sample, which is cut in the middle of a row, makes no difference."""
     path = written(tmp_path / "a.csv", "id|text\n" + '1|"yes, and\nno, not"\n' * 9000)
     with open_table(path) as table:
-        assert (table.columns, table.rows, table.delimiter) == (["id", "text"], 9000, "|")
+        assert (table.columns, table.rows, table.dialect.delimiter) == (["id", "text"], 9000, "|")
 
 
 def test_a_cut_row_does_not_count():

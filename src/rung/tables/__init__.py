@@ -5,11 +5,12 @@ delimited.py  lines.py  jsonlines.py  parquet.py           one format each: chec
 folder.py    a folder of images, a row a file
 column.py    which column holds the texts      chunk.py    some rows, in the shape the output needs
 table.py     open_table: all of this together  output.py   open_output: a temporary name, then the real one
-sinks.py     rows become bytes
+sinks.py     rows become bytes              dialect.py     how lines are written: separator, byte-order mark, line end
 """
 
 from rung.tables.chunk import Chunk, reason
+from rung.tables.dialect import Dialect
 from rung.tables.output import ANSWER, Output, open_output
 from rung.tables.table import Table, open_table
 
-__all__ = ["ANSWER", "Chunk", "Output", "Table", "open_output", "open_table", "reason"]
+__all__ = ["ANSWER", "Chunk", "Dialect", "Output", "Table", "open_output", "open_table", "reason"]

@@ -6,13 +6,16 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
+from typing import TextIO
 
 from rung.errors import UserError
 from rung.tables.chunk import Cells, Chunk
 from rung.tables.column import carries_text, no_doubles
+from rung.tables.dialect import Dialect
 from rung.tables.reader import Reader
-from rung.tables.source import Source
+from rung.tables.source import Source, line_end
+from rung.text_encoding import declared_separator
 
 SEPARATORS = ",;\t|"
 # No separator in the header means one column, whose texts may hold any separator. Unicode sets this code point apart
@@ -30,17 +33,11 @@ class Delimited(Reader):
     def __init__(self, source: Source, delimiter: str | None = None) -> None:
         super().__init__(source)
         self._delimiter = delimiter
-
-    @property
-    def delimiter(self) -> str:  # type: ignore[override]  # here it is learned from the file
-        """What a CSV made from this table is separated by."""
-        return "," if self._delimiter in (None, _NONE) else str(self._delimiter)
+        self._declared = False  # whether the first line says what the separator is
 
     def scan(self) -> None:
         """Check every row, and learn the separator, the columns, and which of them could hold texts."""
-        if self._delimiter is None:
-            with self.source.text(errors="replace") as text:
-                self._delimiter = separator(text.read(_SAMPLE_CHARACTERS), _SAMPLE_CHARACTERS)
+        self._learn_dialect()
         rows = self._rows()
         self.columns = next(rows, [])
         if not self.columns:
@@ -66,11 +63,42 @@ class Delimited(Reader):
         while batch := list(islice(rows, size)):
             yield Cells(self.columns, text_column, batch)
 
+    def _learn_dialect(self) -> None:
+        """The separator that is given, declared (sep=;) or seen in the first rows; how lines end; a byte-order mark."""
+        with self.source.text(errors="replace") as text:
+            first = next(text, "")
+            declared = declared_separator(first)
+            if self._delimiter is None or declared:
+                sample = "" if declared else first + text.read(_SAMPLE_CHARACTERS)
+                self._delimiter = declared or separator(sample, _SAMPLE_CHARACTERS)
+        self._declared = declared is not None
+        self.dialect = Dialect(
+            "," if self._delimiter == _NONE else self._delimiter,
+            self._header_end(),
+            byte_order_mark=self.source.byte_order_mark(),
+            declared=self._declared,
+        )
+
+    def _header_end(self) -> str:
+        """What the line of the header ends with; a line break inside its quotes is none of the file's line ends."""
+        with self.source.text(errors="replace") as text:
+            ends: list[str] = []
+            lines = (ends.append(line_end(line)) or line for line in text)
+            try:
+                next(filter(None, csv.reader(lines, delimiter=self._delimiter or ",")), None)
+            except csv.Error:  # a fault that the check of the whole file will name
+                return "\n"
+        return ends[-1] if ends else "\n"
+
+    def _lines(self, text: TextIO) -> Iterator[str]:
+        """The lines, a blank one in place of a declared separator, so that numbers of lines stay those of the file."""
+        return chain(("\n",), islice(text, 1, None)) if self._declared else iter(text)
+
     def _rows(self) -> Iterator[list[str]]:
         """The header, then every row. Blank lines are no rows, except where a row is one field, which may be empty."""
         csv.field_size_limit(max(csv.field_size_limit(), _FIELD_CHARACTERS))
         with self.source.text() as lines:
-            reader = csv.reader(lines, delimiter=self._delimiter or ",", strict=True)
+            reader = csv.reader(self._lines(lines), delimiter=self._delimiter or ",", strict=True)
             width, line = -1, 1  # no header yet; `line` is where the row at hand begins
             try:
                 for row in reader:
@@ -90,7 +118,7 @@ class Delimited(Reader):
                 raise self._not_utf8() from None
 
     def _uneven(self, line: int, fields: int, width: int) -> UserError:
-        shown = {"\t": "tab"}.get(self.delimiter, f"'{self.delimiter}'")
+        shown = {"\t": "tab"}.get(self.dialect.delimiter, f"'{self.dialect.delimiter}'")
         return UserError(
             "{name}: line {line} has {fields} field{value}, the header has {width}.",
             "Mend that line; the separator is {shown}, and a text that holds one must stand in double quotes.",
@@ -137,7 +165,7 @@ class Delimited(Reader):
     def _not_utf8(self) -> UserError:
         """Name the row as well: with quoted line breaks it is not the line."""
         with self.source.text(errors="surrogateescape") as lines:
-            reader = csv.reader(lines, delimiter=self._delimiter or ",")
+            reader = csv.reader(self._lines(lines), delimiter=self._delimiter or ",")
             for number, row in enumerate(filter(None, reader)):
                 if _NOT_UTF8.search("".join(row)):
                     return self.source.not_utf8(f", row {number}" if number else ", the header")

@@ -13,6 +13,7 @@ from rung.errors import UserError
 from rung.messages import tr
 from rung.tables.chunk import Chunk, dumps, reason
 from rung.tables.column import carries_text
+from rung.tables.dialect import Dialect
 from rung.tables.reader import Reader
 
 _SPACE = " \t\r\n"  # what JSON calls space; str.strip() would take more
@@ -76,6 +77,7 @@ class JsonLines(Reader):
                     columns[key] = type(value) is str and carries_text(value)
         if not self.rows:
             raise self.source.empty()
+        self.dialect = Dialect(line_end=self.source.first_line_end(), byte_order_mark=self.source.byte_order_mark())
         self.columns = list(columns)
         self.of_text = [key for key, of_text in columns.items() if of_text]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from rung.tables.chunk import Cells, Chunk
+from rung.tables.dialect import Dialect
 from rung.tables.reader import Reader
 
 
@@ -16,6 +17,7 @@ class Lines(Reader):
         """Check that it is UTF-8, and count the lines."""
         self.columns = self.of_text = ["text"]
         self.rows = sum(1 for _ in self._rows())
+        self.dialect = Dialect(line_end=self.source.first_line_end(), byte_order_mark=self.source.byte_order_mark())
         if not self.rows:
             raise self.source.empty()
 

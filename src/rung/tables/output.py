@@ -15,6 +15,7 @@ from typing import BinaryIO, Self, cast
 
 from rung.errors import UserError
 from rung.tables.chunk import Chunk
+from rung.tables.dialect import Dialect
 from rung.tables.formats import output_format
 from rung.tables.sinks import CsvSink, JsonSink, ParquetSink, Sink, Value
 from rung.tables.table import Table
@@ -42,11 +43,11 @@ def open_output(
     named = {prefix + name: kind for name, kind in added.items()}
     _check_names(table, named, prefix)
     if path is None or str(path) == "-":
-        return Output(None, table, named, "jsonl" if table.format == "jsonl" else "csv", table.delimiter)
+        return Output(None, table, named, "jsonl" if table.format == "jsonl" else "csv")
     path = Path(path)
     kind = output_format(path)
     _check_path(path, table, force)
-    return Output(path, table, named, kind, _delimiter(kind, table), part)
+    return Output(path, table, named, kind, part)
 
 
 class Output:
@@ -62,7 +63,6 @@ class Output:
         table: Table,
         added: Mapping[str, type],
         kind: str,
-        delimiter: str,
         part: Path | None = None,
     ) -> None:
         self.path = path
@@ -77,7 +77,7 @@ class Output:
         try:
             with self._speaking():
                 self._open()
-                self._sink = self._make_sink(table, kind, delimiter)
+                self._sink = self._make_sink(table, kind)
         except BaseException:
             self.discard()
             raise
@@ -148,13 +148,13 @@ class Output:
         gz = gzip.GzipFile("", "wb", fileobj=self._file, mtime=0) if packed else None
         self._stream = cast(BinaryIO, gz) if gz else self._file
 
-    def _make_sink(self, table: Table, kind: str, delimiter: str) -> Sink:
+    def _make_sink(self, table: Table, kind: str) -> Sink:
         assert self._stream is not None
         if kind == "jsonl":
-            return JsonSink(self._stream, self._added)
+            return JsonSink(self._stream, self._added, table.dialect if table.format == "jsonl" else Dialect())
         if kind == "parquet":
             return ParquetSink(self._stream, self._added, table)
-        return CsvSink(self._stream, self._added, table, delimiter)
+        return CsvSink(self._stream, self._added, table, _dialect(kind, table, on_disk=self.path is not None))
 
     def _finish(self) -> None:
         self._flush()
@@ -272,11 +272,11 @@ def _check_path(path: Path, table: Table, force: bool) -> None:
         raise UserError("--out {path} exists already.", "To replace it, add  --force", path=path)
 
 
-def _delimiter(kind: str, table: Table) -> str:
-    """The input's own separator if the output is of the same kind, else the usual one."""
-    if kind == table.format:
-        return table.delimiter
-    return "\t" if kind == "tsv" else ","
+def _dialect(kind: str, table: Table, *, on_disk: bool) -> Dialect:
+    """The input's own dialect; its separator only where the output is of the same kind, or goes to standard output."""
+    if kind == table.format or not on_disk:
+        return table.dialect
+    return table.dialect.separated_by("\t" if kind == "tsv" else ",")
 
 
 def _shown(path: Path | None) -> str:

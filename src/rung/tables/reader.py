@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from rung.tables.chunk import Chunk
+from rung.tables.dialect import Dialect
 from rung.tables.source import Source
 
 
 class Reader(ABC):
     """One format's way to read a source. `scan` comes first and fills in the rest; both keep memory flat."""
 
-    delimiter = ","  # what a CSV made from this table is separated by
+    dialect = Dialect()  # how a file of lines made from this table is written
 
     def __init__(self, source: Source) -> None:
         self.source = source

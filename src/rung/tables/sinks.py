@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 from rung.tables.chunk import Chunk, dumps
+from rung.tables.dialect import Dialect
 from rung.tables.table import Table
 
 Value = str | float | int | None
@@ -29,44 +30,34 @@ class Sink(ABC):
 
 
 class CsvSink(Sink):
-    """CSV: quotes only where they are needed, lines end in a line feed."""
+    """CSV or TSV, in a given dialect."""
 
-    def __init__(self, stream: BinaryIO, added: Mapping[str, type], table: Table, delimiter: str) -> None:
+    def __init__(self, stream: BinaryIO, added: Mapping[str, type], table: Table, dialect: Dialect) -> None:
         super().__init__(stream, added)
-        self.delimiter = delimiter
-        self._put([[*table.columns, *added]])
+        self.dialect = dialect
+        stream.write(dialect.page([[*table.columns, *added]]))
 
     def write(self, chunk: Chunk, values: Sequence[Sequence[Value]]) -> None:
         """Append rows; None is an empty field."""
         columns = [["" if value is None else str(value) for value in column] for column in values]
         added = zip(*columns, strict=True) if columns else [()] * len(chunk)
-        self._put([[*row, *new] for row, new in zip(chunk.cells(), added, strict=True)])
-
-    def _put(self, rows: Sequence[Sequence[str]]) -> None:
-        self.stream.write("".join(map(self._line, rows)).encode("utf-8"))
-
-    def _line(self, row: Sequence[str]) -> str:
-        # faster than the csv module, which looks at each character; and that forgets to quote \r before Python 3.13
-        line = self.delimiter.join(row)
-        if not line or line.count(self.delimiter) >= len(row) or '"' in line or "\n" in line or "\r" in line:
-            line = self.delimiter.join(map(self._quoted, row)) or '""'
-        return line + "\n"
-
-    def _quoted(self, field: str) -> str:
-        if '"' in field:
-            return '"' + field.replace('"', '""') + '"'
-        return f'"{field}"' if self.delimiter in field or "\n" in field or "\r" in field else field
+        self.stream.write(self.dialect.encode([[*row, *new] for row, new in zip(chunk.cells(), added, strict=True)]))
 
 
 class JsonSink(Sink):
     """JSON Lines: the row's own object, to the letter, with the new keys before its closing brace."""
+
+    def __init__(self, stream: BinaryIO, added: Mapping[str, type], dialect: Dialect) -> None:
+        super().__init__(stream, added)
+        self._line_end = dialect.line_end
+        stream.write(dialect.preamble())
 
     def write(self, chunk: Chunk, values: Sequence[Sequence[Value]]) -> None:
         """Append rows; None is null."""
         keys = [dumps(name) + ": " for name in self.added]
         columns = [[key + dumps(value) for value in column] for key, column in zip(keys, values, strict=True)]
         rows = zip(chunk.objects(), zip(*columns, strict=True), strict=True)
-        self.stream.write("".join(_extended(row, ", ".join(new)) for row, new in rows).encode("utf-8"))
+        self.stream.write("".join(_extended(row, ", ".join(new)) + self._line_end for row, new in rows).encode("utf-8"))
 
 
 class ParquetSink(Sink):
@@ -109,4 +100,4 @@ class ParquetSink(Sink):
 def _extended(line: str, new: str) -> str:
     body = line[:-1].rstrip()  # without the closing brace
     comma = ", " if new and body != "{" else ""
-    return f"{body}{comma}{new}}}\n"
+    return f"{body}{comma}{new}}}"

@@ -91,10 +91,20 @@ class Source:
     def text(self, errors: str = "strict") -> Iterator[TextIO]:
         r"""The UTF-8 text, without a byte-order mark; lines end in \n, \r\n or \r and keep their ends."""
         with self.open() as stream:
-            if cast(io.BufferedReader, stream).peek(3)[:3] == _BOM:
+            if _marked(stream):
                 stream.read(3)
             # the mark is skipped by hand because the codec that would (utf-8-sig) is several times slower
             yield io.TextIOWrapper(stream, encoding="utf-8", errors=errors, newline="")
+
+    def byte_order_mark(self) -> bool:
+        """Whether the text begins with UTF-8's byte-order mark."""
+        with self.open() as stream:
+            return _marked(stream)
+
+    def first_line_end(self) -> str:
+        r"""What the first line ends with: "\n", "\r\n" or "\r"; a file of one line without an end has "\n"."""
+        with self.text(errors="replace") as lines:
+            return line_end(next(lines, ""))
 
     def not_utf8(self, place: str = "") -> UserError:
         """What to tell a person whose bytes are not UTF-8."""
@@ -125,6 +135,15 @@ class Source:
         return Path(path)
 
 
+def line_end(line: str) -> str:
+    r"""What a line ends with, or a line feed where it ends with nothing.
+
+    >>> line_end("a\r\n"), line_end("a\r"), line_end("a")
+    ('\r\n', '\r', '\n')
+    """
+    return line[len(line.rstrip("\r\n")) :] or "\n"
+
+
 def check_there(name: str) -> None:
     """Raise UserError if there is no file of this name, or if it is a folder; "-" is always there."""
     if name == "-":
@@ -135,6 +154,10 @@ def check_there(name: str) -> None:
         raise cannot_read(name, error) from None
     if Path(name).is_dir():
         raise cannot_read(name, IsADirectoryError())
+
+
+def _marked(stream: BinaryIO) -> bool:
+    return cast(io.BufferedReader, stream).peek(3)[:3] == _BOM
 
 
 def _is_pipe(path: Path) -> bool:

@@ -64,7 +64,7 @@ class Table:
         self.name = source.name
         self.path = source.path
         self.format = format
-        self.delimiter = reader.delimiter
+        self.dialect = reader.dialect
         self.columns = reader.columns
         self.text_column = text_column
         self.rows = reader.rows
