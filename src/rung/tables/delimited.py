@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from typing import TextIO
 
@@ -82,13 +83,11 @@ class Delimited(Reader):
     def _header_end(self) -> str:
         """What the line of the header ends with; a line break inside its quotes is none of the file's line ends."""
         with self.source.text(errors="replace") as text:
-            ends: list[str] = []
-            lines = (ends.append(line_end(line)) or line for line in text)
-            try:
-                next(filter(None, csv.reader(lines, delimiter=self._delimiter or ",")), None)
-            except csv.Error:  # a fault that the check of the whole file will name
-                return "\n"
-        return ends[-1] if ends else "\n"
+            reader = csv.reader(text, delimiter=self._delimiter or ",")
+            with suppress(csv.Error):  # the check of the whole file will name it
+                next(filter(None, reader), None)
+        with self.source.text(errors="replace") as text:
+            return line_end(next(islice(text, max(reader.line_num - 1, 0), None), ""))
 
     def _lines(self, text: TextIO) -> Iterator[str]:
         """The lines, a blank one in place of a declared separator, so that numbers of lines stay those of the file."""

@@ -1,4 +1,4 @@
-"""The dialect of a file of lines: separator, byte-order mark, line end, Excel's sep= line; what is written follows what was read."""
+"""The dialect of a file of lines (separator, byte-order mark, line end, sep= line): what is written follows what was read."""
 
 from __future__ import annotations
 
