@@ -35,7 +35,7 @@ from shots import MOST, evenly, of
 from transformers.utils import logging
 
 from rung.evidence import Evidence
-from rung.evidence.embedding import about_labels, about_texts
+from rung.evidence.embedding import embed_texts, label_evidence
 from rung.labels import Label, Labels
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool
@@ -172,7 +172,7 @@ def of_names(name: str, wording: str) -> Row:
     given = sets.read(name)
     truth, labels = measure.places(given), worded(given.labels, wording)
     (features, reasons), embed_s = texts_of(name)
-    evidence = about_labels(labels, sets.loaded("minilm")).of_texts(features, reasons)
+    evidence = label_evidence(labels, sets.loaded("minilm")).of_texts(features, reasons)
     below, names_s = measure.timed(lambda: Names().log_posterior(evidence))
     pool, pool_s = measure.timed(lambda: Pool().fit(evidence).log_posterior(evidence))
 
@@ -228,13 +228,13 @@ def worded(labels: Labels, wording: str) -> Labels:
 @lru_cache(maxsize=1)
 def texts_of(name: str) -> tuple[Any, float]:
     """A test file's features and reasons, and the seconds of embedding it."""
-    return measure.timed(lambda: about_texts(sets.read(name).texts, sets.loaded("minilm")))
+    return measure.timed(lambda: embed_texts(sets.read(name).texts, sets.loaded("minilm")))
 
 
 def of_all(labels: Labels, texts: list[str]) -> Evidence:
     """Labels, general texts and texts put through the encoder, without a cache."""
     backbone = sets.loaded("minilm")
-    return about_labels(labels, backbone).of_texts(*about_texts(texts, backbone))
+    return label_evidence(labels, backbone).of_texts(*embed_texts(texts, backbone))
 
 
 def fitted(evidence: Evidence, known: measure.Indices, rest: measure.Indices) -> tuple[Shots, measure.Indices]:

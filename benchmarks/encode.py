@@ -22,7 +22,7 @@ import sets
 from rung import load
 from rung.backbones.common.engine_selection import candidates, computes_bf16
 from rung.backbones.common.engines import Way
-from rung.evidence.embedding import about_labels
+from rung.evidence.embedding import label_evidence
 from rung.rungs.names import Names
 
 ROUNDS = 5
@@ -107,7 +107,7 @@ def fastest(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def labelled(rows: Any, given: sets.TestSet) -> Any:
     """The label of each row by the names rung."""
-    evidence = about_labels(given.labels, sets.loaded("minilm")).of_texts(rows, [None] * len(rows))
+    evidence = label_evidence(given.labels, sets.loaded("minilm")).of_texts(rows, [None] * len(rows))
     return Names().log_posterior(evidence).argmax(axis=1)
 
 

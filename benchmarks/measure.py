@@ -19,7 +19,7 @@ import sets
 from rung.evaluation import interval
 from rung.evidence import Evidence
 from rung.evidence.cache import Cache
-from rung.evidence.embedding import about_labels, about_texts
+from rung.evidence.embedding import embed_texts, label_evidence
 from rung.inference.second_opinion import second_opinion
 from rung.labels import Labels
 
@@ -51,10 +51,10 @@ def task(
     given, model = sets.read(name, part), sets.loaded(backbone)
     worded = labels or given.labels
     assert worded.names == given.labels.names
-    evidence = about_labels(worded, model, cache=Cache())
+    evidence = label_evidence(worded, model, cache=Cache())
     drawn = np.sort(np.random.default_rng(0).permutation(len(given.texts))[:most])
     texts = [given.texts[i] for i in drawn]
-    evidence = evidence.of_texts(*about_texts(texts, model, cache=Cache()))
+    evidence = evidence.of_texts(*embed_texts(texts, model, cache=Cache()))
     second = second_opinion(worded, texts, model)  # as a Classifier would ask for it
     return Task(name, replace(evidence, second=second), places(given)[drawn])
 

@@ -14,7 +14,7 @@ import sets
 
 from rung.evidence import Array, Evidence, unit
 from rung.evidence.cache import Cache
-from rung.evidence.embedding import about_labels, about_texts, embed
+from rung.evidence.embedding import embed, embed_texts, label_evidence
 from rung.labels import Label, Labels
 from rung.rungs.names import Names
 
@@ -30,8 +30,8 @@ def main() -> None:
     for name in ("minilm", "builtin"):
         backbone = sets.loaded(name)
         for given in map(sets.read, sets.ENGLISH):
-            features, reasons = about_texts(given.texts, backbone, cache=cache)
-            evidence = about_labels(given.labels, backbone, cache=cache).of_texts(features, reasons)
+            features, reasons = embed_texts(given.texts, backbone, cache=cache)
+            evidence = label_evidence(given.labels, backbone, cache=cache).of_texts(features, reasons)
             rows.append({"backbone": name, **score(given, evidence, Names())})
             parts += [
                 {"backbone": name, "variant": v, **score(given, *made)}
@@ -48,7 +48,7 @@ def score(given: sets.TestSet, evidence: Evidence, rung: Names) -> dict[str, Any
 
 def variants(given: sets.TestSet, evidence: Evidence, backbone: Any) -> list[tuple[str, tuple[Evidence, Names]]]:
     """The same texts with one part of the rung taken away or changed."""
-    plain = about_labels(Labels(tuple(Label(label.name) for label in given.labels)), backbone, cache=Cache())
+    plain = label_evidence(Labels(tuple(Label(label.name) for label in given.labels)), backbone, cache=Cache())
     made = [(f"correction {c:g}", (evidence, Names(correction=c))) for c in (0.0, 0.25, 0.5, 1.0)]
     made.append(("no descriptions", (replace(evidence, anchors=plain.anchors), Names())))
     for title, frames in FRAMES.items():

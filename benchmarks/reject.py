@@ -22,7 +22,7 @@ from rung.decide.partial_multilabel import Marked
 from rung.decide.rejection import Reject, label_means
 from rung.evidence import Evidence
 from rung.evidence.cache import Cache
-from rung.evidence.embedding import about_labels, about_texts
+from rung.evidence.embedding import embed_texts, label_evidence
 from rung.labels import Label, Labels
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool
@@ -38,7 +38,7 @@ CONFIDENCES = (0.0, 0.3, 0.5, 0.7, 0.9)
 def main() -> None:
     train = measure.task(SET, part="train", most=measure.arguments(__doc__).train)
     test = measure.task(SET)
-    outside, _ = about_texts(
+    outside, _ = embed_texts(
         [text for text, label in pairs(sets.read(SET, in_scope=False)) if label == sets.OUT_OF_SCOPE],
         sets.loaded("minilm"),
         cache=Cache(),
@@ -116,7 +116,7 @@ def tree(test: measure.Task) -> list[dict[str, Any]]:
     nodes, intents = Tree.of(labels), sets.read(SET).labels.names
     tops = [i for i, parent in enumerate(nodes.parents) if parent < 0]
     truth = np.array([tops.index(nodes.names.index(of[intents[k]])) for k in test.truth])
-    flat = about_labels(Labels.of([Label(nodes.names[i]) for i in tops]), sets.loaded("minilm"), cache=Cache())
+    flat = label_evidence(Labels.of([Label(nodes.names[i]) for i in tops]), sets.loaded("minilm"), cache=Cache())
     flat = flat.of_texts(test.evidence.features, test.evidence.reasons)
     order = np.argsort(np.argsort([nodes.names[i] for i in tops]))
     found, leaves = [], {}
@@ -152,7 +152,7 @@ def several() -> list[dict[str, Any]]:
     rows = []
     for wording, words in (("the domain's name", {}), ("and its intents' names as words", below)):
         labels = Labels.of([Label(name, words=words.get(name, ())) for name in names])
-        evidence = about_labels(labels, sets.loaded("minilm"), cache=Cache())
+        evidence = label_evidence(labels, sets.loaded("minilm"), cache=Cache())
         for title, shares in (
             ("1 / k each", np.full(len(names), 1 / len(names))),
             ("true base rates", truth.mean(axis=0)),
@@ -171,14 +171,14 @@ def queries() -> tuple[list[str], dict[str, str], Any, Any]:
     groups = [(i,) for i in order[:third]] + list(zip(order[third : 2 * third], order[2 * third :], strict=False))
     texts = [", and ".join(given.texts[i] for i in group) for group in groups]
     truth = np.array([[name in {of[given.truth[i]] for i in group} for name in names] for group in groups])
-    x, _ = about_texts(texts, sets.loaded("minilm"), cache=Cache())
+    x, _ = embed_texts(texts, sets.loaded("minilm"), cache=Cache())
     return names, of, x, truth
 
 
 def marked() -> list[dict[str, Any]]:
     """The same texts, some of them marked at random; answers on the others, beside logistic regression on the marked ones."""
     names, _, x, truth = queries()
-    evidence = about_labels(Labels.parse(names), sets.loaded("minilm"), cache=Cache())
+    evidence = label_evidence(Labels.parse(names), sets.loaded("minilm"), cache=Cache())
     below = MultiLabel().fit(x, evidence.anchors, evidence.general.mean(axis=0))
     rows = []
     for count in MARKED:

@@ -19,7 +19,7 @@ import sets
 
 from rung.evidence import Array, Evidence, unit
 from rung.evidence.cache import Cache
-from rung.evidence.embedding import about_labels
+from rung.evidence.embedding import label_evidence
 from rung.labels import Label, Labels
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool
@@ -57,7 +57,7 @@ def again(features: Array, size: int, rng: np.random.Generator) -> Array:
 
 def domains() -> Evidence:
     names = dict.fromkeys(label.description.removeprefix("domain: ") for label in sets.read("clinc150").labels)
-    return about_labels(Labels.of([Label(name) for name in names]), sets.loaded("minilm"), cache=Cache())
+    return label_evidence(Labels.of([Label(name) for name in names]), sets.loaded("minilm"), cache=Cache())
 
 
 def run(features: Array, labels: Evidence) -> dict[str, Any]:

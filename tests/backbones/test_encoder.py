@@ -96,7 +96,7 @@ def test_the_cache_holds_every_precision_apart(tiny_encoder: Path, tmp_path: Pat
     assert (exact.numerics, half.numerics) == ("torch-float32", "torch-bf16")
     rows = embed(TEXTS, exact, cache=cache)
     others = embed(TEXTS, half, cache=cache)
-    assert sum(held.entries for held in cache.holdings()) == 2 * len(TEXTS)
+    assert sum(held.entries for held in cache.usage()) == 2 * len(TEXTS)
     assert not np.array_equal(rows, others)
     assert (rows * others).sum(axis=1).min() > 0.99
 

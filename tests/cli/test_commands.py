@@ -62,7 +62,7 @@ def test_the_cache_is_shown_and_cleared(rung: Run, tmp_path: Path, monkeypatch: 
     Cache().put("space", ["a"], np.zeros((1, 4), np.float32), backbone="minilm")
     assert "minilm  1 embedding" in rung("cache").out
     assert "cleared" in rung("cache", "--clear").out
-    assert Cache().holdings() == []
+    assert Cache().usage() == []
 
 
 def test_no_cache_leaves_no_trace(rung: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

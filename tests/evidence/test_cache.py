@@ -45,7 +45,7 @@ def test_the_oldest_go_when_it_is_full(tmp_path: Path) -> None:
     for day in range(6):
         texts = [f"{day} {i}" for i in range(200)]
         cache.put("space", texts, np.zeros((200, 256), dtype=np.float32))
-    assert 0 < sum(each.entries for each in cache.holdings()) < 1200
+    assert 0 < sum(each.entries for each in cache.usage()) < 1200
     with sqlite3.connect(cache.path) as db:
         pages, free = (db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "freelist_count"))
     assert (pages - free) * 4096 < 500_000
@@ -80,7 +80,7 @@ def test_a_broken_cache_costs_no_answer(harm: str, tmp_path: Path) -> None:
     else:
         folder.write_text("in the way")
     cache = Cache(folder)
-    with pytest.warns(CacheWarning, match="going on without"):
+    with pytest.warns(CacheWarning, match="continues without"):
         cache.put("space", ["a"], rows(1))
     assert cache.get("space", ["a"]) == {}
 
@@ -89,6 +89,6 @@ def test_clearing_leaves_nothing(tmp_path: Path) -> None:
     """After `clear` no file is left, and the cache works again."""
     cache = Cache(tmp_path)
     cache.put("space", ["a"], rows(1), backbone="b")
-    assert [(each.backbone, each.entries) for each in cache.holdings()] == [("b", 1)]
+    assert [(each.backbone, each.entries) for each in cache.usage()] == [("b", 1)]
     assert cache.clear() > 0
-    assert (cache.size(), cache.holdings(), list(tmp_path.iterdir())) == (0, [], [])
+    assert (cache.size(), cache.usage(), list(tmp_path.iterdir())) == (0, [], [])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rung.evidence import unit
 from rung.evidence.cache import Cache
-from rung.evidence.embedding import about_labels, about_texts, embed
+from rung.evidence.embedding import embed, embed_texts, label_evidence
 from rung.evidence.text_faults import fault
 from rung.labels import Labels
 
@@ -102,7 +102,7 @@ def test_a_text_that_cannot_be_read_says_why(text: object, reason: str | None) -
 
 def test_unreadable_rows_keep_their_place() -> None:
     """Rows in = rows out; what could not be read is zero, and has a reason."""
-    features, reasons = about_texts(["a", None, "b", ""], Counting())
+    features, reasons = embed_texts(["a", None, "b", ""], Counting())
     assert [reason is None for reason in reasons] == [True, False, True, False]
     assert not features[[1, 3]].any()
     assert np.array_equal(features[2], Counting().embed(["b"])[0])
@@ -110,7 +110,7 @@ def test_unreadable_rows_keep_their_place() -> None:
 
 def test_long_texts_can_be_read_whole() -> None:
     """With long="mean" a text's row is the unit mean over its windows; a short text's is its own."""
-    features, _ = about_texts(["a b c d e f", "short"], Counting(), long="mean")
+    features, _ = embed_texts(["a b c d e f", "short"], Counting(), long="mean")
     pieces = Counting().embed(["a b c d", "e f"])
     assert features[0] == pytest.approx(unit(pieces.mean(axis=0)), abs=1e-6)
     assert features[1] == pytest.approx(Counting().embed(["short"])[0], abs=1e-6)
@@ -120,13 +120,13 @@ def test_progress_counts_every_row_once() -> None:
     """A progress bar ends at the number of rows, duplicates and unreadable ones included."""
     for long in ("cut", "mean"):
         steps: list[int] = []
-        about_texts(["a", "a", None, "b", ""], Counting(), long=long, progress=steps.append)
+        embed_texts(["a", "a", None, "b", ""], Counting(), long=long, progress=steps.append)
         assert sum(steps) == 5
 
 
 def test_words_weigh_as_much_as_the_name_however_many_they_are() -> None:
     """An anchor is the mean of its groups: naming ten words instead of one does not drown the name."""
-    one = about_labels(Labels.parse({"a": {"words": ["x"]}, "b": ""}), Counting())
-    ten = about_labels(Labels.parse({"a": {"words": ["x"] * 10}, "b": ""}), Counting())
+    one = label_evidence(Labels.parse({"a": {"words": ["x"]}, "b": ""}), Counting())
+    ten = label_evidence(Labels.parse({"a": {"words": ["x"] * 10}, "b": ""}), Counting())
     assert one.anchors == pytest.approx(ten.anchors, abs=1e-6)
     assert np.linalg.norm(one.anchors, axis=1) == pytest.approx(1, abs=1e-6)

@@ -13,7 +13,7 @@ import dual
 from rung import Classifier, UserError, load
 from rung.evidence import Backbone
 from rung.evidence.cache import Cache
-from rung.evidence.embedding import about_texts, embed
+from rung.evidence.embedding import embed, embed_texts
 from rung.inference.inputs import LabelWarning
 from rung.inference.second_opinion import second_opinion
 
@@ -274,7 +274,7 @@ def test_an_image_that_failed_is_tried_again(colors: Backbone, tmp_path: Path) -
     """What could not be read is never kept in the cache as if it had been."""
     cache, file = Cache(tmp_path / "cache"), tmp_path / "late.png"
     file.write_bytes(b"not yet")
-    features, reasons = about_texts([file], colors, cache=cache)
+    features, reasons = embed_texts([file], colors, cache=cache)
     assert not features.any()
     assert reasons == ["the file is no image that rung can read"]
     assert not cache.get(f"{colors.fingerprint}/{colors.numerics}/text", [Picture.of(file)])

@@ -27,7 +27,7 @@ def cache(
         print(f"cleared {size(given_back)} in {kept.folder}")
         return
     print(f"{size(kept.size())} in {kept.folder}   (limit {size(kept.max_bytes)}; the least recently used go first)")
-    held = [(each.backbone, counted(each.entries, "embedding"), size(each.bytes)) for each in kept.holdings()]
+    held = [(each.backbone, counted(each.entries, "embedding"), size(each.bytes)) for each in kept.usage()]
     print(
         "\n".join(columns(held))
         if held

@@ -1,4 +1,4 @@
-"""Texts and labels embedded by a backbone: each distinct text is looked up in the cache first and computed once."""
+"""Embed texts and labels by a backbone: each distinct text is looked up in the cache, and computed once if it is not there."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from rung.evidence.cache import Cache
     from rung.labels import Labels
 
-_AT_ONCE = 1024  # texts between two writes to the cache and two steps of a progress bar
-_AT_ONCE_CHEAP = 8192  # the same for a backbone that is fast: larger parts share more words
-_AT_ONCE_IMAGES = 64  # and for images, which take longer than texts
+_CHUNK = 1024  # texts between two writes to the cache and two steps of a progress bar
+_CHUNK_FAST = 8192  # the same for a fast backbone: larger chunks share more words
+_CHUNK_IMAGES = 64  # the same for images, which take longer than texts
 
 
-def about_labels(labels: Labels, backbone: Backbone, *, cache: Cache | None = None) -> Evidence:
-    """Evidence about labels, with no texts yet: `of_texts` adds them."""
+def label_evidence(labels: Labels, backbone: Backbone, *, cache: Cache | None = None) -> Evidence:
+    """The evidence of labels, without texts: `Evidence.of_texts` adds those."""
     anchors = np.stack([_anchor(groups, vectors) for groups, vectors in _phrasings(labels, backbone, cache)])
     return Evidence(
         features=np.zeros((0, backbone.dimensions), dtype=np.float32),
         anchors=anchors,
-        # no images come with the package that would be to images what general texts are to texts
+        # the package ships general texts, but no general images
         general=embed(() if reads_images(backbone) else _general_texts(), backbone, cache=cache),
         ok=np.zeros(0, dtype=bool),
         recipe=Evidence.recipe_of(backbone),
@@ -38,7 +38,7 @@ def about_labels(labels: Labels, backbone: Backbone, *, cache: Cache | None = No
     )
 
 
-def about_texts(
+def embed_texts(
     texts: Sequence[object],
     backbone: Backbone,
     *,
@@ -48,16 +48,16 @@ def about_texts(
 ) -> tuple[Array, list[str | None]]:
     """Features (n, d) of `texts`, and for each text the reason why it could not be read, or None.
 
-    Where the backbone reads images, that is what `texts` are: `Picture`s, paths or PIL images.
+    Where the backbone reads images, `texts` are `Picture`s, paths or PIL images.
     """
     items = [Picture.of(each) for each in texts] if reads_images(backbone) else list(texts)
     reasons = [fault(item) for item in items]
     good = [i for i, reason in enumerate(reasons) if reason is None]
     features = np.zeros((len(texts), backbone.dimensions), dtype=np.float32)
     embedded = embed if long == "cut" or backbone.max_tokens is None else _embed_windows
-    read = [each for each in (items[i] for i in good) if isinstance(each, str)]  # all of them: else there is a fault
+    read = [each for each in (items[i] for i in good) if isinstance(each, str)]  # what is no string has a fault
     features[good] = embedded(read, backbone, cache=cache, progress=progress)
-    for i in np.flatnonzero(np.isnan(features).any(axis=1)).tolist():  # what shows only when it is opened
+    for i in np.flatnonzero(np.isnan(features).any(axis=1)).tolist():  # faults that show only when an image is opened
         reasons[i], features[i] = images.fault(items[i]) or "the image could not be read", 0
     if progress is not None:
         progress(len(texts) - len(good))
@@ -72,32 +72,32 @@ def embed(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> Array:
-    """Unit rows (n, d), float32: each distinct text is looked up first and computed once.
+    """Unit rows (n, d), float32; each distinct text is computed once, or taken from the cache.
 
-    Long texts go last, so that a batch holds texts of like length; the order does not change the answer.
+    Texts are sorted by length, so that a batch holds texts of similar length; the order does not change the result.
     """
     distinct, inverse, counts = _distinct(texts)
     rows = np.zeros((len(distinct), backbone.dimensions), dtype=np.float32)
     kept = cache if backbone.costly else None
     space = f"{backbone.fingerprint}/{backbone.numerics}/{role}"
-    step = _AT_ONCE_IMAGES if reads_images(backbone) else _AT_ONCE if backbone.costly else _AT_ONCE_CHEAP
+    step = _CHUNK_IMAGES if reads_images(backbone) else _CHUNK if backbone.costly else _CHUNK_FAST
     for start in range(0, len(distinct), step):
         part = distinct[start : start + step]
-        rows[start : start + len(part)] = _looked_up(part, backbone, role, kept, space)
+        rows[start : start + len(part)] = _embed_cached(part, backbone, role, kept, space)
         if progress is not None:
             progress(int(counts[start : start + len(part)].sum()))
     return rows[inverse]
 
 
 def _distinct(texts: Sequence[str]) -> tuple[list[str], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The distinct texts by length, where each text stands among them, and how often each occurs."""
+    """The distinct texts sorted by length, the place of each text among them, and how often each occurs."""
     distinct = sorted(set(texts), key=lambda text: (len(text), text))
     place = {text: i for i, text in enumerate(distinct)}
     inverse = np.fromiter((place[text] for text in texts), dtype=np.intp, count=len(texts))
     return distinct, inverse, np.bincount(inverse, minlength=len(distinct))
 
 
-def _looked_up(texts: list[str], backbone: Backbone, role: Role, cache: Cache | None, space: str) -> Array:
+def _embed_cached(texts: list[str], backbone: Backbone, role: Role, cache: Cache | None, space: str) -> Array:
     if cache is None:
         return backbone.embed(texts, role)
     rows = np.zeros((len(texts), backbone.dimensions), dtype=np.float32)
@@ -107,7 +107,7 @@ def _looked_up(texts: list[str], backbone: Backbone, role: Role, cache: Cache | 
     new = [i for i in range(len(texts)) if i not in known]
     if new:
         rows[new] = backbone.embed([texts[i] for i in new], role)
-        new = [i for i in new if not np.isnan(rows[i, 0])]  # next time it may be readable
+        new = [i for i in new if not np.isnan(rows[i, 0])]  # an image that could not be read may be readable next time
         cache.put(space, [texts[i] for i in new], rows[new], backbone=backbone.name)
     return rows
 
@@ -115,7 +115,7 @@ def _looked_up(texts: list[str], backbone: Backbone, role: Role, cache: Cache | 
 def _embed_windows(
     texts: Sequence[str], backbone: Backbone, *, cache: Cache | None = None, progress: Progress | None = None
 ) -> Array:
-    """Unit rows (n, d): the mean over a text's windows, so that nothing of a long text is left out."""
+    """Unit rows (n, d): the mean over the windows of each text, so that no part of a long text is ignored."""
     pieces = [backbone.windows(text) for text in texts]
     rows = embed([piece for each in pieces for piece in each], backbone, cache=cache)
     starts = np.cumsum([0, *(len(each) for each in pieces)])[:-1]
@@ -125,10 +125,10 @@ def _embed_windows(
 
 
 def _phrasings(labels: Labels, backbone: Backbone, cache: Cache | None) -> Iterable[tuple[list[list[str]], Array]]:
-    """Each label's groups of sentences with their embeddings, all embedded in one go."""
+    """Each label's groups of phrases with their embeddings; all labels are embedded in one call."""
     groups = [label.phrasings("image" if reads_images(backbone) else "text") for label in labels]
-    said = [text for label in groups for group in label for text in group]
-    vectors = embed(said, backbone, "label", cache=cache)
+    phrases = [text for label in groups for group in label for text in group]
+    vectors = embed(phrases, backbone, "label", cache=cache)
     start = 0
     for label in groups:
         end = start + sum(len(group) for group in label)
@@ -137,7 +137,7 @@ def _phrasings(labels: Labels, backbone: Backbone, cache: Cache | None) -> Itera
 
 
 def _anchor(groups: list[list[str]], vectors: Array) -> Array:
-    """The unit mean over groups of the mean within each: twenty seed words weigh no more than the name."""
+    """The unit mean of the groups' means, so that twenty seed words weigh no more than the name."""
     ends = np.cumsum([len(group) for group in groups])[:-1]
     return unit(np.mean([part.mean(axis=0) for part in np.split(vectors, ends)], axis=0))
 

@@ -1,7 +1,7 @@
 """What a frozen backbone says about texts and labels, as arrays: the costly part, computed once.
 
-Left of this nothing is ever fitted; right of it (rungs, decisions) nothing needs torch. Evidence knows backbones only by
-what they can do (`Backbone`), and rungs know evidence only as arrays.
+Backbones, which come before evidence, are never fitted. Rungs and decisions, which come after it, never need torch. Evidence
+knows backbones only through the protocol `Backbone`, and rungs know evidence only as arrays.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Backbone(Protocol):
         """Engine and precision: they move the last digits, so the cache is keyed by them too."""
 
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:
-        """Unit rows (n, d), float32; computed every time. A row of NaN could not be read: only images are known then."""
+        """Unit rows (n, d), float32, computed at every call. A row of NaN is an image that could not be read."""
 
     def windows(self, text: str) -> list[str]:
         """The pieces of a text, each within `max_tokens`."""
@@ -61,15 +61,15 @@ class Evidence:
 
     features    (n, d) unit rows, one a text; a row that could not be read is zero
     anchors     (k, d) unit rows, one a label: the mean of its phrasings
-    general     (g, d) unit rows of general texts of many kinds, which ship with the package: what a label's anchor is near
-                without cause
+    general     (g, d) unit rows of general texts of many kinds, which ship with the package: their cosines with an
+                anchor say how near it is to any text at all
     ok          (n,) bool, which texts could be read; `reasons` says of each why not, or None
     recipe      how it was made: backbone, fingerprint, phrasings
     scores      (n, k) log p(label | text), natural, where a backbone was asked for them (rows need not sum to 1 in exp); or None.
-                They then stand for what the labels mean, and features only for where the texts lie
-    neutral     (g, k) the same of texts that say nothing: what is said of a label whatever the text
-    second      the same texts and labels as another backbone sees them: a second opinion that a fit may ask; or None
-    temperature the difference of cosines that the backbone itself takes as one nat, where it says so
+                Scores then say what the labels mean, and features only where the texts lie
+    neutral     (g, k) the same for neutral texts: the score that a label gets whatever the text says
+    second      evidence of the same texts and labels by another backbone, which a fit may consult as a second opinion; or None
+    temperature the difference of cosines that the backbone was trained to take as one nat; None where it was not trained with one
     """
 
     features: Array
@@ -85,17 +85,17 @@ class Evidence:
 
     @staticmethod
     def recipe_of(backbone: Backbone) -> dict[str, str]:
-        """What a number made from this evidence must say of its origin."""
+        """What a result made from this evidence must state as its origin."""
         return {"backbone": backbone.name, "fingerprint": backbone.fingerprint, "numerics": backbone.numerics}
 
     def of_texts(self, features: Array, reasons: Iterable[str | None]) -> Self:
-        """The same labels with other texts, of which there are neither scores nor a second opinion."""
+        """The same labels with other texts, without scores and without a second opinion."""
         why = tuple(reasons)
         ok = np.array([each is None for each in why], dtype=bool)
         return replace(self, features=features, ok=ok, reasons=why, scores=None, second=None)
 
     def part(self, rows: npt.NDArray[np.intp]) -> Self:
-        """Some of the texts, by their places (m,)."""
+        """The evidence of some of the texts, by their places (m,)."""
         reasons = tuple(self.reasons[i] for i in rows) if self.reasons else ()
         scores = None if self.scores is None else self.scores[rows]
         second = None if self.second is None else self.second.part(rows)
@@ -103,7 +103,7 @@ class Evidence:
         return replace(self, features=features, ok=ok, reasons=reasons, scores=scores, second=second)
 
     def readable(self) -> Self:
-        """The texts that could be read."""
+        """The evidence of the texts that could be read."""
         return self.part(np.flatnonzero(self.ok))
 
 
@@ -114,10 +114,10 @@ def unit(rows: Array) -> Array:
 
 
 def reads_images(backbone: Backbone) -> bool:
-    """Whether what a backbone classifies are images; texts, where it does not say."""
+    """Whether a backbone reads images; without the attribute `input` it reads texts."""
     return getattr(backbone, "input", "text") == "image"
 
 
 def temperature_of(backbone: Backbone) -> float | None:
-    """The difference of cosines that a backbone was trained to take as one nat, where it says so."""
+    """The difference of cosines that a backbone was trained to take as one nat, or None."""
     return getattr(backbone, "temperature", None)

@@ -1,4 +1,4 @@
-"""Order by what rows are, not by where they stand: keyed hashes of features."""
+"""Keyed hashes of features, so that an order of rows depends on their content and not on their position."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-# A row is hashed by its values in 1/256ths: embedding the same text in another batch moves the sixth digit.
+# Values are rounded to 1/256 before hashing, since embedding the same text in another batch changes the sixth digit.
 _LEVELS = 256
 
 
 def by_hash(features: Rows) -> Indices:
-    """An order of the rows that depends on what they are, not on where they stand: that of their keyed hashes."""
+    """The order (n,) of the rows by their keyed hashes: it does not depend on the order in which they came."""
     return np.argsort(hashes(features), kind="stable")
 
 

@@ -9,7 +9,7 @@ from rung.backbones.loading import require
 from rung.errors import UserError
 from rung.evidence import Backbone, Evidence, Long, Progress, reads_images
 from rung.evidence.cache import Cache
-from rung.evidence.embedding import about_labels, about_texts
+from rung.evidence.embedding import embed_texts, label_evidence
 from rung.inference.inputs import as_features, as_items, is_matrix
 from rung.inference.label_scoring import Length, neutral, with_prior
 from rung.inference.second_opinion import second_opinion
@@ -55,7 +55,7 @@ class Sources:
 
     def meaning(self) -> Evidence:
         """Evidence of the labels alone."""
-        meaning = about_labels(self.labels, self.geometry, cache=self.cache)
+        meaning = label_evidence(self.labels, self.geometry, cache=self.cache)
         if not self.mixed or "score" not in self.backbone.abilities:
             return meaning
         return replace(meaning, neutral=neutral(self.labels, self.backbone, length=self.length, cache=self.cache))
@@ -68,7 +68,7 @@ class Sources:
             raise UserError("long: got {long!r}.", 'Choose long="cut" or long="mean".', long=self.long)
         texts = as_items(X, self.backbone)
         shown = None if self.mixed else progress  # one bar, for what takes longest
-        seen = about_texts(texts, self.geometry, cache=self.cache, long=self.long, progress=shown)
+        seen = embed_texts(texts, self.geometry, cache=self.cache, long=self.long, progress=shown)
         evidence = meaning.of_texts(*seen)
         if not self.mixed:
             return evidence

@@ -14,7 +14,7 @@ from rung.backbones.loading import require
 from rung.errors import UserError
 from rung.evidence import Array, Backbone, Evidence, Long, Progress
 from rung.evidence.cache import Cache
-from rung.evidence.embedding import about_labels, about_texts
+from rung.evidence.embedding import embed_texts, label_evidence
 from rung.inference.prompts import Wording, word
 from rung.labels import Labels
 from rung.rungs.names import Names
@@ -47,8 +47,8 @@ def with_prior(
     the geometry's own names, are scored. Texts that could not be scored are marked with the reason.
     """
     if "score" not in backbone.abilities:
-        own = about_labels(labels, backbone, cache=cache)
-        own = own.of_texts(*about_texts(texts, backbone, cache=cache, long=long, progress=progress))
+        own = label_evidence(labels, backbone, cache=cache)
+        own = own.of_texts(*embed_texts(texts, backbone, cache=cache, long=long, progress=progress))
         return replace(evidence, scores=Names().log_posterior(own).astype(np.float32))
     ok = np.flatnonzero(evidence.ok).tolist()
     among = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rung.backbones.loading import load
 from rung.evidence import Backbone, Evidence, reads_images
-from rung.evidence.embedding import about_labels, about_texts
+from rung.evidence.embedding import embed_texts, label_evidence
 from rung.inference.language import reads
 from rung.labels import Labels
 
@@ -18,4 +18,4 @@ def second_opinion(labels: Labels, texts: Sequence[object], backbone: Backbone) 
     other = load("builtin")
     if not backbone.costly or not reads([text for text in texts if isinstance(text, str)], other):
         return None
-    return about_labels(labels, other).of_texts(*about_texts(texts, other))
+    return label_evidence(labels, other).of_texts(*embed_texts(texts, other))

@@ -1,4 +1,4 @@
-"""A mixture whose means may only shift and scale together: labels cannot wander from their names."""
+"""A mixture whose means may only shift and scale together, so that no label can drift away from its name."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rung.rungs.softmax import to_probabilities
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
 
-_TOLERANCE = 2e-3  # stop when the responsibilities move less than this a text
+_TOLERANCE = 2e-3  # EM stops when the responsibilities change by less than this per text
 
 
 @dataclass
-class Anchored:
-    """Where the texts of a label lie, if they lie as the anchors do, up to one shift and one scale.
+class AnchoredMixture:
+    """A spherical Gaussian mixture whose means are the anchors up to one common shift and one common scale.
 
-    In the span of the anchors, z = Vᵀx and A_k = Vᵀp_k, V the right singular vectors of P − p̄:
+    It is fitted in the span of the anchors: z = Vᵀx and A_k = Vᵀp_k, where V are the right singular vectors of P − p̄.
 
     r_ik ∝ q_k N(z_i; M_k, vI),   M_k = ρ(z̄ − s Σ_j q_j A_j) + s A_k,   ρ = .9 n / (n + 20)
     s = Σ_ik r_ik (z_i − z̄)·Ã_k / Σ_k N_k|Ã_k|²,   Ã_k = A_k − Σ_j (N_j / n) A_j,   q_k = (N_k + 5) / (n + 5k)
@@ -55,7 +55,7 @@ class Anchored:
         return self
 
     def scores(self, features: Rows) -> Rows:
-        """log N(z; M_k, vI) up to a constant a text, (n, k): what a text says of a label, whatever the labels' shares."""
+        """log N(z; M_k, vI) up to a constant per text, (n, k): the likelihood of each label, without the labels' shares."""
         return self._scores(self._within(features))
 
     def _within(self, features: Rows) -> Rows:
@@ -82,7 +82,7 @@ class Anchored:
 
 def span(anchors: Floats) -> Floats:
     """An orthonormal basis (d, min(k − 1, d)) of the directions in which anchors differ."""
-    if len(anchors) > anchors.shape[1]:  # all of them
+    if len(anchors) > anchors.shape[1]:  # they span all directions
         return np.eye(anchors.shape[1])
     right = np.linalg.svd(anchors - anchors.mean(axis=0), full_matrices=False)[2]
     return np.asarray(right[: len(anchors) - 1].T)

@@ -1,4 +1,4 @@
-"""The highest rung that what is known allows."""
+"""Choose and fit the highest rung for which there are texts and labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def climb(
 ) -> Rung:
     """Fit the highest rung: names without texts, pool with texts, shots with labels too.
 
-    known (n,) are places of labels, −1 where there is none; shares (k,) what a person knows of them, NaN elsewhere.
+    known (n,) holds places of labels, −1 where there is none; shares (k,) holds the shares that a person gave, NaN elsewhere.
     """
     if not evidence.ok.any():
         return Names()
@@ -35,7 +35,7 @@ def climb(
 
 
 def name_of(rung: Rung) -> str:
-    """How a rung is called in answers.
+    """The name of a rung in answers.
 
     >>> name_of(Names())
     'names'

@@ -44,21 +44,21 @@ class Linear:
     agreement_: dict[str, Any] = field(init=False, default_factory=dict)
 
     def fit(self, evidence: Evidence, known: Indices | None = None) -> Self:
-        """Imitate what is said of the texts that could be read; known (n,) are places of true labels, −1 where there is none."""
-        told = evidence.readable()
+        """Fit to the teacher's answers for the readable texts; known (n,) holds places of true labels, −1 where there is none."""
+        readable = evidence.readable()
         labels = None if known is None else known[evidence.ok]
-        teacher = Names().log_posterior(told)
-        rows = told.features.astype(np.float64)
+        teacher = Names().log_posterior(readable)
+        rows = readable.features.astype(np.float64)
         how: dict[str, Any] = {"temperature": self.temperature, "ce_weight": self.ce_weight, "penalty": self.penalty}
-        self.weights_, self.bias_ = imitate(rows, teacher, labels, **how)
+        self.weights_, self.bias_ = fit_student(rows, teacher, labels, **how)
         self.temperature_ = 1.0
         return self
 
     def calibrate(self, evidence: Evidence) -> Self:
         """Set τ so that the mean confidence is the teacher's, on texts that the weights were not learned from."""
-        told = evidence.readable()
-        wanted = np.exp(Names().log_posterior(told)).max(axis=1).mean() if len(told.features) else 1.0
-        logits = self._logits(told)
+        readable = evidence.readable()
+        wanted = np.exp(Names().log_posterior(readable)).max(axis=1).mean() if len(readable.features) else 1.0
+        logits = self._logits(readable)
 
         def excess(log_t: float) -> float:
             return float(softmax(logits / np.exp(log_t), axis=1).max(axis=1).mean() - wanted)
@@ -76,7 +76,7 @@ class Linear:
         return np.asarray(evidence.features @ self.weights_ + self.bias_)
 
 
-def imitate(
+def fit_student(
     rows: Any,
     teacher: Floats,
     labels: Indices | None = None,
@@ -90,18 +90,18 @@ def imitate(
 ) -> tuple[Floats, Floats]:
     """W (d, k) and b (k,) of `Linear`, by L-BFGS, from rows (n, d), dense or sparse, and the teacher's log p (n, k).
 
-    The penalty draws W to 0, or to the first of `around`, from which b then starts too.
+    The penalty shrinks W towards 0, or towards the W of `around`; b then starts from the b of `around`.
     """
     if around is not None:
         fixed, base = around
-        told = np.asarray(rows @ fixed + base)
+        offset = np.asarray(rows @ fixed + base)
         how: dict[str, Any] = {"temperature": temperature, "ce_weight": ce_weight, "penalty": penalty, "rounds": rounds}
-        W, b = _imitate(rows, teacher, labels, told, start, **how)
+        W, b = _fit_student(rows, teacher, labels, offset, start, **how)
         return W + fixed, b + base
-    return _imitate(rows, teacher, labels, 0.0, start, temperature, ce_weight, penalty, rounds)
+    return _fit_student(rows, teacher, labels, 0.0, start, temperature, ce_weight, penalty, rounds)
 
 
-def _imitate(
+def _fit_student(
     rows: Any,
     teacher: Floats,
     labels: Indices | None,
@@ -112,11 +112,11 @@ def _imitate(
     penalty: float,
     rounds: int,
 ) -> tuple[Floats, Floats]:
-    """As `imitate`, where `base` (n, k) is added to the logits."""
+    """As `fit_student`; `base` (n, k) is added to the logits."""
     d, k = rows.shape[1], teacher.shape[1]
     across = rows.T.tocsr() if hasattr(rows, "tocsr") else rows.T
 
-    def slope(flat: Floats) -> tuple[float, Floats]:
+    def objective(flat: Floats) -> tuple[float, Floats]:
         W, b = flat[: d * k].reshape(d, k), flat[d * k :]
         value, error = loss(base + rows @ W.astype(rows.dtype, copy=False) + b, teacher, labels, temperature, ce_weight)
         gradient = across @ error.astype(rows.dtype, copy=False) + 2 * penalty * W
@@ -124,14 +124,14 @@ def _imitate(
 
     begin = np.zeros((d + 1) * k) if start is None else np.concatenate([start[0].ravel(), start[1]])
     options = {"maxiter": rounds, "maxcor": 6, "ftol": 1e-9, "gtol": 1e-7}
-    found = minimize(slope, begin, jac=True, method="L-BFGS-B", options=options).x
+    found = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options).x
     return found[: d * k].reshape(d, k), found[d * k :]
 
 
 def loss(
     logits: Floats, teacher: Floats, labels: Indices | None, temperature: float, ce_weight: float
 ) -> tuple[float, Floats]:
-    """Mean of T² KL(teacher ‖ student) + λ CE over n texts, and its slope (n, k) at the logits."""
+    """The mean of T² KL(teacher ‖ student) + λ CE over n texts, and its gradient (n, k) at the logits."""
     n, T = len(logits), temperature
     wanted, given = log_softmax(teacher / T, axis=1), log_softmax(logits / T, axis=1)
     p = np.exp(wanted)

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression that starts from what is believed already."""
+"""Multinomial logistic regression with an offset: it starts from a prior log posterior."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 Floats = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.floating[Any]]  # what is given may be float32; the sums of its squares may not
+Numbers = npt.NDArray[np.floating[Any]]  # inputs may be float32; sums of squares are float64
 
 
 @dataclass
 class Logistic:
-    """Learn how far labelled texts differ from what was believed of them.
+    """Learn how the labels of texts differ from a prior belief about them.
 
     V = argmin Σ_s −log softmax( b_s + [z_s, B] V )_{y_s} + λ|V|²       convex; L-BFGS from V = 0
 
-    b (m, k) is what is believed before, λ the `penalty`, and B how freely labels may become more or less frequent.
+    b (m, k) is the belief, a log posterior; λ is the `penalty`; B says how freely the shares of the labels may change.
     After `fit`: coefficients_ (d + 1, k).
     """
 
@@ -30,7 +30,7 @@ class Logistic:
     coefficients_: Floats = field(init=False, repr=False)
 
     def fit(self, z: Numbers, belief: Numbers, labels: npt.NDArray[np.intp]) -> Self:
-        """Learn from texts z (m, d), belief b (m, k) and labels (m,), indices of columns."""
+        """Fit to texts z (m, d), belief b (m, k) and labels (m,), which are indices of columns."""
         inputs, k, rows = self._inputs(z), belief.shape[1], np.arange(len(z))
 
         def loss(flat: Floats) -> tuple[float, Floats]:

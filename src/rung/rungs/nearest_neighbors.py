@@ -1,4 +1,4 @@
-"""Neighbours among landmarks: what the texts around a text are called, at a cost linear in the texts."""
+"""Nearest neighbors among landmarks, at a cost that is linear in the number of texts."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from rung.evidence.hashing import by_hash
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-_AT_ONCE = 2048  # rows of the similarity matrix held at a time
+_CHUNK = 2048  # rows of the similarity matrix in memory
 
 
 def sample(features: Rows, size: int) -> Indices:
-    """Which rows to keep, at most `size` of them: those of the smallest hashes, so that their order plays no part."""
+    """Places of at most `size` rows, those with the smallest hashes: the choice does not depend on their order."""
     if len(features) <= size:
         return np.arange(len(features))
     return np.sort(by_hash(features)[:size])
 
 
 def centred(features: Rows, centre: npt.NDArray[np.float64]) -> Rows:
-    """unit(x − x̄) of each row: differenced in float64, since hashes of the outcome must not hang on its last digit."""
+    """unit(x − x̄) of each row; the difference is float64, since hashes of the result must not depend on its last digit."""
     moved = features - centre
     moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
     return moved.astype(np.float32)
 
 
 def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None = None, power: int = 1) -> csr_matrix:
-    """Weights (n, m) of each text's `count` nearest landmarks: their cosines (at least 0) to a `power`, each row summing to 1.
+    """Weights (n, m) of the `count` nearest landmarks of each text: cosines, at least 0, to a `power`; each row sums to 1.
 
-    `own` (m,) says which text each landmark is, if the landmarks are among the texts: a text is no neighbour of itself.
-    A text with no neighbour gets an empty row.
+    own (m,) holds the text that each landmark is, if landmarks are among the texts: a text is not its own neighbor.
+    A text without a neighbor gets an empty row.
     """
     n, m = len(features), len(landmarks)
     count = min(count, m - (own is not None))
@@ -40,8 +40,8 @@ def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None 
         return csr_matrix((n, m), dtype=np.float32)
     columns = np.empty((n, count), dtype=np.intp)
     cosines = np.empty((n, count), dtype=np.float32)
-    for start in range(0, n, _AT_ONCE):
-        block = slice(start, start + _AT_ONCE)
+    for start in range(0, n, _CHUNK):
+        block = slice(start, start + _CHUNK)
         near = features[block] @ landmarks.T
         if own is not None:
             mine = np.flatnonzero((own >= start) & (own < start + len(near)))

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from rung.errors import UserError
 from rung.evidence import Evidence
-from rung.rungs.anchored_mixture import Anchored
+from rung.rungs.anchored_mixture import AnchoredMixture
 from rung.rungs.names import Names
 from rung.rungs.nearest_neighbors import centred, nearest, sample
 from rung.rungs.sinkhorn import offsets
@@ -67,7 +67,7 @@ class Pool:
 
     Two readings of the same texts, each a `TiedMixture` of z = unit(x − x̄) that starts from scores balanced to shares t:
 
-    careful   scores e of `Anchored` (labels may only shift and scale together), t ∝ its shares^.95
+    careful   scores e of `AnchoredMixture` (labels may only shift and scale together), t ∝ its shares^.95
     free      the mean of e and cos(z, p − p̄)/.05, which takes labels for about equally frequent; warmed up;
               t drawn towards equal shares where the careful reading finds them nearly even
 
@@ -114,7 +114,7 @@ class Pool:
     offsets_: Floats | None = field(init=False, default=None, repr=False)
     careful_: Reading | None = field(init=False, default=None, repr=False)
     free_: Reading | None = field(init=False, default=None, repr=False)
-    anchored_: Anchored = field(init=False, repr=False)
+    anchored_: AnchoredMixture = field(init=False, repr=False)
     centre_: Floats = field(init=False, repr=False)
     directions_: Floats = field(init=False, repr=False)
     landmarks_: Rows = field(init=False, repr=False)
@@ -191,7 +191,7 @@ class Pool:
         self.centre_ = x.mean(axis=0, dtype=np.float64)
         self.directions_ = _unit(anchors - anchors.mean(axis=0))
         z = self._centred(x)
-        self.anchored_ = Anchored().fit(x, anchors, to_probabilities(self._cosines(z)))
+        self.anchored_ = AnchoredMixture().fit(x, anchors, to_probabilities(self._cosines(z)))
         spread = max(_spread(self.anchored_.scores(x)), 1e-9)
         self.stretch_ = _spread(x @ texts.anchors.T) / (2 * (texts.temperature or _COSINE_SCALE)) / spread
         return z, self._scores(texts, z)

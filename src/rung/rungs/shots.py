@@ -173,7 +173,7 @@ class Shots:
         told = line.log_posterior(z, belief).astype(np.float32)
         certain = np.where(shot[:, None], np.eye(k)[np.maximum(labels, 0)], np.nan).astype(np.float32)
         weights = np.where(shot, max(1.0, len(z) / (counts.sum() + 8 * k)), 1.0).astype(np.float32)
-        mixture = TiedMixture(0.3, sharpness=1.0, belief=0.5, neighbourhood=3.0, rounds=20)
+        mixture = TiedMixture(0.3, sharpness=1.0, belief=0.5, neighborhood=3.0, rounds=20)
         mixture.fit(z, told, shares, graph, np.exp(told), weights=weights, fixed=certain)
         return _Fitted(plain, line, mixture, _spread_labels(graph, np.exp(told), certain, shares))
 

@@ -1,4 +1,4 @@
-"""Balance scores over labels: offsets that make the labels' mean probabilities what they should be."""
+"""Sinkhorn balancing: offsets by which the mean probabilities of the labels become given shares."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _ROUNDS = 20  # each round is one Sinkhorn step; after 20 the columns are within a percent of their targets
-_LEAST = 1e-12  # a label that no text leans to must not get an infinite offset
+_LEAST = 1e-12  # keeps the offset finite for a label that no text is near to
 
 
 def offsets(scores: npt.NDArray[np.floating[Any]], shares: Floats) -> Floats:
     """Offsets (k,) v such that softmax(scores + v) has column means near `shares`.
 
-    scores are (n, k) logits and shares (k,) sum to 1. The rows' own sums are kept by the softmax, so that this is the
-    entropic transport of n texts to k labels of given size. Source: Sinkhorn 1967; Cuturi 2013, algorithm 1.
+    scores are (n, k) logits, and shares (k,) sum to 1. The softmax keeps the sum of each row, so the result is the entropic
+    optimal transport of n texts to k labels of given sizes. Source: Sinkhorn 1967; Cuturi 2013, algorithm 1.
     """
-    # exp once, then two products a round; in float64, where no offset that 20 rounds can reach makes a row vanish
+    # exp is taken once; each round is then two products. float64, so that no offset of 20 rounds lets a row underflow
     kernel = scores.astype(np.float64)
     kernel -= kernel.max(axis=1, keepdims=True)
     np.exp(kernel, out=kernel)

@@ -1,4 +1,4 @@
-"""Softmax of matrices with many rows and columns: in their own memory, as many rows at a time as a processor's cache holds."""
+"""Softmax of large matrices: in place, in blocks of rows that fit into a processor's cache."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 _Matrix = TypeVar("_Matrix", bound=npt.NDArray[np.floating[Any]])
 
 IN_CACHE = 1 << 18  # numbers: a megabyte of float32
-_NOTHING = 1e-26  # beside the largest of a row: what is less counts as 0, since products of denormal numbers take 30 times as long
-_IN_MEMORY = 1 << 22  # large enough for matrix products at full speed, small beside what is kept
+_NOTHING = 1e-26  # of the largest of a row; smaller values become 0: products of denormal numbers take 30 times as long
+_IN_MEMORY = 1 << 22  # numbers: large enough for matrix products at full speed, small beside the arrays that are kept
 
 
 def blocks(shape: tuple[int, ...], size: int = _IN_MEMORY) -> Iterator[slice]:
-    """Slices that together cover the n rows of a matrix of this shape (n, k), each at most `size` numbers, or one row.
+    """Slices that together cover the n rows of a matrix of shape (n, k), each of at most `size` numbers, or of one row.
 
     >>> list(blocks((3, 10), size=20))
     [slice(0, 2, None), slice(2, 3, None)]

@@ -1,4 +1,4 @@
-"""Gaussians of one shared covariance, tied to what is believed already and to each text's neighbours."""
+"""A Gaussian mixture with one shared covariance, tied to a prior belief and to each text's nearest neighbors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-_LEAST_VARIANCE = 1e-6  # texts that are all alike have none of their own
-_TOLERANCE = 1e-3  # stop when the responsibilities move less than this a text
+_LEAST_VARIANCE = 1e-6  # a floor, for texts that are all alike
+_TOLERANCE = 1e-3  # EM stops when the responsibilities change by less than this per text
 
 
 def shrinkage(n: int) -> float:
-    """How far the covariance of n texts is shrunk towards its mean eigenvalue: .65 of many texts, .97 of very few.
+    """How far the covariance of n texts is shrunk towards its mean eigenvalue: .65 for many texts, .97 for very few.
 
     >>> round(shrinkage(200), 2)
     0.8
@@ -31,22 +31,22 @@ def shrinkage(n: int) -> float:
 
 @dataclass
 class TiedMixture:
-    """Let each label's texts say where the label lies, one covariance for all labels.
+    """Estimate the mean of each label from its texts, with one covariance for all labels.
 
     r_ik ∝ N(x_i; μ_k, Σ)^c · π_k · exp(λ a_ik + γ Σ_j w_ij r_jk)
     μ_k = (Σ_i r_ik x_i) / N_k,   Σ = the pooled covariance within labels, shrunk towards its mean eigenvalue
     π_k = (N_k + α n t_k) / (n + α n)
 
-    a (n, k) is what is believed already, t (k,) the shares it was balanced to, w the weights of a text's neighbours.
-    A label is linear in x: log-odds are xᵀ coefficients_ + intercept_, so that new texts cost one product. What has n rows
-    is float32 and computed a block at a time, so that memory holds two (n, k) arrays and no third.
+    a (n, k) is the belief, t (k,) are the shares that it was balanced to, w are the weights of a text's neighbors.
+    Log-odds are linear in x, xᵀ coefficients_ + intercept_, so that new texts cost one product. Arrays of n rows are float32
+    and computed in blocks, so that memory holds two (n, k) arrays and no third.
     After `fit`: means_ (k, d), coefficients_ (d, k), intercept_ (k,), posterior_ (n, k), rounds_.
     """
 
     shrinkage: float
-    sharpness: float = 0.5  # c: neighbouring dimensions of an embedding repeat each other, so each counts half
+    sharpness: float = 0.5  # c: dimensions of an embedding are correlated, so each counts half
     belief: float = 1.0  # λ
-    neighbourhood: float = 2.0  # γ
+    neighborhood: float = 2.0  # γ
     prior_weight: float = 1.0  # α
     rounds: int = 30
     means_: Floats = field(init=False, repr=False)
@@ -67,10 +67,10 @@ class TiedMixture:
         weights: Rows | None = None,
         fixed: Rows | None = None,
     ) -> Self:
-        """Learn from features (n, d), belief a (n, k), shares t (k,), graph w (n, m) and first responsibilities (n, k).
+        """Fit to features (n, d), belief a (n, k), shares t (k,), graph w (n, m) and first responsibilities (n, k).
 
-        voters (m,) say which texts the columns of the graph are, all n in their order if None. weights (n,) say how much a
-        text counts in means and covariance; rows of `fixed` (n, k) that are not NaN never move.
+        voters (m,) holds the text of each column of the graph; None: all n texts in their order. weights (n,) holds how much a
+        text counts in means and covariance. Rows of `fixed` (n, k) that are not NaN stay as they are.
         """
         counted = np.ones(len(features), dtype=np.float32) if weights is None else weights
         weighted = features * counted[:, None]
@@ -84,17 +84,17 @@ class TiedMixture:
         return self
 
     def logits(self, features: Rows, belief: Rows, vote: Rows) -> Rows:
-        """Log-odds (n, k) of texts, given what is believed of them and the mean posterior `vote` of their neighbours."""
+        """Log-odds (n, k) of texts, given the belief about them and the mean posterior `vote` of their neighbors."""
         found = features @ self.coefficients_
         found += self.intercept_
         found += np.float32(self.belief) * belief
-        found += np.float32(self.neighbourhood) * vote
+        found += np.float32(self.neighborhood) * vote
         return np.asarray(found)
 
     def _expect(
         self, features: Rows, belief: Rows, graph: csr_matrix, voters: Indices | None, fixed: Rows | None
     ) -> float:
-        """Renew the responsibilities; how far they moved in all."""
+        """Update the responsibilities, and return the sum of their changes."""
         votes, moved = self.posterior_[slice(None) if voters is None else voters].copy(), 0.0
         for rows in blocks(belief.shape):
             found = to_probabilities(self.logits(features[rows], belief[rows], graph[rows] @ votes))

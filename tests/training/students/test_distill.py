@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rung import Classifier, UserError, distill
-from rung.rungs.linear import imitate, loss
+from rung.rungs.linear import fit_student, loss
 from rung.training.provenance import Record
 from rung.training.students.distill import listen
 
@@ -102,7 +102,7 @@ def test_what_can_be_imitated_exactly_is() -> None:
     """A teacher that is itself linear in the rows is found again."""
     rng = np.random.default_rng(0)
     rows, W = rng.standard_normal((400, 6)), rng.standard_normal((6, 3))
-    found, bias = imitate(rows, rows @ W + [0.5, 0, -0.5], penalty=1e-9)
+    found, bias = fit_student(rows, rows @ W + [0.5, 0, -0.5], penalty=1e-9)
     gap = (rows @ found + bias) - (rows @ W + [0.5, 0, -0.5])
     assert np.abs(gap - gap.mean(axis=1, keepdims=True)).max() < 0.02
 

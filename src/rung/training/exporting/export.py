@@ -18,7 +18,7 @@ from rung.errors import UserError
 from rung.estimator.classifier import Classifier
 from rung.evidence import Evidence
 from rung.intervals import interval
-from rung.rungs.linear import Linear, imitate
+from rung.rungs.linear import Linear, fit_student
 from rung.rungs.names import Names
 from rung.training.exporting import graphs
 from rung.training.exporting.graphs import Exported
@@ -183,11 +183,11 @@ def _imitated(rows: Floats, said: Floats, names: Head) -> Head:
     apart = np.arange(len(rows)) % 5 == 0
 
     def kept(penalty: float) -> float:
-        W, b = imitate(rows[~apart], said[~apart], penalty=penalty, around=(names.weights, names.bias))
+        W, b = fit_student(rows[~apart], said[~apart], penalty=penalty, around=(names.weights, names.bias))
         return float(((rows[apart] @ W + b).argmax(axis=1) == said[apart].argmax(axis=1)).mean())
 
     penalty = max(_PENALTIES, key=kept)
-    return Head(*imitate(rows, said, penalty=penalty, around=(names.weights, names.bias)), exact=False)
+    return Head(*fit_student(rows, said, penalty=penalty, around=(names.weights, names.bias)), exact=False)
 
 
 def _affine(rung: Names, meaning: Evidence) -> Head:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.ngram import BUCKETS, CHUNK, NgramBackbone, read_grams, write_ngram
-from rung.rungs.linear import Floats, Indices, imitate
+from rung.rungs.linear import Floats, Indices, fit_student
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -42,8 +42,8 @@ def count(texts: Sequence[str]) -> Counted:
 
 
 def fit_ngram(counted: Counted, teacher: Floats, labels: Indices | None = None, **how: Any) -> tuple[Floats, Floats]:
-    """W (kept, k) and b (k,) that imitate the teacher's log p (n, k); `how` goes to `rung.rungs.linear.imitate`."""
-    return imitate(counted.counts, teacher, labels, penalty=PENALTY, rounds=ROUNDS, **how)
+    """W (kept, k) and b (k,) that imitate the teacher's log p (n, k); `how` goes to `rung.rungs.linear.fit_student`."""
+    return fit_student(counted.counts, teacher, labels, penalty=PENALTY, rounds=ROUNDS, **how)
 
 
 def as_backbone(counted: Counted, W: Floats, size: int, folder: Path) -> NgramBackbone:
