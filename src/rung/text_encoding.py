@@ -63,6 +63,15 @@ def split_lines(text: str) -> list[str]:
     return list(io.StringIO(text, newline=""))
 
 
+def line_number(text: str, offset: int) -> int:
+    r"""In which line (from 1) of a text the character at `offset` stands.
+
+    >>> line_number("a\r\nb\rc", 5)
+    3
+    """
+    return 1 + io.IncrementalNewlineDecoder(None, translate=True).decode(text[:offset], final=True).count("\n")
+
+
 def declared_separator(line: str) -> str | None:
     r"""The separator that Excel's own first line of a CSV declares (sep=;), or None where the line is another one.
 

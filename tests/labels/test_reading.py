@@ -23,6 +23,60 @@ FILES = {
 }
 
 
+EXCEL = {
+    "sep.csv": '"sep=;"\r\nname;description\r\nbilling;invoices, refunds\r\nno;\r\n007;secret\r\n',
+    "marked.csv": "\ufeffsep=|\rname|description|\rbilling|invoices, refunds|\rno||\r007|secret|\r",
+    "blank.csv": "\n;\nname;description;;\n;;;\nbilling;invoices, refunds;;\nno\n007;secret\n",
+}
+
+
+@pytest.mark.parametrize("name", EXCEL)
+def test_a_table_as_excel_saves_it(name: str, tmp_path: Path) -> None:
+    """A declared separator (sep=;), blank rows, empty cells at the ends and lone carriage returns change nothing."""
+    (tmp_path / name).write_bytes(EXCEL[name].encode())
+    assert read_labels(str(tmp_path / name)) == SAME
+
+
+ODD = "a\u2028b\x85c\u2029d"  # signs at which str.splitlines and YAML end a line, and no editor does
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("l.txt", "up: {}\ndown\n"),
+        ("l.csv", "name,description\nup,{}\ndown,\n"),
+        ("l.yaml", "up: {}\ndown:\n"),
+        ("l.json", '{{"up": "{}",\n"down": ""}}'),
+    ],
+)
+def test_lines_end_where_an_editor_ends_them(name: str, content: str, end: str, tmp_path: Path) -> None:
+    """Unicode's other line separators stand inside a description, and Windows' and old Mac's line ends end a line."""
+    (tmp_path / name).write_bytes(content.format(ODD).replace("\n", end).encode())
+    assert read_labels(str(tmp_path / name)) == Labels.parse({"up": ODD, "down": ""})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("l.txt", "a\u2028\n\nb\na\n", "line 1 and line 4"),
+        ("l.csv", "sep=,\nname\na\x85\nb\na\x85\n", "line 3 and line 5"),
+        ("l.json", '{"a": "\u2028",\n"b": ""\n"c": ""}', "line 3"),
+        ("l.yaml", "a: x\u2028y\nb: y: z\n", "line 2"),
+        ("l.yaml", "a: x\nb: y\x0b\n", "line 2"),
+    ],
+)
+def test_faults_name_the_line_that_an_editor_shows(
+    name: str, content: str, line: str, end: str, tmp_path: Path
+) -> None:
+    """The line of a fault is the one that a person's editor numbers so, whatever ends the lines."""
+    (tmp_path / name).write_bytes(content.replace("\n", end).encode())
+    with pytest.raises(UserError) as caught:
+        read_labels(str(tmp_path / name))
+    assert line in caught.value.what
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_every_format_says_the_same(name: str, tmp_path: Path) -> None:
     """One set of labels reads the same from every format; `no` and 007 stay the texts that were written."""
@@ -89,6 +143,13 @@ def test_a_ready_made_set_is_read_by_its_name() -> None:
         ("l.json", '{"m": {"children": {"a": "", "a": ""}}}', "'a' is given twice (entry 1 and entry 1)"),
         ("l.yaml", "m: {children: [a, b]}\na:\n", "'a' is given twice (entry 1 and entry 2)"),
         ("l.yaml", "- {description: x}\n- b\n", "empty name (entry 1)"),
+        ("l.csv", "name,description\na,one, two\nb,\n", "l.csv has 3 fields and its header has 2 (line 2)"),
+        ("l.csv", "name,desc\na,one\nb,\n", "a column 'desc', which is not read"),
+        ("l.csv", "name,keywords\na,one\nb,\n", "a column 'keywords', which is not read"),
+        ("l.csv", "name,description,description\na,x,y\nb,,\n", "the column 'description' twice"),
+        ("l.csv", "\n\n", "is empty"),
+        ("l.json", "[" * 100_000, "nested too deeply"),
+        ("l.yaml", "&a [*a]", "nested too deeply"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(name: str, content: str, what: str, tmp_path: Path) -> None:

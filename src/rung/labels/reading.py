@@ -6,17 +6,23 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from rung.errors import UserError, nearest
 from rung.labels.label import Label, Labels, _label, _listed
-from rung.text_encoding import read_text
+from rung.text_encoding import declared_separator, line_number, read_text, split_lines
 
 Found = Iterator[tuple[Label, str]]  # a label, and where it stands
 
 FORMATS = ".txt (one per line,  name: description), .csv (name,description), .yaml, .json"
+
+_COLUMNS = ("name", "label", "description", "words", "examples", "parent")  # of a table of labels
+# YAML ends lines at these signs too. Private signs stand for them while it reads, because an editor does not.
+_HIDDEN = {0x85: 0xF0085, 0x2028: 0xF2028, 0x2029: 0xF2029}
+_SHOWN = {private: sign for sign, private in _HIDDEN.items()}
 
 
 def read_labels(spec: str) -> Labels:
@@ -83,7 +89,7 @@ def _of_file(path: Path) -> Labels:
 
 
 def _lines(text: str, file: str) -> Found:  # noqa: ARG001 (all readers are called alike)
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         if line.strip():
             name, _, description = line.partition(":")
             yield _at(name, description, f"line {number}")
@@ -102,20 +108,14 @@ def _placed(place: str, read: Callable[..., Label], *given: Any) -> tuple[Label,
 
 
 def _table(text: str, file: str) -> Found:
-    head = text.split("\n", 1)[0]
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=max(",;\t", key=head.count), strict=True)
-    columns = [str(each).strip().lower() for each in reader.fieldnames or []]
-    named = next((each for each in ("name", "label") if each in columns), None)
-    if named is None:
-        raise UserError(
-            "labels: {file} has no column 'name' (columns: {columns}).",
-            "Make its first line  name,description",
-            file=file,
-            columns=", ".join(columns),
-        )
-    reader.fieldnames = columns
+    lines = split_lines(text)
+    declared = declared_separator(lines[0]) if lines else None
+    head = next((line for line in lines[declared is not None :] if line.strip()), "")
+    if declared:
+        lines[0] = "\n"  # so that numbers of lines stay those of the file
+    reader = csv.reader(lines, delimiter=declared or max(",;\t", key=head.count), strict=True)
     try:
-        rows = [(*_at(row[named] or "", _row_details(row), f"line {reader.line_num}"), row) for row in reader]
+        return _rows([(f"line {reader.line_num}", row) for row in reader], file)
     except csv.Error as error:
         raise UserError(
             "labels: {file} is not valid CSV ({error}, line {line_num}).",
@@ -124,7 +124,63 @@ def _table(text: str, file: str) -> Found:
             error=error,
             line_num=reader.line_num,
         ) from None
-    return _grown([(label, place, (row.get("parent") or "").strip()) for label, place, row in rows])
+
+
+def _rows(placed: Iterable[tuple[str, list[str]]], file: str) -> Found:
+    """The labels of a table, from its rows and where each stands; the first that is not blank is the header."""
+    filled = [(place, row) for place, row in placed if any(cell.strip() for cell in row)]
+    columns = [cell.strip().lower() for cell in filled[0][1]] if filled else []
+    named = next((each for each in ("name", "label") if each in columns), None)
+    if filled and named is None:
+        raise UserError(
+            "labels: {file} has no column 'name' (columns: {columns}).",
+            "Make its first line  name,description",
+            file=file,
+            columns=", ".join(columns),
+        )
+    _refuse_misspelled(columns, file)
+    found = []
+    for place, row in filled[1:]:
+        _refuse_wide(row, columns, place, file)
+        cells = dict(zip(columns, [*row, *[""] * len(columns)], strict=False))
+        found.append((*_at(cells[str(named)], _row_details(cells), place), cells.get("parent", "").strip()))
+    return _grown(found)
+
+
+def _refuse_misspelled(columns: list[str], file: str) -> None:
+    """A column that is given twice, or that is read under a slightly other name, would be lost in silence."""
+    for column in columns:
+        if meant := None if column in _COLUMNS else _meant(column, [each for each in _COLUMNS if each not in columns]):
+            raise UserError(
+                "labels: {file} has a column {column!r}, which is not read.",
+                "Call it  {meant}  or, if it is something else, give it another name.",
+                file=file,
+                column=column,
+                meant=meant,
+            )
+        if column in _COLUMNS and columns.count(column) > 1:
+            raise UserError(
+                "labels: {file} has the column {column!r} twice.", "Keep one of them.", file=file, column=column
+            )
+
+
+def _meant(column: str, absent: list[str]) -> str | None:
+    """The column that `column` is a beginning of (desc), or nearly is (keywords)."""
+    begun = [each for each in absent if len(column) > 2 and each.startswith(column)]
+    return next(iter(begun or get_close_matches(column, absent, 1, 0.7)), None)
+
+
+def _refuse_wide(row: list[str], columns: list[str], place: str, file: str) -> None:
+    """What stands beyond the last column (a comma in a text without quotes) would be lost in silence."""
+    if any(cell.strip() for cell in row[len(columns) :]):
+        raise UserError(
+            "labels: {file} has {fields} fields and its header has {width} ({place}).",
+            "A text that holds the separator must stand in double quotes.",
+            file=file,
+            fields=len(row),
+            width=len(columns),
+            place=place,
+        )
 
 
 def _grown(rows: list[tuple[Label, str, str]]) -> Found:
@@ -163,37 +219,44 @@ def _refuse_circles(parents: dict[str, str], places: dict[str, str]) -> None:
 
 def _row_details(row: dict[str, str]) -> dict[str, Any]:
     """Words and examples stand in one cell each, separated by |."""
-    lists = {key: [each for each in (row.get(key) or "").split("|") if each.strip()] for key in ("words", "examples")}
-    return {"description": row.get("description") or "", **lists}
+    lists = {key: [each for each in row.get(key, "").split("|") if each.strip()] for key in ("words", "examples")}
+    return {"description": row.get("description", ""), **lists}
 
 
 def _json(text: str, file: str) -> Found:
     try:
         return _structure(json.loads(text, object_pairs_hook=_Pairs), file)
     except json.JSONDecodeError as error:
-        raise UserError(
-            "labels: {file} is not valid JSON ({msg}, line {lineno}).",
-            "Mend that line.",
-            file=file,
-            msg=error.msg,
-            lineno=error.lineno,
-        ) from None
+        fault, offset = error.msg, error.pos
+    except RecursionError:
+        fault, offset = "it is nested too deeply", 0
+    raise UserError(
+        "labels: {file} is not valid JSON ({fault}, line {line}).",
+        "Mend that line.",
+        file=file,
+        fault=fault,
+        line=line_number(text, offset),
+    )
 
 
 def _yaml(text: str, file: str) -> Found:
     import yaml
 
     try:
-        return _structure(_plain(yaml.compose(text, yaml.BaseLoader)), file)
+        return _structure(_plain(yaml.compose(text.translate(_HIDDEN), yaml.BaseLoader)), file)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(
-            "labels: {file} is not valid YAML ({problem}, line {line}).",
-            'Mend that line; a text with a colon in it needs quotes: "..."',
-            file=file,
-            problem=error.problem,
-            line=line,
-        ) from None
+        fault, line = error.problem, error.problem_mark.line + 1 if error.problem_mark else 1
+    except yaml.reader.ReaderError as error:  # a control character
+        fault, line = error.reason, line_number(text, error.position)
+    except RecursionError:
+        fault, line = "it is nested too deeply", 1
+    raise UserError(
+        "labels: {file} is not valid YAML ({fault}, line {line}).",
+        'Mend that line; a text with a colon in it needs quotes: "..."',
+        file=file,
+        fault=fault,
+        line=line,
+    )
 
 
 class _Pairs(Mapping[str, Any]):
@@ -221,7 +284,7 @@ def _plain(node: Any) -> Any:
         return []
     if node.id == "mapping":
         return _Pairs((_plain(key), _plain(value)) for key, value in node.value)
-    return [_plain(each) for each in node.value] if node.id == "sequence" else node.value
+    return [_plain(each) for each in node.value] if node.id == "sequence" else node.value.translate(_SHOWN)
 
 
 def _structure(given: Any, file: str) -> Found:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rung.intervals import interval, paired
+from rung.text_encoding import read_text, split_lines
 
 LINES, TABLE, PICTURE = "settings.jsonl", "comparison.csv", "comparison.svg"
 AS_IT_IS = "as it is"
@@ -52,7 +53,7 @@ class Comparison:
         """What `folder` holds of an earlier run; further settings are appended to it."""
         found = cls(folder=folder)
         file = folder / LINES
-        for line in file.read_text("utf-8").splitlines() if file.is_file() else []:
+        for line in split_lines(read_text(file)) if file.is_file() else []:
             try:
                 found.rows.append(Tried(**json.loads(line)))
             except (ValueError, TypeError):
