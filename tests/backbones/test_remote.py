@@ -14,7 +14,7 @@ pytest.importorskip("openai")
 
 from rung import Classifier, UserError, load
 from rung.backbones.common import api_client
-from rung.backbones.remote import RemoteBackbone
+from rung.backbones.remote import RemoteBackbone, _place
 from rung.inference.label_scoring import scores
 from rung.labels import Labels
 from servers import Server, running
@@ -233,3 +233,53 @@ def test_it_says_where_texts_go() -> None:
     assert load("openai:m@http://localhost:8080/v1").host is None  # type: ignore[attr-defined]
     assert load("openai:m@https://llm.example.org/v1").host == "llm.example.org"  # type: ignore[attr-defined]
     assert load("openai:m").host == "api.openai.com"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("answer", "names", "wanted"),
+    [
+        ("C++", ["C", "C#", "C++"], 2),
+        ('{"label": "C#"}', ["C", "C#", "C++"], 1),
+        ("c.", ["C", "C#", "C++"], 0),
+        ("C#", ["C", "Java"], None),  # a label that is not there is no other label
+        ("+1", ["+1", "-1", "1"], 0),
+        ("\u22121", ["+1", "-1", "1"], 1),  # a minus sign
+        ("1", ["+1", "-1"], None),
+        ("A-", ["A", "A+", "A-"], 2),
+        ('"A+."', ["A", "A+", "A-"], 1),
+        (".NET", [".NET", "NET"], 0),
+        ("**.net**", [".NET", "NET"], 0),
+        ("net", [".NET", "NET"], 1),
+        ("us", ["US", "us"], 1),
+        ("Us", ["US", "us"], None),  # it could be either
+        ("(B)", ["A", "B"], 1),
+        ("B)", ["A", "B"], 1),
+        ("...", ["?", "!"], None),  # nothing is left of either
+        ("", ["?", "a"], None),
+        ("?", ["?", "!"], 0),
+        ("\uff23\uff0b\uff0b", ["C", "C++"], 1),  # full width
+        ("billing", ["billing.", "bug"], 0),
+        ("5", ["5", "5*"], 0),
+        ("5*", ["5", "4"], None),
+    ],
+)
+def test_names_that_differ_only_in_signs_stay_apart(answer: str, names: list[str], wanted: int | None) -> None:
+    """An answer is the label that it spells; without its wrapping it counts only where no other label is left."""
+    assert _place(answer, names) == wanted
+
+
+def test_room_for_an_answer_is_counted_in_bytes(server: Server) -> None:
+    """A name of thirty Chinese characters may take a token a byte, and the budget sets that aside."""
+    long = "标签" * 15
+    asked = backbone(server, max_tokens=120)
+    _, why = asked.choose(["which\n\nText: film 1"], [long, "film"])
+    assert "the budget of 120 tokens" in str(why[0])
+    backbone(server).choose(["which\n\nText: film 1"], [long, "film"])
+    assert server.bodies[-1]["max_tokens"] >= len(long.encode())
+
+
+def test_a_grammar_spells_names_as_they_are() -> None:
+    """Emoji, quotes and backslashes reach llama.cpp's grammar whole."""
+    with running(Server(holds=("grammar",))) as server:
+        backbone(server).choose(["which\n\nText: film 1"], ["film", '👍 \\ "so"'])
+        assert server.bodies[-1]["grammar"] == r'root ::= "film" | "👍 \\ \"so\""'

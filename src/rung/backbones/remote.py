@@ -17,6 +17,7 @@ import json
 import math
 import os
 import string
+import unicodedata
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -36,6 +37,9 @@ _DEFAULTS = {"concurrency": 8, "max_requests": None, "max_tokens": None, "timeou
 _TOP = (20, 5)  # likeliest tokens to ask for; some servers allow 5
 _ABOUT = 64  # tokens that a chat template and an answer may add to a prompt
 _OUTSIDE = "api.openai.com"
+_AROUND = 32  # tokens that JSON and a chat template put around a name
+_PAIRS = {'""', "''", "``", "**", "__", "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb", "()", "[]", "{}", "<>"}
+_ENDS = ".,;:!?)\u3002" + string.whitespace  # "B)" and "B." are B; what opens a name, as in ".NET", stays
 
 Ask = partial[tuple[Any, int]]  # of what is asked: the answer, and the tokens that it took
 
@@ -139,9 +143,11 @@ class RemoteBackbone:
         """The candidate that the model picks for each prompt, by its place, or None with the reason; it is never guessed.
 
         The server is held to the candidates in the first of these ways that it takes: a JSON schema, llama.cpp's grammar, vLLM's
-        guided_choice, nothing. What comes back counts if it is one of them, whatever the case and the marks around it.
+        guided_choice, nothing. What comes back counts if it is one of them: by itself, else whatever the case and the marks
+        around it, where that leaves no other candidate that it could be.
         """
-        answers = self._all(prompts, partial(self._picked, candidates=list(candidates)))
+        ask = partial(self._picked, candidates=list(candidates))
+        answers = self._all(prompts, ask, extra=_longest_answer(candidates))
         places = [None if isinstance(each, UnansweredError) else _place(each, candidates) for each in answers]
         reasons = [
             None
@@ -250,9 +256,10 @@ class RemoteBackbone:
     def _picked(self, prompt: str, candidates: list[str]) -> tuple[str, int]:
         """What the model answers while it is held to the candidates."""
         hold = self._holds[0] if self._holds else None
-        limit = 8 + max(len(each) for each in candidates)
         try:
-            said = self._chat(prompt, max_tokens=limit, **(_HOLDS[hold](candidates) if hold else {}))
+            said = self._chat(
+                prompt, max_tokens=_longest_answer(candidates), **(_HOLDS[hold](candidates) if hold else {})
+            )
         except Exception as error:
             if hold is None or not _refuses_the_way(error):
                 raise
@@ -307,8 +314,13 @@ def _schema(candidates: list[str]) -> dict[str, Any]:
     }
 
 
+def _literal(text: str) -> str:
+    """A text as GBNF quotes it: as JSON does, but without the halves of surrogate pairs that JSON's ASCII has for emoji."""
+    return json.dumps(encodable(text), ensure_ascii=False)
+
+
 def _grammar(candidates: list[str]) -> dict[str, Any]:
-    return {"extra_body": {"grammar": "root ::= " + " | ".join(json.dumps(each) for each in candidates)}}
+    return {"extra_body": {"grammar": "root ::= " + " | ".join(map(_literal, candidates))}}
 
 
 _HOLDS: dict[str, Callable[[list[str]], dict[str, Any]]] = {
@@ -318,21 +330,50 @@ _HOLDS: dict[str, Callable[[list[str]], dict[str, Any]]] = {
 }
 
 
+def _longest_answer(candidates: Sequence[str]) -> int:
+    """Tokens that an answer may take: a token is at least a byte, and JSON puts some more around the name."""
+    return _AROUND + max(len(_literal(each).encode()) for each in candidates)
+
+
 def _place(answer: str, candidates: Sequence[str]) -> int | None:
-    """Which candidate an answer is: by itself, or as {"label": …}; case, quotes and full stops do not count.
+    """Which candidate an answer is: by itself, or as {"label": …}. What could be two of them is none.
+
+    The answer itself counts first, then what is left of both sides without differences of width and case, then without quotes,
+    brackets and full stops around the whole. Signs that tell names apart, such as + and #, are never taken off.
 
     >>> _place('{"label": "B"}', ["A", "B"]), _place(" a. ", ["A", "B"]), _place("A or B", ["A", "B"])
     (1, 0, None)
+    >>> _place("C++", ["C", "C++"]), _place("C#", ["C", "Java"]), _place("**.net**", [".NET", "NET"])
+    (1, None, 0)
     """
     try:
         told = json.loads(answer)
         answer = told["label"] if isinstance(told, dict) and isinstance(told.get("label"), str) else answer
     except ValueError:
         pass
-    around = string.whitespace + string.punctuation
-    wanted = [each.strip(around).casefold() for each in candidates]
-    found = answer.strip(around).casefold()
-    return wanted.index(found) if wanted.count(found) == 1 else None
+    for read in (str, str.strip, _folded, _unwrapped):
+        found, wanted = read(answer), [read(each) for each in candidates]
+        if found and found in wanted:
+            return wanted.index(found) if wanted.count(found) == 1 else None
+    return None
+
+
+def _folded(name: str) -> str:
+    """A name whatever its width and case; a minus is a hyphen.
+
+    >>> _folded(" \uff23\uff0b\uff0b "), _folded("\u22121")
+    ('c++', '-1')
+    """
+    return unicodedata.normalize("NFKC", name).replace("\u2212", "-").strip().casefold()
+
+
+def _unwrapped(name: str) -> str:
+    """The same without what people and models put around a whole name (quotes, brackets, stars) and marks at its end."""
+    inner, before = _folded(name), ""
+    while inner != before:
+        before = inner
+        inner = inner[1:-1].strip() if len(inner) > 1 and inner[0] + inner[-1] in _PAIRS else inner.rstrip(_ENDS)
+    return inner
 
 
 def _tokens(said: Any) -> int:
