@@ -1,4 +1,4 @@
-"""Say what a teacher says: one matrix on a student's features, learned by distillation."""
+"""Linear distillation: one matrix on a student's features that gives a teacher's probabilities."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _COLDEST, _HOTTEST = 0.02, 50.0
 
 @dataclass
 class Linear:
-    """Give the teacher's probabilities from a student's features; convex, so there is one answer.
+    """Predict the teacher's probabilities from a student's features; the problem is convex, so the solution is unique.
 
     p(k | x) = softmax_k( z_k / τ ),   z = xW + b
     W, b = argmin  1/n Σ_i [ T² KL( softmax(ℓ_i / T) ‖ softmax(z_i / T) ) + λ 1[y_i is known] (−log softmax(z_i)[y_i]) ] + α |W|²
 
-    ℓ (n, k) is what the teacher says: `evidence.scores`, or the names rung where there are none. T is the `temperature`
-    at which it is listened to, λ the `ce_weight` of true labels, α the `penalty`. T² keeps the slope of both terms alike.
-    `calibrate` then sets τ so that the student is as sure as its teacher.
-    After `fit`: weights_ (d, k), bias_ (k,), temperature_ (τ). `agreement_` is what `distill` measured on texts kept apart.
+    ℓ (n, k) are the teacher's log probabilities: `evidence.scores`, or the names rung where there are none. T is the
+    `temperature`, λ the `ce_weight` of true labels, α the `penalty`. T² keeps the gradients of both terms comparable.
+    `calibrate` then sets τ so that the student's mean confidence is its teacher's.
+    After `fit`: weights_ (d, k), bias_ (k,), temperature_ (τ). `agreement_` is measured by `distill` on held-out texts.
 
     Source: Hinton, Vinyals, Dean 2015, Distilling the knowledge in a neural network, section 2.
     """

@@ -24,29 +24,40 @@ Indices = npt.NDArray[np.intp]
 
 _COSINE_SCALE = 0.05  # a difference of cosines of .05 is one nat, as in the names rung
 _NEIGHBOURS = 10
-_WARM_UP = 4  # rounds with a nearly round covariance first: early errors are then not yet written into its shape
+_WARM_UP = 4  # first rounds with a nearly spherical covariance, so that early errors do not shape it
 _WARM_SHRINKAGE = 0.95
-_ALIGNED = (0.15, 0.25)  # alignment of clusters and names: below the first nothing is kept, above the second everything
-_EVEN = (0.88, 0.96)  # evenness of the labels' shares at which the free reading begins to count, and counts in full
-# Alignment of the careful reading below which it may have gone astray, and by how much better the free one's clusters must lie
-# along the names to count then, whatever the evenness.
+_ALIGNED = (
+    0.15,
+    0.25,
+)  # alignment of clusters with names: up to the first the pool counts nothing, from the second fully
+_EVEN = (
+    0.88,
+    0.96,
+)  # evenness of the labels' shares: up to the first the free reading counts nothing, from the second fully
+# The careful reading may have failed where its alignment is below _ASTRAY. The free reading then counts, whatever the evenness, if
+# its own alignment is higher by _NEARER.
 _ASTRAY, _NEARER = (0.30, 0.40), (0.03, 0.10)
-_UNIFORM = (0.96, 0.99)  # evenness at which shares are first drawn towards equal ones, and taken as equal
-# Texts at which the pool counts a quarter: shares and means are both learned from them, hence the square.
+_UNIFORM = (
+    0.96,
+    0.99,
+)  # evenness from which shares are moved towards equal ones, and from which they are taken as equal
+# At this number of texts the pool counts a quarter: both shares and means are estimated from them, hence the square.
 _ENOUGH = 100
-_A_LABEL = 2  # or so many a label, where that is more
-_DOUBT = 5  # texts a label at which the names are moved half way to known shares: few texts cannot show how they lean
-_HARDLY = 0.005  # a weight that moves no probability by half a percent
-# Fall of the agreement with another backbone: up to the first all is kept, from the second none.
+_PER_LABEL = 2  # or this number per label, where that is more
+_PRIOR_TEXTS = (
+    5  # texts per label at which the names are moved half way to known shares: few texts show little of their bias
+)
+_NEGLIGIBLE = 0.005  # a weight that changes no probability by more than half a percent
+# Loss of agreement with another backbone: up to the first the pool keeps its weight, from the second it has none.
 _DRIFTED = (0.08, 0.16)
-_ENOUGH_TO_CENTRE = 100  # texts at which their mean is trusted as much as the careful reading
+_ENOUGH_TO_CENTRE = 100  # at this number of texts their mean is trusted as much as the careful reading
 
 
 @dataclass
 class Reading:
-    """One way to read the pool: scores balanced to shares, and the mixture fitted on them.
+    """One estimate from the pool: scores balanced to shares, and the mixture fitted from them.
 
-    The mixture keeps the posterior of the landmarks only, which vote on new texts.
+    The mixture keeps the posterior of the landmarks only; these vote on new texts.
     """
 
     offsets: Floats  # (k,)
@@ -57,43 +68,43 @@ class Reading:
         return to_log_probabilities(scores + self.offsets.astype(np.float32))
 
     def logits(self, z: Rows, belief: Rows, graph: csr_matrix) -> Rows:
-        """Log-odds (n, k) of texts z (n, d), given what is believed of them and the weights (n, m) of their neighbours."""
+        """Log-odds (n, k) of texts z (n, d), given the belief about them and the weights (n, m) of their neighbors."""
         return self.mixture.logits(z, belief, graph @ self.mixture.posterior_)
 
 
 @dataclass
 class Pool:
-    """Let the texts themselves say where each label lies.
+    """Estimate from the unlabelled texts where each label lies.
 
-    Two readings of the same texts, each a `TiedMixture` of z = unit(x − x̄) that starts from scores balanced to shares t:
+    There are two readings of the same texts. Each is a `TiedMixture` of z = unit(x − x̄), started from scores balanced to shares t:
 
     careful   scores e of `AnchoredMixture` (labels may only shift and scale together), t ∝ its shares^.95
-    free      the mean of e and cos(z, p − p̄)/.05, which takes labels for about equally frequent; warmed up;
-              t drawn towards equal shares where the careful reading finds them nearly even
+    free      the mean of e and cos(z, p − p̄)/.05, which assumes about equally frequent labels; fitted after a warm-up;
+              t is moved towards equal shares where the careful reading finds them nearly even
 
     log r = ρ · free + (1 − ρ) · careful,
     ρ = max( ramp(evenness; .88, .96), (1 − ramp(a; .30, .40)) · ramp(b − a; .03, .10) ) · n/(n + 100)
     p = w · softmax(log r / T) + (1 − w) · names,  w = ramp(alignment; .15, .25) · (n/(n + max(100, 2k)))²
 
-    evenness is the normalized entropy of the careful reading's shares: with labels missing or skewed, the free reading harms.
-    alignment is Σ_k share_k cos(μ_k − μ̄, p_k − p̄), ρ b + (1 − ρ) a of the free reading's b and the careful one's a: where
-    clusters do not lie along the names, the names stand. Where a is low and b is not, the careful reading went astray.
-    T makes the mean confidence ½ (mean confidence of the names + agreement of neighbours). The label most probable under p
-    is the decision: there is no second answer.
+    evenness is the normalized entropy of the careful reading's shares: where labels are missing or skewed, the free reading
+    harms. The alignment of a reading is Σ_k share_k cos(μ_k − μ̄, p_k − p̄); a is that of the careful reading, b that of the
+    free one, and alignment = ρ b + (1 − ρ) a. Where clusters do not lie along the names, the names decide. Where a is low and b
+    is not, the careful reading failed. T makes the mean confidence ½ (mean confidence of the names + agreement of neighbors).
+    The answer is the most probable label under p.
 
     shares (k,): the labels' shares as far as a person knows them, NaN elsewhere. balanced: labels are equally frequent.
-    The names' part is then balanced too: softmax(log names + n/(n + 5k) v), v its offsets to these shares on the pool, those
-    not known as the names have them. So what is known still counts where the pool itself was given up.
-    Where the evidence holds a second opinion, w falls by ramp(drift; .08, .16): drift is how much less often the two backbones
-    agree on a text by their pools than by their names. What is in the texts draws both together; errors are each one's own.
-    The scores e spread half as far as the names' own do, at the temperature of the backbone where the evidence holds one.
-    Where a backbone was asked for scores (its prior, on another's geometry), e is what the names rung makes of them, and an
-    anchor is the mean of the texts that they give to a label.
-    rounds=0 returns the names' answer. Pools beyond `pool_size` are sampled by their rows' hashes, and neighbours sought
-    among at most `landmarks` texts: time and memory stay linear in texts and labels.
+    The names' part is then balanced too: softmax(log names + n/(n + 5k) v), where v are its offsets to these shares on the
+    pool; shares that are not known stay as the names have them. So given shares count even where the pool was rejected.
+    Where the evidence holds a second opinion, w is multiplied by 1 − ramp(drift; .08, .16). drift is how much less often the two
+    backbones agree on a text by their pools than by their names: structure in the texts moves both to one answer, errors do not.
+    The standard deviation of e is half that of the names' own scores, at the temperature of the backbone where there is one.
+    Where a backbone gave scores (used as the prior on another backbone's geometry), e is what the names rung makes of them, and
+    an anchor is the mean of the texts that the scores give to a label.
+    rounds=0 returns the names' answer. Pools beyond `pool_size` are sampled by the hashes of their rows, and neighbors are
+    searched among at most `landmarks` texts: time and memory are linear in texts and labels.
     After `fit`: prior_ (k,), means_ (k, d), alignment_, evenness_, freedom_ (ρ), weight_ (w), drift_ (NaN without a second
-    opinion), temperature_, texts_ (how many it learned from), offsets_ (of the names, None where no shares are given),
-    careful_ and free_, and guard_: what was kept or given up, and why.
+    opinion), temperature_, texts_ (how many texts it was fitted on), offsets_ (of the names, None where no shares are given),
+    careful_ and free_, and guard_: whether the pool was kept, and why.
     """
 
     rounds: int = 30
@@ -122,9 +133,9 @@ class Pool:
     means_: Floats = field(init=False, repr=False)
 
     def fit(self, evidence: Evidence, known: npt.NDArray[np.intp] | None = None) -> Self:  # noqa: ARG002 (a rung's signature)
-        """Learn from the texts that could be read; given labels are the next rung's business.
+        """Fit to the texts that could be read; labels are ignored, since the rung `shots` uses them.
 
-        Raises UserError for shares that cannot be.
+        Raises UserError for shares that are impossible.
         """
         k = len(evidence.anchors)
         given = given_shares(self.shares, k, balanced=self.balanced)
@@ -138,16 +149,16 @@ class Pool:
             self.guard_ = "given up: there was nothing to learn from, so label names decide alone."
             return self
         names = self.below.log_posterior(texts)
-        self._temper(self._read(led(texts, names), given), names)
+        self._temper(self._read(anchors_from_scores(texts, names), given), names)
         if given is not None:
-            trust = len(names) / (len(names) + _DOUBT * k)
+            trust = len(names) / (len(names) + _PRIOR_TEXTS * k)
             self.offsets_ = trust * offsets(names, completed(np.exp(names).mean(axis=0), given))
         if texts.second is not None and self.weight_ > 0:
             self._compare(texts.part(sample(texts.features, self.landmarks)))
         return self
 
     def log_posterior(self, evidence: Evidence) -> Floats:
-        """log p(label | text), (n, k), natural; each row by itself, whatever the others are."""
+        """log p(label | text), (n, k), natural; each row is independent of the others."""
         names = self.below.log_posterior(evidence)
         if self.offsets_ is not None:
             names = to_log_probabilities(names + self.offsets_)
@@ -160,11 +171,11 @@ class Pool:
 
     @property
     def names_hold(self) -> float:
-        """How far the clusters of the texts lie along the label names: 0 not at all, 1 as far as can be asked."""
+        """How well the clusters of the texts align with the label names, from 0 to 1."""
         return ramp(self.alignment_, *_ALIGNED)
 
     def _read(self, texts: Evidence, given: Floats | None) -> tuple[Rows, float]:
-        """Fit both readings; their pooled log-odds (n, k) of the texts, and how far neighbours agree."""
+        """Fit both readings; return their combined log-odds (n, k) of the texts, and the agreement of neighbors."""
         z, (careful, free) = self._start(texts)
         estimate = mean_probabilities(careful + np.log(self.anchored_.prior_).astype(np.float32)) ** 0.95
         shares = completed(estimate / estimate.sum(), given)
@@ -186,7 +197,7 @@ class Pool:
         return logits, agreement(to_probabilities(logits.copy()), graph, kept)
 
     def _start(self, texts: Evidence) -> tuple[Rows, tuple[Rows, Rows]]:
-        """Centre the texts, fit the anchored mixture; z (n, d) and the scores (n, k) that either reading starts from."""
+        """Centre the texts and fit the anchored mixture; return z (n, d) and the scores (n, k) from which the readings start."""
         x, anchors = texts.features, texts.anchors.astype(np.float64)
         self.centre_ = x.mean(axis=0, dtype=np.float64)
         self.directions_ = _unit(anchors - anchors.mean(axis=0))
@@ -199,7 +210,7 @@ class Pool:
     def _reading(
         self, z: Rows, scores: Rows, shares: Floats, graph: csr_matrix, kept: Indices, *, warm: bool
     ) -> tuple[Reading, Rows]:
-        """Balance scores to shares, fit a mixture from there; the reading and its log-odds (n, k) of the texts."""
+        """Balance scores to shares and fit a mixture from them; return the reading and its log-odds (n, k) of the texts."""
         mixture = TiedMixture(shrinkage(len(z)), rounds=self.rounds)
         reading = Reading(offsets(scores, shares) - np.log(shares), mixture)
         belief = reading.belief(scores)
@@ -212,18 +223,18 @@ class Pool:
         return reading, reading.logits(z, belief, graph)
 
     def _judge(self, given: Floats | None, freed: Floats) -> None:
-        """How far the free reading, of shares `freed`, may speak, how far both bear the names out, and that in a sentence."""
+        """Set the weights of the free reading (its shares are `freed`) and of the pool, and write the sentence of the guard."""
         assert self.careful_ is not None
         assert self.free_ is not None
         careful, free = self.careful_.mixture.means_, self.free_.mixture.means_
         along, freely = self._alignment(careful, self.prior_), self._alignment(free, freed)
         n, known = self.texts_, given is not None and not np.isnan(given).any()
         astray = (1 - ramp(along, *_ASTRAY)) * ramp(freely - along, *_NEARER)
-        may = max(ramp(self.evenness_, *_EVEN), astray)
-        self.freedom_ = rho = 1.0 if known else may * n / (n + _ENOUGH_TO_CENTRE)
+        free_counts = max(ramp(self.evenness_, *_EVEN), astray)
+        self.freedom_ = rho = 1.0 if known else free_counts * n / (n + _ENOUGH_TO_CENTRE)
         self.alignment_ = rho * freely + (1 - rho) * along
         self.means_ = rho * free + (1 - rho) * careful
-        self.weight_ = self.names_hold * (n / (n + max(_ENOUGH, _A_LABEL * len(freed)))) ** 2
+        self.weight_ = self.names_hold * (n / (n + max(_ENOUGH, _PER_LABEL * len(freed)))) ** 2
         self.guard_ = self._sentence(given)
 
     def _alignment(self, means: Floats, shares: Floats) -> float:
@@ -232,7 +243,7 @@ class Pool:
         return float(shares @ (around * self.directions_).sum(axis=1))
 
     def _compare(self, texts: Evidence) -> None:
-        """Give the pool up where another backbone's pool leads elsewhere: what is there draws both together, errors apart."""
+        """Lower the weight of the pool where another backbone's pool disagrees with it more than the names of both do."""
         assert texts.second is not None
         other = Pool(rounds=self.rounds, shares=self.shares, balanced=self.balanced).fit(texts.second)
         before = _agreed(self.below.log_posterior(texts), self.below.log_posterior(texts.second))
@@ -240,19 +251,19 @@ class Pool:
         self.drift_ = before - after
         self.weight_ *= 1 - ramp(self.drift_, *_DRIFTED)
         if self.drift_ > _DRIFTED[0]:
-            how = "given up" if self.weight_ < _HARDLY else f"kept in part (weight {self.weight_:.2f})"
+            how = "given up" if self.weight_ < _NEGLIGIBLE else f"kept in part (weight {self.weight_:.2f})"
             self.guard_ = (
                 f"{how}: {texts.second.recipe.get('backbone', 'another backbone')} finds other clusters in {len(texts.features)}"
                 f" of these texts: it agrees with the pool on {after:.0%}, and with the names alone on {before:.0%}."
             )
 
     def _sentence(self, given: Floats | None) -> str:
-        """What was kept or given up, and why."""
+        """Whether the pool was kept, and why."""
         alone = "decide alone" if given is None else "decide alone, balanced to the shares that were given"
         seen = f"clusters of {self.texts_} texts lie along the label names at {self.alignment_:.2f}"
         if self.weight_ == 0:
             return f"given up: {seen}, below {_ALIGNED[0]}, so names {alone}."
-        if self.weight_ < _HARDLY:
+        if self.weight_ < _NEGLIGIBLE:
             texts = "1 text is" if self.texts_ == 1 else f"{self.texts_} texts are"
             return f"given up: {texts} too few to learn from, so names {alone}."
         how = "as they lie" if self.freedom_ >= 0.5 else "near their names, since shares look uneven or texts are few"
@@ -291,8 +302,8 @@ class Pool:
         return centred(features, self.centre_)
 
 
-def led(texts: Evidence, names: Floats) -> Evidence:
-    """Texts whose labels are known by scores (n, k) lie where these put them: an anchor is the mean of its texts."""
+def anchors_from_scores(texts: Evidence, names: Floats) -> Evidence:
+    """Evidence whose anchors are the means of the texts that its scores give to each label; unchanged without scores."""
     if texts.scores is None:
         return texts
     weights = np.exp(names)
@@ -301,7 +312,7 @@ def led(texts: Evidence, names: Floats) -> Evidence:
 
 
 def given_shares(shares: Floats | None, k: int, *, balanced: bool) -> Floats | None:
-    """What is known of the labels' shares (k,), NaN where nothing; None where nothing at all.
+    """The given shares of the labels (k,), NaN where none is given; None where none is given at all.
 
     Raises UserError for shares below 0, of more than 1 in all, or beside `balanced`.
 
@@ -333,7 +344,7 @@ def given_shares(shares: Floats | None, k: int, *, balanced: bool) -> Floats | N
 
 
 def completed(estimate: Floats, given: Floats | None) -> Floats:
-    """Shares (k,) that keep what is given and divide the rest as estimated; none is 0, so that logarithms exist.
+    """Shares (k,) that keep the given ones and divide the rest as estimated; none is 0, so that logarithms are finite.
 
     >>> completed(np.array([0.2, 0.2, 0.6]), np.array([np.nan, np.nan, 0.2])).round(2).tolist()
     [0.4, 0.4, 0.2]
@@ -347,7 +358,7 @@ def completed(estimate: Floats, given: Floats | None) -> Floats:
 
 
 def evenness(shares: Floats) -> float:
-    """The entropy of shares (k,) as a part of the largest possible: 1 where all are equal, 0 where one has all.
+    """The normalized entropy of shares (k,): 1 where all are equal, 0 where one label has everything.
 
     >>> evenness(np.array([0.5, 0.5, 0.0, 0.0]))
     0.5
@@ -357,7 +368,7 @@ def evenness(shares: Floats) -> float:
 
 
 def ramp(value: float, low: float, high: float) -> float:
-    """0 up to `low`, 1 from `high`, straight between.
+    """0 up to `low`, 1 from `high`, linear between them.
 
     >>> ramp(0.2, 0.15, 0.25)
     0.5
@@ -373,7 +384,7 @@ def mixed(first: Floats, second: Floats, weight: float) -> Floats:
 
 
 def between(first: Rows, second: Rows, weight: float) -> Rows:
-    """weight · second + (1 − weight) · first, in the memory of `second`."""
+    """weight · second + (1 − weight) · first; `second` is overwritten."""
     second *= np.float32(weight)
     second += np.float32(1 - weight) * first
     return second
@@ -385,7 +396,7 @@ def mean_probabilities(logits: Rows) -> Floats:
 
 
 def agreement(posterior: Rows, graph: csr_matrix, voters: Indices) -> float:
-    """How probable it is in the mean that a text and a neighbour of it have the same label."""
+    """The mean probability that a text and one of its neighbors have the same label."""
     votes, agreed = posterior[voters], 0.0
     for rows in blocks(posterior.shape):
         agreed += float((posterior[rows] * (graph[rows] @ votes)).sum(dtype=np.float64))
@@ -393,21 +404,21 @@ def agreement(posterior: Rows, graph: csr_matrix, voters: Indices) -> float:
 
 
 def _agreed(first: Floats, second: Floats) -> float:
-    """The share of texts of which two posteriors (n, k) are largest at the same label."""
+    """The share of texts for which two posteriors (n, k) have the same most probable label."""
     return float((first.argmax(axis=1) == second.argmax(axis=1)).mean())
 
 
 def temperature(logits: Rows, confidence: float) -> float:
-    """The T at which softmax(logits / T) is as sure as `confidence` in the mean, between .1 and 100; by bisection."""
+    """The T in [.1, 100], found by bisection, at which softmax(logits / T) has the mean confidence `confidence`."""
     lower = logits - logits.max(axis=1, keepdims=True)
     low, high = np.log(0.1), np.log(100.0)
     for _ in range(30):
         middle = (low + high) / 2
-        low, high = (middle, high) if _sure(lower, float(np.exp(middle))) > confidence else (low, middle)
+        low, high = (middle, high) if _mean_confidence(lower, float(np.exp(middle))) > confidence else (low, middle)
     return float(np.exp((low + high) / 2))
 
 
-def _sure(lower: Rows, temperature: float) -> float:
+def _mean_confidence(lower: Rows, temperature: float) -> float:
     """The mean confidence of softmax(lower / temperature), where each row's largest logit is 0."""
     scale = np.float32(1 / temperature)
     sums = [np.exp(scale * lower[rows]).sum(axis=1) for rows in blocks(lower.shape, size=IN_CACHE)]

@@ -1,4 +1,4 @@
-"""Decide from labelled texts by one convex head on frozen features, which starts from what the rung below says."""
+"""Linear probe: logistic regression on frozen features, with the rung below as an offset."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from rung.rungs.pool import Pool
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
-_HEEDS = (0.0, 0.3, 1.0)
+_OFFSET_WEIGHTS = (0.0, 0.3, 1.0)
 _PENALTIES = (0.01, 0.05, 0.3)
 _FOLDS = 4
 
 
 @dataclass
 class Probe:
-    """Logistic regression on what a frozen encoder sees: the plainest way in which labels can be learned from.
+    """Logistic regression on the features of a frozen encoder.
 
     p(k | x) = softmax_k( βP + [z, 1] V ),   z = unit(x − x̄),   V as `Logistic` learns it with penalty λ
 
-    P is the log posterior of the rung below. β out of 0, .3, 1 and λ out of .01, .05, .3 are those under which held-out labels
-    (4 folds, told by hashes) are likeliest. Convex, so the same labels give the same head.
-    After `fit`: heed_ (β), head_, and guard_. Without a label it is the rung below.
+    P is the log posterior of the rung below. β in {0, .3, 1} and λ in {.01, .05, .3} are those under which held-out labels
+    (4 folds, chosen by hashes) are most likely. The problem is convex, so the same labels give the same head.
+    After `fit`: offset_weight_ (β), head_, and guard_. Without labels it is the rung below.
     """
 
     below: Pool = field(default_factory=Pool)
     guard_: str = field(init=False, default="")
-    heed_: float = field(init=False, default=1.0)
+    offset_weight_: float = field(init=False, default=1.0)
     head_: Logistic | None = field(init=False, default=None)
     centre_: Floats = field(init=False, repr=False)
 
@@ -49,29 +49,29 @@ class Probe:
             return self
         self.centre_ = evidence.features[evidence.ok].astype(np.float64).mean(axis=0)
         z, labels = centred(evidence.features[shots], self.centre_), given[shots]
-        said = self.below.log_posterior(evidence.part(shots))
-        ways = [(heed, penalty) for heed in _HEEDS for penalty in _PENALTIES]
-        self.heed_, penalty = max(ways, key=lambda way: _held_out(z, said, labels, *way))
-        self.head_ = Logistic(penalty).fit(z, self.heed_ * said, labels)
+        below = self.below.log_posterior(evidence.part(shots))
+        ways = [(weight, penalty) for weight in _OFFSET_WEIGHTS for penalty in _PENALTIES]
+        self.offset_weight_, penalty = max(ways, key=lambda way: _held_out(z, below, labels, *way))
+        self.head_ = Logistic(penalty).fit(z, self.offset_weight_ * below, labels)
         self.guard_ = f"a head on frozen features, learned from {len(shots)} labels; {self.guard_}"
         return self
 
     def log_posterior(self, evidence: Evidence) -> Floats:
         """log p(label | text), (n, k), natural; each row by itself."""
-        said = self.below.log_posterior(evidence)
+        below = self.below.log_posterior(evidence)
         if self.head_ is None:
-            return said
-        return self.head_.log_posterior(centred(evidence.features, self.centre_), self.heed_ * said)
+            return below
+        return self.head_.log_posterior(centred(evidence.features, self.centre_), self.offset_weight_ * below)
 
 
-def _held_out(z: npt.NDArray[np.float32], said: Floats, labels: Indices, heed: float, penalty: float) -> float:
+def _held_out(z: npt.NDArray[np.float32], below: Floats, labels: Indices, weight: float, penalty: float) -> float:
     """The mean log-likelihood of labels that a fold's head did not see."""
     part = hashes(z) % _FOLDS
     scores = []
     for fold in np.unique(part):
         unseen = part == fold
         if not unseen.all():
-            head = Logistic(penalty).fit(z[~unseen], heed * said[~unseen], labels[~unseen])
-            told = head.log_posterior(z[unseen], heed * said[unseen])
+            head = Logistic(penalty).fit(z[~unseen], weight * below[~unseen], labels[~unseen])
+            told = head.log_posterior(z[unseen], weight * below[unseen])
             scores += told[np.arange(len(told)), labels[unseen]].tolist()
     return float(np.mean(scores)) if scores else 0.0

@@ -1,4 +1,4 @@
-"""Decide from label names, the unlabelled texts and a few labels: four ways to read them, weighted by what labels say."""
+"""Decide from label names, the unlabelled texts and a few labels: a mixture of experts, weighted by held-out labels."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-_SCALE = 0.04  # cosines of the centred space to nats
-_BELIEF = 0.3  # how much the names count beside labelled texts
-_EVENLY_DRAWN = 0.98  # evenness of the labels' counts from which they count as drawn label by label
+_SCALE = 0.04  # a difference of centred cosines of .04 is one nat
+_BELIEF = 0.3  # how much the names count relative to labelled texts
+_EVENLY_DRAWN = 0.98  # evenness of the labels' counts from which they are taken as drawn the same number per label
 _NEIGHBOURS = 10
 _FOLDS = 4
-_MANY = 2000  # labelled texts from which one held-out quarter says enough, and three more fits would only cost time
-Head = tuple[float, float, float, float, float, float]  # how much R, L, G, H and P count, and how sharply
+_MANY = 2000  # from this number of labels one held-out quarter is enough, and three more fits would only cost time
+Head = tuple[float, float, float, float, float, float]  # weights of R, L, G, H and P, and the sharpness
 _POOL_ALONE: Head = (0.0, 0.0, 0.0, 0.0, 1.0, 1.0)
 _PLAIN: list[Head] = [(1.0, 0.0, 0.0, 0.0, 0.0, sharpness) for sharpness in (0.3, 1.0, 3.0)]
 _BLENDS: list[Head] = [
@@ -40,19 +40,19 @@ _BLENDS: list[Head] = [
     for sharpness in (0.03, 0.1, 0.3, 1.0, 3.0)
 ]
 _HEADS = [_POOL_ALONE, *_PLAIN, *_BLENDS]
-_HEED = {0.0: 0.2, 0.3: 0.3, 1.0: 0.5}  # before any label is held out, blends that heed the pool more are likelier
-_TRUST = 0.8  # what the pool alone weighs then, where its guard kept all of it and there are few labels:
-_FEW = 8  # with so many it is half of that
-_NAMELESS = (0.1, 0.75)  # what R weighs of the rest, where the names hold and where they do not
-# of the heaviest: hundreds of heads that no label speaks for would together outweigh one that is right
+_POOL_PRIOR = {0.0: 0.2, 0.3: 0.3, 1.0: 0.5}  # prior of blends by how much the pool counts in them
+_TRUST = 0.8  # prior of the pool alone, where its guard kept it fully and there are few labels
+_FEW = 8  # at this number of labels that prior is halved
+_NAMELESS = (0.1, 0.75)  # prior of R among the rest: where the clusters align with the names, and where they do not
+# relative to the heaviest head: hundreds of unsupported heads would together outweigh a right one
 _LEAST_WEIGHT = 0.05
-_SURELY = 1.5  # standard errors by which a head must be less often right than the best, to be left out
-_LEAST = 1e-38  # the smallest probability that float32 can tell from 0
+_SURELY = 1.5  # a head is left out if its accuracy is below the best by this number of standard errors
+_LEAST = 1e-38  # about the smallest normal float32
 
 
 @dataclass
 class Experts:
-    """What the three readings and the pool say of the same texts, each (n, k)."""
+    """Log posteriors of the same texts by R, L, G, H and the pool P, each (n, k)."""
 
     plain: Rows
     line: Rows
@@ -80,34 +80,34 @@ class Experts:
 
 @dataclass
 class _Fitted:
-    """The readings, learned from the same labels."""
+    """The experts, fitted to the same labels."""
 
     plain: Logistic
     line: Logistic
     mixture: TiedMixture
-    spread: Rows  # (n, k) where labels went along the graph
+    spread: Rows  # (n, k), the labels propagated along the graph
 
 
 @dataclass
 class Shots:
-    """Add a few labels to what names and unlabelled texts say.
+    """Combine label names, unlabelled texts and a few labels.
 
     z = unit(x − x̄),  o_k = log softmax(z·(p_k − p̄)/.04 + v_k), v balanced on the pool
     L   logistic regression on z that starts from .3 o
-    R   the same, starting from nothing: for names that mislead
-    G   a tied mixture of all texts, started at L, the labelled ones clamped and weighing n / (k (m/k + 8)), at least 1
-    H   labels spread along the graph of 10 neighbours: Q ← .9 S Q + .1 B₀, 20 rounds; H = log(mean Q of the neighbours + .001)
+    R   the same without o, for names that mislead
+    G   a tied mixture of all texts, started at L; labelled texts are clamped and weigh n / (k (m/k + 8)), at least 1
+    H   label propagation on the graph of 10 neighbors: Q ← .9 S Q + .1 B₀, 20 rounds; H = log(mean Q of the neighbors + .001)
     P   log posterior of the rung below
     p = Σ_h π_h softmax( t_h (ω_h R + α_h L + β_h G + γ_h H + δ_h P) ),   π_h ∝ prior_h · exp(log-likelihood of held-out labels)
-    in 4 folds. The heads are P alone (prior .8 · 8 / (8 + m), less where the pool's guard gave it up), R alone (likelier
-    where clusters do not lie along the names), and blends with L. A held-out label of which no example is left speaks
-    against every head that learns from examples: it counts as much as such labels are to be expected among the texts. Heads of
-    less than a twentieth of the heaviest one's weight do not count; nor do, where labels are thousands, heads that are right
-    less often than the best by 1.5 standard errors.
+    in 4 folds. The heads are P alone (prior .8 · 8 / (8 + m), less where the pool's guard rejected it), R alone (a higher prior
+    where clusters do not align with the names), and blends with L. A held-out label without an example in the other folds speaks
+    against every head that learns from examples, so it is weighted by how frequent such labels are expected to be among the texts.
+    Heads with less than a twentieth of the largest weight do not count. With thousands of labels, heads whose accuracy is below the
+    best by 1.5 standard errors do not count either.
 
-    Any number of labels will do: with none it is the rung below. Labels may be uneven: their counts then say something of
-    the shares, which evenly drawn ones do not. With every text labelled it is at least logistic regression.
-    After `fit`: below (fitted), labels_ (m, how many it learned from), heads_ (their weights π), and guard_.
+    It takes any number of labels; without labels it is the rung below. Counts of labels are used as evidence of the shares, unless
+    they are even. With every text labelled it is at least as good as logistic regression.
+    After `fit`: below (fitted), labels_ (m, how many labels it was fitted on), heads_ (their weights π), and guard_.
     """
 
     below: Pool = field(default_factory=Pool)
@@ -123,7 +123,7 @@ class Shots:
     fitted_: _Fitted = field(init=False, repr=False)
 
     def fit(self, evidence: Evidence, known: Indices | None = None) -> Self:
-        """Learn from texts and the labels known of some: known (n,) holds indices of labels, −1 where there is none."""
+        """Fit to texts and the labels known of some: known (n,) holds indices of labels, −1 where there is none."""
         self.below.fit(evidence)
         given = np.full(len(evidence.features), -1) if known is None else np.where(evidence.ok, known, -1)
         self.labels_ = int((given >= 0).sum())
@@ -131,7 +131,7 @@ class Shots:
         self.guard_ = self.below.guard_
         if self.labels_ == 0 or len(evidence.anchors) < 2:
             return self
-        kept = _kept(evidence, given, self.pool_size)
+        kept = _sampled(evidence, given, self.pool_size)
         texts, labels = evidence.part(kept), given[kept]
         self._prepare(texts)
         z = self.texts_
@@ -143,14 +143,14 @@ class Shots:
         return self
 
     def log_posterior(self, evidence: Evidence) -> Floats:
-        """log p(label | text), (n, k), natural; each row by itself."""
+        """log p(label | text), (n, k), natural; each row is independent of the others."""
         pool = self.below.log_posterior(evidence)
         if not self.heads_:
             return pool
         for rows in blocks((len(pool), max(pool.shape[1], len(self.centre_)))):
             z = self._centred(evidence.features[rows])
             graph = nearest(z, self.texts_, _NEIGHBOURS, power=3)
-            experts = self._say(self.fitted_, z, pool[rows].astype(np.float32), graph)
+            experts = self._experts(self.fitted_, z, pool[rows].astype(np.float32), graph)
             pool[rows] = np.log(np.maximum(experts.probabilities(self.heads_), _LEAST))
         return pool
 
@@ -170,14 +170,14 @@ class Shots:
         belief = self._belief(z)
         line = Logistic(self.penalty, offset=1.0 if even else 0.35).fit(z[shot], belief[shot], labels[shot])
         plain = Logistic(self.penalty, offset=line.offset).fit(z[shot], 0 * belief[shot], labels[shot])
-        told = line.log_posterior(z, belief).astype(np.float32)
+        posterior = line.log_posterior(z, belief).astype(np.float32)
         certain = np.where(shot[:, None], np.eye(k)[np.maximum(labels, 0)], np.nan).astype(np.float32)
         weights = np.where(shot, max(1.0, len(z) / (counts.sum() + 8 * k)), 1.0).astype(np.float32)
         mixture = TiedMixture(0.3, sharpness=1.0, belief=0.5, neighborhood=3.0, rounds=20)
-        mixture.fit(z, told, shares, graph, np.exp(told), weights=weights, fixed=certain)
-        return _Fitted(plain, line, mixture, _spread_labels(graph, np.exp(told), certain, shares))
+        mixture.fit(z, posterior, shares, graph, np.exp(posterior), weights=weights, fixed=certain)
+        return _Fitted(plain, line, mixture, _propagate_labels(graph, np.exp(posterior), certain, shares))
 
-    def _say(self, fitted: _Fitted, z: Rows, pool: Rows, graph: csr_matrix) -> Experts:
+    def _experts(self, fitted: _Fitted, z: Rows, pool: Rows, graph: csr_matrix) -> Experts:
         belief = self._belief(z)
         plain = fitted.plain.log_posterior(z, np.zeros_like(belief)).astype(np.float32)
         line = fitted.line.log_posterior(z, belief).astype(np.float32)
@@ -185,7 +185,7 @@ class Shots:
         return Experts(plain, line, mixture, np.log(graph @ fitted.spread + np.float32(1e-3)), pool)
 
     def _weigh(self, z: Rows, pool: Rows, graph: csr_matrix, labels: Indices) -> dict[Head, float]:
-        """π of each head, from the likelihood of labels that were held out."""
+        """The weight π of each head, from the likelihood of held-out labels."""
         shots = np.flatnonzero(labels >= 0)
         scores, right = np.zeros((len(shots), len(_HEADS))), np.zeros((len(shots), len(_HEADS)))
         unseen = np.zeros(len(shots), dtype=bool)
@@ -195,25 +195,25 @@ class Shots:
             hidden[held] = -1
             unseen[part] = ~np.isin(labels[held], hidden[shots])
             if (hidden >= 0).any():
-                experts = self._say(self._learn(z, graph, hidden), z[held], pool[held], graph[held])
+                experts = self._experts(self._learn(z, graph, hidden), z[held], pool[held], graph[held])
                 for place, head in enumerate(_HEADS):
-                    scores[part, place], right[part, place] = _judged(experts.head(head), labels[held])
+                    scores[part, place], right[part, place] = _held_out(experts.head(head), labels[held])
         absent = 1 - self.below.prior_[np.unique(labels[shots])].sum()
-        told = _importance(unseen, absent) @ scores + np.log(self._prior())
+        log_weights = _importance(unseen, absent) @ scores + np.log(self._prior())
         if (
             len(shots) > _MANY
-        ):  # enough to ask what is right; likelihood may prefer what is only less sure of its errors
-            told[_surely_behind(right[parts[0]])] = -np.inf
-        weights = softmax(told)
+        ):  # enough to compare accuracies; likelihood may prefer a head that is only less sure of its errors
+            log_weights[_surely_behind(right[parts[0]])] = -np.inf
+        weights = softmax(log_weights)
         kept = np.where(weights >= _LEAST_WEIGHT * weights.max(), weights, 0)
         return {head: float(w) for head, w in zip(_HEADS, kept / kept.sum(), strict=True) if w > 0}
 
     def _prior(self) -> Floats:
-        """What each head weighs before any label is held out."""
+        """The prior weight of each head (h,)."""
         alone = _TRUST * self.below.weight_ * _FEW / (_FEW + self.labels_)
         named = self.below.names_hold
         nameless = named * _NAMELESS[0] + (1 - named) * _NAMELESS[1]
-        blends = np.array([_HEED[head[4]] for head in _BLENDS])
+        blends = np.array([_POOL_PRIOR[head[4]] for head in _BLENDS])
         rest = [*np.full(len(_PLAIN), nameless / len(_PLAIN)), *(1 - nameless) * blends / blends.sum()]
         return np.maximum([alone, *(1 - alone) * np.array(rest)], 1e-12)
 
@@ -230,27 +230,29 @@ class Shots:
         return centred(features, self.centre_)
 
 
-def _judged(logits: Rows, labels: Indices) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _held_out(logits: Rows, labels: Indices) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """The log-likelihood (m,) of each label under softmax(logits), (m, k), and whether it is the likeliest."""
-    said = to_log_probabilities(logits)[np.arange(len(labels)), labels].astype(np.float64)
-    return said, logits.argmax(axis=1) == labels
+    likelihood = to_log_probabilities(logits)[np.arange(len(labels)), labels].astype(np.float64)
+    return likelihood, logits.argmax(axis=1) == labels
 
 
 def _surely_behind(right: Floats) -> npt.NDArray[np.bool_]:
-    """Which heads (h,) are less often right than the best one beyond chance, from right (m, h), 1 or 0; on the same texts."""
+    """Which heads (h,) are less accurate than the best one beyond chance; right (m, h) is 1 where a head was right, else 0."""
     behind = right[:, [right.sum(axis=0).argmax()]] - right
     return np.asarray(behind.sum(axis=0) > _SURELY * behind.std(axis=0) * np.sqrt(len(right)))
 
 
 def _importance(unseen: npt.NDArray[np.bool_], absent: float) -> Floats:
-    """How much each held-out label counts (m,): at most 1, and those without an example as much as `absent` asks for."""
+    """The weight of each held-out label (m,), at most 1; labels without an example get the weight that `absent` implies."""
     share = float(unseen.sum()) / (len(unseen) + 1)
-    ratio = absent * (1 - share) / max((1 - absent) * share, 1e-12)  # what one of them counts beside one of the others
+    ratio = (
+        absent * (1 - share) / max((1 - absent) * share, 1e-12)
+    )  # weight of a label without an example relative to the others
     return np.where(unseen, min(ratio, 1.0), 1.0)
 
 
-def _kept(evidence: Evidence, given: Indices, size: int) -> Indices:
-    """All labelled texts, and as many others as there is room for, by their hashes."""
+def _sampled(evidence: Evidence, given: Indices, size: int) -> Indices:
+    """Places of all labelled texts and of other texts up to `size`, chosen by their hashes."""
     shots = np.flatnonzero(given >= 0)
     others = np.flatnonzero(evidence.ok & (given < 0))
     return np.sort(
@@ -259,10 +261,10 @@ def _kept(evidence: Evidence, given: Indices, size: int) -> Indices:
 
 
 def _folds(texts: Rows, labels: Indices) -> list[Indices]:
-    """Disjoint parts (places among m texts), each with as many of a label as the others; told by hashes, not by order.
+    """Stratified folds (places among m texts) that depend on hashes, not on the order of the texts.
 
-    Within a label texts are dealt out in the order of their hashes, beginning at a part that the first hash names: a text
-    whose hash moves reshuffles its own label only.
+    Within a label, texts are dealt out in the order of their hashes, starting at a fold given by the first hash: a text whose hash
+    changes moves texts of its own label only.
     """
     keys, dealt = hashes(texts), np.empty(len(texts), dtype=np.intp)
     for label in np.unique(labels):
@@ -273,10 +275,10 @@ def _folds(texts: Rows, labels: Indices) -> list[Indices]:
     return [part for part in parts if len(part)]
 
 
-def _spread_labels(graph: csr_matrix, start: Rows, certain: Rows, shares: Floats) -> Rows:
-    """Labels (n, k) spread along the graph from the labelled texts, columns brought to `shares`, rows to 1.
+def _propagate_labels(graph: csr_matrix, start: Rows, certain: Rows, shares: Floats) -> Rows:
+    """Labels (n, k) propagated along the graph from the labelled texts; columns are scaled to `shares`, rows to 1.
 
-    Source: Zhou et al. 2004, with a faint start everywhere so that no text is out of reach.
+    Source: Zhou et al. 2004, with a small start value everywhere so that every text is reached.
     """
     both = (graph + graph.T) / 2
     degrees = diags(1 / np.sqrt(np.maximum(np.asarray(both.sum(axis=1)).ravel(), 1e-12)))
