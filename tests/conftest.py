@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
+import sys
+from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 import dual
+from rung import errors
 from rung.backbones.common import engine_selection
 
 # No test is held to a clock: a busy machine is no defect.
@@ -19,8 +25,11 @@ settings.register_profile("rung", deadline=None)
 settings.load_profile("rung")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["RUNG_LANG"] = "en"  # tests read English, whatever the locale of the developer
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+messages = sys.modules["rung.messages.catalog"]  # the module; the package has a function of the same name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,6 +44,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNG_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _every_message_is_in_the_catalog(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No message of rung escapes translation: what the code says is among the templates that are found in its source."""
+    strangers: list[str] = []
+    looked_up = messages._translation
+
+    def watched(template: str) -> str:
+        if template not in catalogued() and said_by_rung(sys._getframe(1)):
+            strangers.append(template)
+        return looked_up(template)
+
+    monkeypatch.setattr(messages, "_translation", watched)
+    yield
+    assert not strangers, f"tools/message_catalog.py does not find these messages in the source: {strangers}"
+
+
+@cache
+def catalogued() -> frozenset[str]:
+    """Every template that tools/message_catalog.py finds."""
+    spec = importlib.util.spec_from_file_location("message_catalog", ROOT / "tools" / "message_catalog.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return frozenset(tool.templates())
+
+
+def said_by_rung(frame: FrameType | None) -> bool:
+    """Whether the code that asked for a message is rung's own, and not a test's."""
+    while frame is not None and Path(frame.f_code.co_filename) in (Path(messages.__file__), Path(errors.__file__)):
+        frame = frame.f_back
+    return frame is not None and Path(errors.__file__).parent in Path(frame.f_code.co_filename).parents
 
 
 @pytest.fixture(autouse=True)

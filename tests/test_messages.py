@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rung.errors import UserError
-from rung.messages import Localized, catalog, language, tr
+from rung.messages import Localized, catalog, language, tr, tr_n
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -69,3 +69,12 @@ def test_the_code_and_the_catalogs_agree() -> None:
         [sys.executable, ROOT / "tools" / "message_catalog.py", "--check"], capture_output=True, text=True, check=False
     )
     assert not [line for line in ran.stdout.splitlines() if line.startswith("zh: other") or ".py:" in line], ran.stdout
+
+
+def test_one_and_many_are_two_whole_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """English tells one from many, 0 among the many; another language gives to each what it likes."""
+    said = [tr_n("{n:,} row in {file}", "{n:,} rows in {file}", n=n, file="x") for n in (0, 1, 1200)]
+    assert said == ["0 rows in x", "1 row in x", "1,200 rows in x"]
+    monkeypatch.setenv("RUNG_LANG", "zh")
+    monkeypatch.setitem(catalog("zh"), "{n:,} rows in {file}", "{file} 有 {n:,} 行")
+    assert tr_n("{n:,} row in {file}", "{n:,} rows in {file}", n=2, file="x") == "x 有 2 行"

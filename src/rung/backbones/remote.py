@@ -31,6 +31,7 @@ import numpy.typing as npt
 from rung.backbones.common.api_client import AgainError, Asker, Budget, UnansweredError
 from rung.errors import UserError
 from rung.evidence import Array
+from rung.messages import tr
 from rung.text_encoding import encodable
 
 _DEFAULTS = {"concurrency": 8, "max_requests": None, "max_tokens": None, "timeout_s": 60, "retries": 5, "via": "chat"}
@@ -124,7 +125,7 @@ class RemoteBackbone:
 
     def spent(self) -> str:
         """What was asked of the server so far, in words."""
-        return f"{self.budget.requests:,} requests, {self.budget.tokens:,} tokens"
+        return tr("{requests:,} requests, {tokens:,} tokens", requests=self.budget.requests, tokens=self.budget.tokens)
 
     def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
         """Natural log p(candidate | prompt), (n, k) float32; NaN where the server does not tell all of a prompt's."""
@@ -135,7 +136,7 @@ class RemoteBackbone:
         if self.settings["via"] == "completions":
             return self._of_pairs(prompts, candidates)
         if any(len(each) > 1 for each in candidates):  # names: their first tokens say too little
-            reason = "names are chosen among, not scored"
+            reason = tr("names are chosen among, not scored")
             return np.full((len(prompts), len(candidates)), np.nan, dtype=np.float32), [reason] * len(prompts)
         return self._of_each(prompts, partial(self._first_token, candidates=candidates), len(candidates))
 
@@ -154,7 +155,7 @@ class RemoteBackbone:
             if place is not None
             else str(each)
             if isinstance(each, UnansweredError)
-            else f"the server answered {each[:60]!r}"
+            else tr("the server answered {answer!r}", answer=each[:60])
             for each, place in zip(answers, places, strict=True)
         ]
         return places, reasons
@@ -216,7 +217,7 @@ class RemoteBackbone:
         """log p (k,) of one-letter candidates as the first token of the answer; NaN for those that were not told."""
         top = self._top
         if top is None:
-            raise UnansweredError("the server tells no probabilities")
+            raise UnansweredError(tr("the server tells no probabilities"))
         try:
             said = self._chat(prompt, max_tokens=1, logprobs=True, top_logprobs=top)
         except Exception as error:
@@ -227,7 +228,7 @@ class RemoteBackbone:
         told = said.choices[0].logprobs
         if told is None or not told.content:
             self._top = None
-            raise UnansweredError("the server tells no probabilities")
+            raise UnansweredError(tr("the server tells no probabilities"))
         found = np.zeros(len(candidates))
         place = {letter: i for i, letter in enumerate(candidates)}
         for each in told.content[0].top_logprobs:
@@ -246,11 +247,11 @@ class RemoteBackbone:
         )
         told = said.choices[0].logprobs
         if told is None:
-            raise UnansweredError("the server tells no probabilities: take  via=chat")
+            raise UnansweredError(tr("the server tells no probabilities: take  via=chat"))
         own = range(len(prompt), len(prompt) + len(candidate))
         steps = [p for p, at in zip(told.token_logprobs, told.text_offset, strict=True) if at in own]
         if None in steps or not steps:
-            raise UnansweredError("the server does not echo the label's own tokens: take  via=chat")
+            raise UnansweredError(tr("the server does not echo the label's own tokens: take  via=chat"))
         return sum(steps), _tokens(said)
 
     def _picked(self, prompt: str, candidates: list[str]) -> tuple[str, int]:

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from rung.cli.localization import localize, usage_error
 from rung.errors import UserError
+from rung.messages import tr
 
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer has no public name for "the command was typed wrongly"
 
@@ -56,14 +58,17 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 the user's mistake (two lines), 1 our bug (a traceback)."""
     warnings.formatwarning = _one_line
     try:
-        code = app(standalone_mode=False)
+        code = localize(typer.main.get_command(app))(prog_name="rung", standalone_mode=False)
     except UserError as error:
         code = _complain(str(error))
     except _USAGE_ERROR as error:
-        command = error.ctx.command_path if error.ctx else "rung"
-        code = _complain(f"{error.format_message()}\n  {command} --help")
+        if type(error).__name__ == "NoArgsIsHelpError":
+            code = _complain(error.message)
+        else:
+            names = [str(each.name) for each in app.registered_commands]
+            code = _complain(usage_error(error, sys.argv[1:], names))
     except (KeyboardInterrupt, typer.Abort) as error:
-        code = _complain(str(error) or "stopped; nothing was written.", 130)
+        code = _complain(str(error) or tr("stopped; nothing was written."), 130)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -71,7 +76,7 @@ def main() -> None:
 
 
 def _one_line(message: Warning | str, *_: object, **__: object) -> str:
-    return f"warning: {message}\n"
+    return tr("warning: {alarm}", alarm=message) + "\n"
 
 
 def _complain(lines: str, code: int = 2) -> int:

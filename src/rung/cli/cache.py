@@ -17,23 +17,32 @@ def cache(
     It keeps embeddings under hashes of the texts, never the texts.
     """
     from rung.backbones.common import engine_selection, engines
-    from rung.cli.display import columns, counted, size
+    from rung.cli.display import columns, size
     from rung.evidence.cache import Cache
+    from rung.messages import tr, tr_n
 
     kept = Cache()
     if clear:
         given_back = kept.clear() + engines.clear()
         engine_selection.forget()
-        print(f"cleared {size(given_back)} in {kept.folder}")
+        print(tr("cleared {size} in {folder}", size=size(given_back), folder=kept.folder))
         return
-    print(f"{size(kept.size())} in {kept.folder}   (limit {size(kept.max_bytes)}; the least recently used go first)")
-    held = [(each.backbone, counted(each.entries, "embedding"), size(each.bytes)) for each in kept.usage()]
+    limit = size(kept.max_bytes)
     print(
-        "\n".join(columns(held))
-        if held
-        else "  empty: the built-in model is faster than the disk, so it keeps nothing here"
+        tr(
+            "{size} in {folder}   (limit {limit}; the least recently used go first)",
+            size=size(kept.size()),
+            folder=kept.folder,
+            limit=limit,
+        )
     )
+    held = [
+        (each.backbone, tr_n("{n:,} embedding", "{n:,} embeddings", n=each.entries), size(each.bytes))
+        for each in kept.usage()
+    ]
+    empty = tr("empty: the built-in model is faster than the disk, so it keeps nothing here")
+    print("\n".join(columns(held)) if held else f"  {empty}")
     if converted := engines.kept_bytes():
-        print(f"  {size(converted)} of models converted for speed")
+        print("  " + tr("{size} of models converted for speed", size=size(converted)))
     if held or converted:
-        print("rung cache --clear   forgets them")
+        print(tr("rung cache --clear   forgets them"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from rung.errors import UserError
+from rung.messages import message, tr
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -104,7 +105,7 @@ def classify(
             _answer_all(table, told, chosen, run, tally, writer, engine)
         if save is not None:
             chosen.save(save, force=force)
-    places = [str(out or "standard output"), *([f"{save} (the classifier)"] if save else [])]
+    places = [str(out or tr("standard output")), *([tr("{folder} (the classifier)", folder=save)] if save else [])]
     seconds, kept = time.perf_counter() - start, save or classifier
     for line in closing_lines(tally, chosen, seconds=seconds, places=places, saved=kept, here=classifier is None):
         display.say(line)
@@ -117,7 +118,7 @@ def _answer_all(
     from rung.cli import display
     from rung.cli.classifier_inputs import faults
 
-    with display.progress(table.rows, "classifying") as advance:
+    with display.progress(table.rows, tr("classifying")) as advance:
         chunks = table.chunks(_AT_ONCE)
 
         def write(chunk: Chunk, answers: list[Answer]) -> None:
@@ -191,14 +192,21 @@ def _afar(source: str, out: Path | None, classifier: Classifier, how: dict[str, 
     from rung.cli import display
     from rung.runs.distributed import classify_parquet
 
-    if out is None or known is not None:
-        what = "--known is for one file that lies here" if known else "a folder for the answers is missing"
-        raise UserError("classify --engine ray: {value}.", "Give  --out FOLDER, and no --known", value=what)
+    if known is not None:
+        raise UserError(
+            "classify --engine ray: --known is for one file that lies here.",
+            "Leave --known out, or read one file:  rung classify messages.parquet --engine ray",
+        )
+    if out is None:
+        raise UserError("classify --engine ray: a folder for the answers is missing.", "Give  --out FOLDER")
     target = (
         str(out).replace(":/", "://", 1) if ":/" in str(out) else str(out)
     )  # as it was before it was taken for a path
     answered = classify_parquet(source, target, classifier, **how)
-    display.say(f"rung {answered.rung_}, backbone {answered.loaded_backbone.name} · written to {target}")
+    backbone = answered.loaded_backbone.name
+    display.say(
+        tr("rung {rung}, backbone {backbone} · written to {out}", rung=answered.rung_, backbone=backbone, out=target)
+    )
 
 
 def _fitted(run: Run, table: Table, told: Known, classifier: Classifier, *, pool: bool) -> Classifier:
@@ -230,14 +238,14 @@ def _facts(
     ]
     known_file = known is not None and known not in table.columns
     return {
-        "the input": of_input(table, classifier),
-        "its column of texts": table.text_column,
-        "the known labels": of_file(Path(str(known))) if known_file else of_value(known),
-        "the labels": of_value(classifier.parsed_labels().as_dict()),
-        "the backbone": of_value(backbones),
-        "the options": of_value([options, no_pool]),
-        "the classifier": "" if saved is None else of_value([of_file(path) for path in _files(saved)]),
-        "rung": rung.__version__,
+        message("the input"): of_input(table, classifier),
+        message("its column of texts"): table.text_column,
+        message("the known labels"): of_file(Path(str(known))) if known_file else of_value(known),
+        message("the labels"): of_value(classifier.parsed_labels().as_dict()),
+        message("the backbone"): of_value(backbones),
+        message("the options"): of_value([options, no_pool]),
+        message("the classifier"): "" if saved is None else of_value([of_file(path) for path in _files(saved)]),
+        message("the version of rung"): rung.__version__,
     }
 
 
@@ -248,15 +256,17 @@ def _files(folder: Path) -> list[Path]:
 def _leaving(classifier: Classifier) -> list[str]:
     """Where texts go that leave this machine."""
     host = getattr(classifier.loaded_backbone, "host", None)
-    return [] if host is None else [f"the texts are sent to {host}, which answers for them"]
+    return [] if host is None else [tr("the texts are sent to {host}, which answers for them", host=host)]
 
 
 def _greeting(run: Run) -> list[str]:
     """What a person should know of a run that was stopped before."""
     if run.changed:
-        changed = " and ".join(run.changed)
-        return [f"a run was stopped here; since then {changed} changed, so it begins anew"]
-    return [f"going on after row {run.resumed:,} of the run that was stopped"] if run.resumed else []
+        changed = tr(" and ").join(map(tr, run.changed))
+        return [tr("a run was stopped here; since then {changed} changed, so it begins anew", changed=changed)]
+    if run.resumed:
+        return [tr("going on after row {row:,} of the run that was stopped", row=run.resumed)]
+    return []
 
 
 def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> tuple[list[str], list[str | None]]:
@@ -266,7 +276,7 @@ def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> 
 
     texts, labels = sampled(table, told, pool=pool)
     if texts:
-        with display.progress(len(texts), "learning") as advance:
+        with display.progress(len(texts), tr("learning")) as advance:
             y = as_given(labels, classifier) if any(labels) else None
             classifier.fit(about(texts, table, classifier), y, progress=advance)
     return texts, labels
@@ -302,11 +312,22 @@ def as_given(labels: Sequence[str | None], classifier: Classifier) -> list[Any]:
     ]
 
 
-def chosen_classifier(labels: str | None, saved: Path | None, backbone: str, settings: dict[str, Any]) -> Classifier:
+def chosen_classifier(
+    labels: str | None, saved: Path | None, backbone: str, settings: dict[str, Any], *, command: str = "classify"
+) -> Classifier:
     """The classifier that was asked for, its labels and backbone checked before any file is read."""
-    if (labels is None) == (saved is None):
-        what = "both --labels and --classifier are given" if saved else "no labels are given"
-        raise UserError("classify: {value}.", "Give one of  --labels billing,bug  or  --classifier FOLDER", value=what)
+    if labels is not None and saved is not None:
+        raise UserError(
+            "{command}: both --labels and --classifier are given.",
+            "Give one of  --labels billing,bug  or  --classifier FOLDER",
+            command=command,
+        )
+    if labels is None and saved is None:
+        raise UserError(
+            "{command}: no labels are given.",
+            "Name them, as in  --labels billing,bug  or give a saved classifier:  --classifier FOLDER   (rung {command} --help)",
+            command=command,
+        )
     from rung.estimator.classifier import Classifier
 
     if saved is not None:
@@ -346,8 +367,12 @@ def _heeding(labels: list[Any], answers: list[Answer]) -> list[Answer]:
     """The answers, with the labels that a person gave in their place."""
     from dataclasses import replace
 
+    from rung.decide.answer import GIVEN
+
     return [
-        answer if label is None else replace(answer, label=label, probability=1.0, reason="given", error=None)
+        answer
+        if label is None
+        else replace(answer, label=label, probability=1.0, rung=GIVEN, reason=tr("given"), error=None)
         for label, answer in zip(labels, answers, strict=True)
     ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rung.errors import UserError
+from rung.messages import tr, tr_n
 
 if TYPE_CHECKING:
     from rung.training.settings.comparison import Comparison
@@ -53,10 +54,10 @@ def compare(
     from rung.training.settings.compare import compare as run
 
     space = dict(asked(each) for each in setting)
-    begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache})
+    begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="compare")
     with open_table(source, text=text, format=format) as table:
         texts, given = sampled(table, Known(known, table), size=_MOST)
-    with display.training("comparing") as told:
+    with display.training(tr("comparing")) as told:
         found = run(begun, texts, given, space, trials=trials, folds=folds, seed=seed, out=out, progress=told)
     for line in _closing(found, out):
         display.say(line)
@@ -102,7 +103,17 @@ def _closing(found: Comparison, out: Path | None) -> list[str]:
     from rung.cli import display
     from rung.training.settings.comparison import AS_IT_IS
 
-    rows = [("setting", "right", "95 %", "over as it is", "all together", "log loss", "seconds")]
+    rows: list[tuple[str, ...]] = [
+        (
+            tr("setting"),
+            tr("right"),
+            "95 %",
+            tr("over as it is"),
+            tr("all together"),
+            tr("log loss"),
+            tr("seconds"),
+        )
+    ]
     measured = [line for line in found.table() if line["error"] is None]
     for line in measured:
         first = line["setting"] == AS_IT_IS
@@ -117,7 +128,15 @@ def _closing(found: Comparison, out: Path | None) -> list[str]:
                 f"{line['seconds']:.0f}",
             )
         )
-    lines = [*display.columns(rows), *(f"not tried: {row.name} ({row.error})" for row in found.rows if row.error)]
-    lines.append(f"{len(found.rows[0].right)} labels, each held out once; {found.verdict}")
-    lines.append("the best of several looks better than it is: measure it again on other labels")
-    return [*lines, *([] if out is None else [f"written to {out} (comparison.csv, comparison.svg)"])]
+    lines = [
+        *display.columns(rows),
+        *(tr("not tried: {name} ({why})", name=row.name, why=row.error) for row in found.rows if row.error),
+        tr_n(
+            "{n:,} label, held out once; {verdict}",
+            "{n:,} labels, each held out once; {verdict}",
+            n=len(found.rows[0].right),
+            verdict=found.verdict,
+        ),
+        tr("the best of several looks better than it is: measure it again on other labels"),
+    ]
+    return lines if out is None else [*lines, tr("written to {out} (comparison.csv, comparison.svg)", out=out)]

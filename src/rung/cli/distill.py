@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from rung.messages import tr
+
 _MOST = 200_000  # texts that a student reads: more of them take long and add little
 
 
@@ -65,13 +67,13 @@ def distill(
     from rung.training.students.distill import distill as make
 
     check_free(out, force=False)
-    teacher = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache})
+    teacher = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="distill")
     with open_table(source, text=text, format=format) as table:
         told = Known(known, table)
         if classifier is None and (known is not None or not no_pool):
             fit_on(table, told, teacher, pool=not no_pool)
         texts, given = sampled(table, told, size=_MOST)
-    with display.progress(len(texts), "asking the teacher") as advance:
+    with display.progress(len(texts), tr("asking the teacher")) as advance:
         made = make(
             teacher,
             texts,
@@ -95,9 +97,20 @@ def _closing(made: object, out: Path, rung_: str, texts: int) -> list[str]:
     results = Record.read(out).results
     chosen = results["chosen"]
     return [
-        f"{chosen['student']} student of {texts:,} texts (teacher: rung {rung_}); {getattr(made, 'guard_', '')}",
-        f"T {chosen['temperature']:g}, weight of known labels {chosen['ce_weight']:g}, size {chosen['size']}"
-        f" · {results['texts_per_s']:,} texts a second here",
-        f"written to {out}",
-        f"next: rung classify OTHER.csv --classifier {out}",
+        tr(
+            "{student} student of {texts:,} texts (teacher: rung {rung}); {guard}",
+            student=chosen["student"],
+            texts=texts,
+            rung=rung_,
+            guard=getattr(made, "guard_", ""),
+        ),
+        tr(
+            "T {temperature:g}, weight of known labels {ce_weight:g}, size {size} · {speed:,} texts a second here",
+            temperature=chosen["temperature"],
+            ce_weight=chosen["ce_weight"],
+            size=chosen["size"],
+            speed=results["texts_per_s"],
+        ),
+        tr("written to {places}", places=out),
+        tr("next: rung classify OTHER.csv --classifier {folder}", folder=out),
     ]

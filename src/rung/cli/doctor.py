@@ -1,53 +1,60 @@
-"""`rung doctor`: what is installed, what works, where things are."""
+"""`rung doctor`: what works here, and what is installed."""
 
 from __future__ import annotations
 
 from rung.errors import UserError
+from rung.messages import tr, tr_n
 
 Rows = list[tuple[str, ...]]
 
 
 def doctor() -> None:
-    """Say what is installed, what works here, and where the cache is."""
+    """Say what works here, where the cache is, and what is installed."""
     import platform
     from importlib.metadata import version
 
     from rung.cli.display import columns
 
     sections = {
-        f"rung {version('rung')}, Python {platform.python_version()}, {platform.platform()}": [],
-        "packages": _packages(),
-        "backbones": _backbones(),
-        "cache": _cache(),
-        "network": _network(),
+        tr("models that work here"): _backbones(),
+        tr("cache"): _cache(),
+        tr("network"): _network(),
+        tr("packages"): _packages(),
     }
+    print(f"rung {version('rung')}, Python {platform.python_version()}, {platform.platform()}")
     for title, rows in sections.items():
-        print(title)
-        print("\n".join(columns(rows)) + "\n" if rows else "")
+        print("\n" + title)
+        print("\n".join(columns(rows)))
 
 
 def _packages() -> Rows:
-    """Every requirement that rung declares, with the extra that brings it, read from rung's own metadata."""
+    """Every package that rung declares, once, with the smallest extra that brings it, from rung's metadata; absent ones last."""
     import re
+    from collections import Counter
     from importlib.metadata import requires
 
-    rows: Rows = []
+    brought: dict[str, list[str]] = {}
     for requirement in requires("rung") or []:
         name = re.split(r"[ ;<>=\[~!]", requirement, maxsplit=1)[0]
         extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
-        if name == "rung" or (extra and extra[1] in ("dev", "all")):
-            continue
-        rows.append((name, _version(name), f"rung[{extra[1]}]" if extra else "base"))
-    return rows
+        if name != "rung" and not (extra and extra[1] in ("dev", "all")):
+            brought.setdefault(name, []).append(f"rung[{extra[1]}]" if extra else "")
+    sizes = Counter(extra for extras in brought.values() for extra in extras)
+    rows = [
+        (name, _version(name), "" if "" in extras else min(extras, key=lambda each: sizes[each]))
+        for name, extras in brought.items()
+    ]
+    here = [(name, found, extra) for name, found, extra in rows if found is not None]
+    return [*here, *((name, tr("not installed"), extra) for name, found, extra in rows if found is None)]
 
 
-def _version(package: str) -> str:
+def _version(package: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return None
 
 
 def _backbones() -> Rows:
@@ -55,8 +62,7 @@ def _backbones() -> Rows:
     from rung.backbones.loading import best_installed, is_here
 
     here = [name for name, entry in catalog().items() if is_here(entry)]
-    rows: Rows = [(name, *_tried(name)) for name in here]
-    return [*rows, ("auto", f"takes {best_installed()} here", "")]
+    return [("auto", tr("takes {name} here", name=best_installed())), *((name, *_tried(name)) for name in here)]
 
 
 def _tried(name: str) -> tuple[str, str]:
@@ -70,11 +76,16 @@ def _tried(name: str) -> tuple[str, str]:
         backbone = load(name)
         rows = backbone.embed(["a short text", "another one"], "label")  # all read labels
     except UserError as error:
-        return "does not work", str(error).replace("\n", " ")
+        return tr("does not work"), str(error).replace("\n", " ")
     except (ImportError, OSError, RuntimeError) as error:
-        return "does not work", f"{type(error).__name__}: {error}"
-    first = f"first answer after {time.perf_counter() - start:.1f} s"
-    return "works", f"{rows.shape[1]} dimensions, {backbone.numerics}, {first}"
+        return tr("does not work"), f"{type(error).__name__}: {error}"
+    return tr("works"), tr_n(
+        "{n} dimension, {numerics}, first answer after {seconds:.1f} s",
+        "{n} dimensions, {numerics}, first answer after {seconds:.1f} s",
+        n=rows.shape[1],
+        numerics=backbone.numerics,
+        seconds=time.perf_counter() - start,
+    )
 
 
 def _cache() -> Rows:
@@ -83,9 +94,9 @@ def _cache() -> Rows:
 
     kept = Cache()
     return [
-        ("folder", str(kept.folder)),
-        ("size", size(kept.size())),
-        ("set with", "RUNG_CACHE=folder, or go without: --no-cache"),
+        (tr("folder"), str(kept.folder)),
+        (tr("size"), size(kept.size())),
+        (tr("set with"), tr("RUNG_CACHE=folder, or go without: --no-cache")),
     ]
 
 
@@ -93,9 +104,8 @@ def _network() -> Rows:
     import os
 
     offline = os.environ.get("HF_HUB_OFFLINE", "")
-    said = (
-        f"HF_HUB_OFFLINE={offline}"
-        if offline
-        else "HF_HUB_OFFLINE is not set: models named hf:… are fetched when missing"
-    )
-    return [("hub", said), ("rung itself", "sends nothing anywhere")]
+    unset = tr("HF_HUB_OFFLINE is not set: models named hf:… are fetched when missing")
+    return [
+        (tr("hub"), f"HF_HUB_OFFLINE={offline}" if offline else unset),
+        (tr("rung itself"), tr("sends nothing anywhere")),
+    ]

@@ -30,6 +30,7 @@ def export(
     from rung.cli.classify import sampled
     from rung.cli.known_labels import Known
     from rung.estimator.classifier import Classifier
+    from rung.messages import tr
     from rung.tables import open_table
     from rung.training.exporting.export import export as make
 
@@ -40,9 +41,22 @@ def export(
             given, _ = sampled(table, Known(None, table), size=4000)
     results = make(clf, out, to=to, precision=precision, texts=given, most_flips=most_flips, seed=seed).results
     kept, (low, high) = results["labels_kept"]["share"], results["labels_kept"]["interval"]
-    display.say(
-        f"{to} {precision}: {kept:.1%} [{low:.1%}, {high:.1%}] of {results['texts']} texts kept apart have the same label"
-    )
-    display.say(f"decision: {results['decision']}; mean cosine of embeddings {results['cosine']['mean']}")
-    display.say(f"written to {out}")
-    display.say(f"next: {out}/README.md has ten lines that run it without rung")
+    for line in (
+        tr(
+            "{to} {precision}: {kept:.1%} [{low:.1%}, {high:.1%}] of {texts} texts kept apart have the same label",
+            to=to,
+            precision=precision,
+            kept=kept,
+            low=low,
+            high=high,
+            texts=results["texts"],
+        ),
+        tr(
+            "decision: {decision}; mean cosine of embeddings {cosine}",
+            decision=results["decision"],
+            cosine=results["cosine"]["mean"],
+        ),
+        tr("written to {places}", places=out),
+        tr("next: {out}/README.md has ten lines that run it without rung", out=out),
+    ):
+        display.say(line)

@@ -8,12 +8,22 @@ def models() -> None:
     from rung.backbones.catalog import catalog
     from rung.backbones.loading import best_installed, is_here
     from rung.cli.display import columns
+    from rung.messages import tr
 
-    head = ("name", "here", "does", "of", "reads", "license", "MB", "what or where from")
+    head = (
+        tr("name"),
+        tr("here"),
+        tr("does"),
+        tr("of"),
+        tr("reads"),
+        tr("license"),
+        "MB",
+        tr("what or where from"),
+    )
     rows = [
         (
             entry.name + (" *" if entry.name == best_installed() else ""),
-            "yes" if is_here(entry) else "no",
+            tr("yes") if is_here(entry) else tr("no"),
             ", ".join(entry.abilities),
             entry.input,
             ", ".join(entry.languages),
@@ -24,4 +34,4 @@ def models() -> None:
         for entry in catalog().values()
     ]
     print("\n".join(columns([head, *rows], indent=0)))
-    print("\n* what --backbone auto takes here. Also:  --backbone hf:owner/name  or  --backbone ./folder")
+    print("\n" + tr("* what --backbone auto takes here. Also:  --backbone hf:owner/name  or  --backbone ./folder"))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from rung.messages import tr
+
 if TYPE_CHECKING:
     from rung.training.provenance import Record
 
@@ -61,7 +63,7 @@ def pretrain(
 
     with open_table(source, text=text, format=format) as table:
         texts = table.column(table.text_column)
-    with display.training("reading") as told:
+    with display.training(tr("reading")) as told:
         make(
             texts,
             out=out,
@@ -90,15 +92,31 @@ def _closing(record: Record, out: Path) -> list[str]:
     results = record.results
     first, last = results["epochs"][0], results["epochs"][-1]
     lines = [
-        f"{record.settings['kind']} model of {results['weights']:,} weights,"
-        f" {record.inputs['texts']['rows']:,} texts read {record.settings['epochs']} times",
-        f"perplexity of {record.inputs['held-out texts']['rows']:,} held-out texts: {_perplexity(first)} before,"
-        f" {_perplexity(last)} after",
+        tr(
+            "{kind} model of {weights:,} weights, {texts:,} texts read {epochs} times",
+            kind=record.settings["kind"],
+            weights=results["weights"],
+            texts=record.inputs["texts"]["rows"],
+            epochs=record.settings["epochs"],
+        ),
+        tr(
+            "perplexity of {texts:,} held-out texts: {before} before, {after} after",
+            texts=record.inputs["held-out texts"]["rows"],
+            before=_perplexity(first),
+            after=_perplexity(last),
+        ),
     ]
     if "next_sentence_accuracy" in last:
         low, high = last["next_sentence_interval"]
-        lines.append(f"next sentence told right: {last['next_sentence_accuracy']:.1%} [{low:.1%}, {high:.1%}]")
-    return [*lines, f"written to {out}", f'next: rung.load("{out}") in Python; {out}/curves.svg shows how it learned']
+        share = last["next_sentence_accuracy"]
+        lines.append(
+            tr("next sentence told right: {share:.1%} [{low:.1%}, {high:.1%}]", share=share, low=low, high=high)
+        )
+    return [
+        *lines,
+        tr("written to {places}", places=out),
+        tr('next: rung.load("{out}") in Python; {out}/curves.svg shows how it learned', out=out),
+    ]
 
 
 def _perplexity(line: dict[str, Any]) -> str:

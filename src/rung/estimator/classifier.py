@@ -33,7 +33,7 @@ from rung.inference.evidence_sources import Sources
 from rung.inference.inputs import as_items, holds_texts, is_matrix, known_marks, known_places, warn_of_contradictions
 from rung.inference.label_scoring import Length
 from rung.labels import Labels
-from rung.messages import tr
+from rung.messages import tr, tr_n
 from rung.rungs.ladder import Rung, climb, name_of
 from rung.rungs.linear import Linear
 from rung.rungs.names import Names
@@ -121,7 +121,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             self._fit_several(evidence, known)
         else:
             self.learned_ = climb(evidence, known, shares=self._shares(), balanced=self.balanced)
-            self.guard_ = getattr(self.learned_, "guard_", "no text could be read, so label names decide alone.")
+            self.guard_ = getattr(self.learned_, "guard_", tr("no text could be read, so label names decide alone."))
             self._fit_reject(evidence)
         self._known, self._fitted_on, self._fitted_as = known, replace(evidence, second=None), self._as_asked()
         return self
@@ -472,7 +472,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def _choose(self, evidence: Evidence) -> Choice:
         """The answer of each text, whatever kind of answer was asked for."""
         names, probabilities = self.classes_.tolist(), self._probabilities(evidence)
-        because = f"rung {self.rung_}, {len(names)} labels"
+        because = tr_n("rung {rung}, {n} label", "rung {rung}, {n} labels", n=len(names), rung=self.rung_)
         if self.multi_label:
             return several(names, probabilities, because)
         if self._is_tree:

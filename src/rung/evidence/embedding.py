@@ -14,6 +14,7 @@ from rung.evidence import images
 from rung.evidence.evidence import Array, Backbone, Evidence, Long, Progress, Role, reads_images, temperature_of, unit
 from rung.evidence.images import Picture
 from rung.evidence.text_faults import fault
+from rung.messages import tr
 
 if TYPE_CHECKING:
     from rung.evidence.cache import Cache
@@ -58,7 +59,7 @@ def embed_texts(
     read = [each for each in (items[i] for i in good) if isinstance(each, str)]  # what is no string has a fault
     features[good] = embedded(read, backbone, cache=cache, progress=progress)
     for i in np.flatnonzero(np.isnan(features).any(axis=1)).tolist():  # faults that show only when an image is opened
-        reasons[i], features[i] = images.fault(items[i]) or "the image could not be read", 0
+        reasons[i], features[i] = images.fault(items[i]) or tr("the image could not be read"), 0
     if progress is not None:
         progress(len(texts) - len(good))
     return features, reasons

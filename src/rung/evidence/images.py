@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from rung.messages import message, tr
+
 # Endings by which a name is taken for an image's. The last four are images that rung does not read, so that they get
 # their reason and not silence.
 SUFFIXES = (
@@ -93,11 +95,11 @@ def rgb(item: object) -> Any:
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"the image is too large: {error}") from None
+        raise ImageError(tr("the image is too large: {error}", error=error)) from None
     except UnidentifiedImageError:
         raise ImageError(_unknown(Path(source))) from None
     except Exception as error:  # noqa: BLE001 - a decoder may fail on a broken file in any way; it costs that row only
-        raise ImageError(f"the image is damaged: {str(error) or type(error).__name__}") from None
+        raise ImageError(tr("the image is damaged: {error}", error=str(error) or type(error).__name__)) from None
 
 
 def fault(item: object) -> str | None:
@@ -119,23 +121,23 @@ def _digest(item: object) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ImageError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ImageError(tr("{path} cannot be read: {error}", path=path, error=error.strerror or error)) from None
 
 
 def _path(item: object) -> Path:
     """The regular file that `item` names. Raises ImageError for what is no name, and for what is no file."""
     if item is None or str(item).strip() in ("", "nan", "NaT", "<NA>"):
-        raise ImageError("the image is missing")
+        raise ImageError(tr("the image is missing"))
     if not isinstance(item, str | PurePath):
-        raise ImageError(f"not an image but {type(item).__name__}")
+        raise ImageError(tr("not an image but {kind}", kind=type(item).__name__))
     path = Path(item).expanduser()
     try:
-        what = "a file" if path.is_file() else "no image file" if path.exists() else "not there"
+        if path.is_file():
+            return path
+        what = message("{path} is no image file") if path.exists() else message("{path} is not there")
     except (OSError, ValueError):  # a name that no file can have, or a folder that may not be entered
-        raise ImageError(f"{str(path)[:200]!r} cannot be read") from None
-    if what != "a file":
-        raise ImageError(f"{path} is {what}")
-    return path
+        raise ImageError(tr("{path!r} cannot be read", path=str(path)[:200])) from None
+    raise ImageError(tr(what, path=path))
 
 
 def _is_pil(item: object) -> bool:
@@ -156,9 +158,15 @@ def _opened(source: Any) -> AbstractContextManager[Any]:
 
 def _check_shape(width: int, height: int) -> None:
     if not width or not height:
-        raise ImageError("the image has no pixels")
+        raise ImageError(tr("the image has no pixels"))
     if max(width, height) > _LONGEST * min(width, height):
-        raise ImageError(f"the image is {width} x {height} pixels: a strip too long for its width to be read")
+        raise ImageError(
+            tr(
+                "the image is {width} x {height} pixels: a strip too long for its width to be read",
+                width=width,
+                height=height,
+            )
+        )
 
 
 def _upright(image: Any) -> Any:
@@ -196,7 +204,9 @@ def _unknown(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(132)
     if start[128:] == b"DICM":
-        return "the file is DICOM, which rung does not read: convert it to PNG, such as with  dcm2img IN.dcm OUT.png"
+        return tr(
+            "the file is DICOM, which rung does not read: convert it to PNG, such as with  dcm2img IN.dcm OUT.png"
+        )
     if start[4:8] == b"ftyp":
-        return "the file is HEIC or a video, which rung does not read: save it as JPEG or PNG"
-    return "the file is no image that rung can read" if start else "the file is empty"
+        return tr("the file is HEIC or a video, which rung does not read: save it as JPEG or PNG")
+    return tr("the file is no image that rung can read") if start else tr("the file is empty")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rung.evidence.images import Picture
+from rung.messages import tr
 
 
 def fault(text: object) -> str | None:
@@ -14,8 +15,10 @@ def fault(text: object) -> str | None:
     if isinstance(text, Picture):
         return text.fault
     if isinstance(text, str):
-        return None if text.strip() else "the text is empty"
-    return "the text is missing" if is_missing(text) else f"not a text but {type(text).__name__}"
+        return None if text.strip() else tr("the text is empty")
+    if is_missing(text):
+        return tr("the text is missing")
+    return tr("not a text but {kind}", kind=type(text).__name__)
 
 
 def is_missing(value: object) -> bool:

@@ -17,6 +17,7 @@ from rung.evidence.cache import Cache
 from rung.evidence.embedding import embed_texts, label_evidence
 from rung.inference.prompts import Wording, word
 from rung.labels import Labels
+from rung.messages import tr
 from rung.rungs.names import Names
 
 Flags = npt.NDArray[np.bool_]
@@ -62,7 +63,7 @@ def with_prior(
     rows[ok] = found
     reasons = list(evidence.reasons)
     for i, reason in zip(ok, why, strict=True):
-        reasons[i] = reason or ("the backbone gave no score" if np.isnan(rows[i]).any() else None)
+        reasons[i] = reason or (tr("the backbone gave no score") if np.isnan(rows[i]).any() else None)
     told = np.array([reason is None for reason in reasons], dtype=bool)
     return replace(evidence, scores=rows, ok=told, reasons=tuple(reasons))
 

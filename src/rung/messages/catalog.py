@@ -26,8 +26,17 @@ def tr(template: str, /, **values: object) -> Localized:
     >>> tr("labels: {name!r} is given twice.", name="refund")
     "labels: 'refund' is given twice."
     """
-    found = template if language() == "en" else catalog(language()).get(template, template)
+    found = _translation(template)
     return Localized(found.format(**values) if values else found)
+
+
+def tr_n(one: str, many: str, /, *, n: int, **values: object) -> Localized:
+    """`one` where n is 1, else `many`, in the language of the person; both are whole messages and may name {n}.
+
+    >>> tr_n("{n:,} row", "{n:,} rows", n=1), tr_n("{n:,} row", "{n:,} rows", n=1200)
+    ('1 row', '1,200 rows')
+    """
+    return tr(one if n == 1 else many, n=n, **values)
 
 
 def message(template: str) -> str:
@@ -36,6 +45,10 @@ def message(template: str) -> str:
     What gettext calls `N_`: `tools/message_catalog.py` finds it, as it finds the templates inside `tr` and `UserError`.
     """
     return template
+
+
+def _translation(template: str) -> str:
+    return template if language() == "en" else catalog(language()).get(template, template)
 
 
 def language() -> str:

@@ -51,10 +51,12 @@ def cluster() -> Iterator[Any]:
         ray.init(**({} if address else _LOCAL), log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            "engine ray: no cluster answers at {address} ({splitlines}).",
+            "engine ray: no cluster answers at {address} ({error})."
+            if address
+            else "engine ray: no cluster starts on this machine ({error}).",
             "Check RAY_ADDRESS, or unset it for a cluster on this machine.",
-            address=address or "this machine",
-            splitlines=str(error).splitlines()[0],
+            address=address,
+            error=str(error).splitlines()[0],
         ) from None
     try:
         yield ray

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-MISSING = "the text is missing"
-EMPTY = "the text is empty"
+from rung.messages import tr
+
 dumps: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
@@ -20,8 +20,8 @@ def reason(text: str | None) -> str | None:
     (None, 'the text is empty', 'the text is missing')
     """
     if text is None:
-        return MISSING
-    return None if text and not text.isspace() else EMPTY
+        return tr("the text is missing")
+    return None if text and not text.isspace() else tr("the text is empty")
 
 
 class Chunk(ABC):

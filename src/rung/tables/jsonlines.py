@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from rung.errors import UserError
-from rung.messages import tr
+from rung.messages import message, tr
 from rung.tables.chunk import Chunk, dumps, reason
 from rung.tables.column import carries_text
 from rung.tables.dialect import Dialect
@@ -29,7 +29,12 @@ class Number(str):
 
 
 _decode = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=Number).decode
-_KINDS = {bool: "true or false", Number: "a number", list: "a list", dict: "an object"}
+_KINDS = {
+    bool: message("true or false"),
+    Number: message("a number"),
+    list: message("a list"),
+    dict: message("an object"),
+}
 
 
 @dataclass
@@ -103,12 +108,16 @@ class JsonLines(Reader):
         try:
             value = _decode(line)
         except json.JSONDecodeError as error:
-            raise self._broken(number, f"line {number}, column {error.colno}: {error.msg}", line) from None
+            raise self._broken(
+                number,
+                tr("line {number}, column {column}: {fault}", number=number, column=error.colno, fault=error.msg),
+                line,
+            ) from None
         except RecursionError:
-            raise self._broken(number, f"line {number}: nested too deeply", line) from None
+            raise self._broken(number, tr("line {number}: nested too deeply", number=number), line) from None
         if not isinstance(value, dict):
-            kind = _KINDS.get(type(value), "a string" if isinstance(value, str) else "null")
-            raise self._broken(number, f"line {number} is {kind}, not an object", line)
+            kind = _KINDS.get(type(value), message("a string") if isinstance(value, str) else message("null"))
+            raise self._broken(number, tr("line {number} is {kind}, not an object", number=number, kind=tr(kind)), line)
         return value
 
     def _broken(self, number: int, what: str, line: str) -> UserError:
@@ -144,4 +153,4 @@ def _json(value: Any) -> str:
 def _reason(value: Any) -> str | None:
     if value is None or type(value) is str:
         return reason(value)
-    return f"the text is {_KINDS[type(value)]}, not a string"
+    return tr("the text is {kind}, not a string", kind=tr(_KINDS[type(value)]))

@@ -53,7 +53,7 @@ class Settings:
                 known = ", ".join(cls.__dataclass_fields__)
                 raise UserError(
                     "{value}: there is no setting {name!r}.",
-                    (tr("Did you mean {meant}?", meant=meant) if meant else known),
+                    tr("Did you mean {meant}?", meant=meant) if meant else tr("The settings are {known}.", known=known),
                     value=what,
                     name=name,
                 )
@@ -100,13 +100,13 @@ def require(what: str, modules: tuple[str, ...] = ("torch", "transformers", "acc
     """Raise UserError unless all that training needs is installed."""
     missing = [each for each in modules if find_spec(each) is None]
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
         raise UserError(
-            "{value} needs {missing}, which {verb} not installed.",
+            "{value} needs {missing}, which is not installed."
+            if len(missing) == 1
+            else "{value} needs {missing}, which are not installed.",
             "pip install 'rung[train]'",
             value=what,
             missing=", ".join(missing),
-            verb=verb,
         )
 
 

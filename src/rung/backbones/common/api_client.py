@@ -11,6 +11,7 @@ from threading import Condition
 from typing import Any
 
 from rung.errors import UserError
+from rung.messages import tr, tr_n
 
 _FIRST_WAIT_S = 0.5  # doubled at each try, with up to half of it more at random so that waiting requests spread
 _LONGEST_WAIT_S = 60.0
@@ -47,10 +48,10 @@ class Budget:
         with self._settled:
             while self.max_tokens is not None and self.tokens + self._held + most > self.max_tokens:
                 if not self._held:
-                    raise UnansweredError(f"the budget of {self.max_tokens} tokens is spent")
+                    raise UnansweredError(tr("the budget of {n} tokens is spent", n=self.max_tokens))
                 self._settled.wait()
             if self.max_requests is not None and self.requests >= self.max_requests:
-                raise UnansweredError(f"the budget of {self.max_requests} requests is spent")
+                raise UnansweredError(tr("the budget of {n} requests is spent", n=self.max_requests))
             self.requests += 1
             self._held += most
 
@@ -107,7 +108,7 @@ class Asker:
                 self.budget.settle(most, spent)
             attempt += 1
             if attempt > self.retries:
-                raise UnansweredError(f"{reason}, {counted(attempt)}")
+                raise UnansweredError(tr_n("{reason}, once", "{reason}, {n} times", n=attempt, reason=reason))
             self.wait(delay)
 
     def _sorted(self, error: Exception, attempt: int) -> tuple[str, float]:
@@ -118,7 +119,7 @@ class Asker:
             raise error
         delay = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S) * (1 + random.random() / 2)  # noqa: S311
         if isinstance(error, openai.APITimeoutError):
-            return "the server did not answer in time", delay
+            return tr("the server did not answer in time"), delay
         if isinstance(error, openai.APIConnectionError):
             if not self.answered and attempt == self.retries:
                 raise UserError(
@@ -127,12 +128,12 @@ class Asker:
                     host=error.request.url.host,
                     port=error.request.url.port or "",
                 ) from None
-            return "the connection to the server broke", delay
+            return tr("the connection to the server broke"), delay
         if isinstance(error, openai.APIStatusError):
             self.answered += 1
             return self._of_status(error, delay)
         if isinstance(error, ValueError | KeyError | TypeError | AttributeError | IndexError | openai.APIError):
-            return "the server's answer cannot be read", delay
+            return tr("the server's answer cannot be read"), delay
         raise error
 
     def _of_status(self, error: Any, delay: float) -> tuple[str, float]:
@@ -147,17 +148,9 @@ class Asker:
             ) from None
         if code == 429 or code >= 500 or code == 408:
             asked = _seconds(error.response.headers.get("retry-after"))
-            return f"the server answered HTTP {code}", min(asked, _LONGEST_WAIT_S) if asked is not None else delay
-        raise RefusedError(f"the server refuses the request (HTTP {code}): {_short(error)}")
-
-
-def counted(times: int) -> str:
-    """So many times, in words.
-
-    >>> counted(1), counted(3)
-    ('once', '3 times')
-    """
-    return "once" if times == 1 else f"{times} times"
+            wait_s = delay if asked is None else min(asked, _LONGEST_WAIT_S)
+            return tr("the server answered HTTP {code}", code=code), wait_s
+        raise RefusedError(tr("the server refuses the request (HTTP {code}): {error}", code=code, error=_short(error)))
 
 
 def _outcome(result: Callable[[], Any]) -> Any:

@@ -184,11 +184,12 @@ class Neighbours(Rows):
         self.texts = [kept for told in split if len(kept := [piece for piece in told if len(piece.ids)]) > 1]
         if len(self.texts) < 2:
             raise UserError(
-                "pretrain: {n_texts} {held_out}texts have two sentences or more.",
+                "pretrain: {n_texts} held-out texts have two sentences or more."
+                if self.held_out
+                else "pretrain: {n_texts} texts have two sentences or more.",
                 "Give longer texts, join lines into passages (join=True), or leave out the next sentence: "
                 'kind="masked"',
                 n_texts=len(self.texts),
-                held_out="held-out " * self.held_out,
             )
         self.frame = Frame.of(tokenizer)
         self.room = max_tokens - self.frame.size

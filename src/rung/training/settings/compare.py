@@ -115,7 +115,9 @@ def _check(space: Space, clf: Classifier, trials: int | None, folds: int) -> Non
             meant = nearest(name, known)
             raise UserError(
                 "compare: there is no setting {name!r}.",
-                (tr("Did you mean {meant}?", meant=meant) if meant else ", ".join(sorted(known))),
+                tr("Did you mean {meant}?", meant=meant)
+                if meant
+                else tr("The settings are {known}.", known=", ".join(sorted(known))),
                 name=name,
             )
         if isinstance(values, Between):

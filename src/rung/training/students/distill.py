@@ -132,9 +132,11 @@ class Pupil:
 def listen(clf: Classifier, texts: Any, y: Any = None, *, seed: int = 0, progress: Progress | None = None) -> Told:
     """Ask the teacher about every text that can be read. Raises UserError for too few, or a teacher that cannot be imitated."""
     if clf.multi_label or clf.knows_numbers_only:
-        what = "several labels a text" if clf.multi_label else "numbers, not texts"
         raise UserError(
-            "distill: the teacher answers with {value}.", "Distill a classifier of one label a text.", value=what
+            "distill: the teacher answers with several labels a text."
+            if clf.multi_label
+            else "distill: the teacher reads numbers, not texts.",
+            "Distill a classifier of texts, of one label each.",
         )
     rows = as_texts(texts)
     known = known_places(y, len(rows), clf.classes_.tolist(), minus_one_is_none=clf.labels is not None)
