@@ -1,7 +1,7 @@
 # Each target sets up what it needs in .venv; all of them can be run again and again.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-extras lint format docs bench builtin wheel-check clean
@@ -10,8 +10,8 @@ demo: .venv/base.stamp  ## label examples/support.csv with the built-in model, a
 	$(BIN)/rung classify examples/support.csv --labels examples/support-labels.csv --backbone builtin --out examples/support.out.csv --force
 	$(BIN)/python examples/score.py examples/support.out.csv
 
-test: .venv/dev.stamp  ## all tests, torch parts included; one thread, since thousands of small products only wait for a second
-	$(PYTEST)
+test: .venv/dev.stamp  ## all tests, torch parts included, on all cores
+	$(PYTEST) -n auto --dist worksteal
 
 test-extras: .venv/dev.stamp  ## the tests that `make test` skips for want of Ray, an object store and llama.cpp, which take minutes to install
 	$(PIP) -e '.[store,llama]'

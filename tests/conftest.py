@@ -26,6 +26,9 @@ settings.load_profile("rung")
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["RUNG_LANG"] = "en"  # tests read English, whatever the locale of the developer
+# The tests' own workers fill the cores already. This is PyTorch's number, and that of programs that a test starts; rung's own
+# products need no such word (`rung.threads`).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

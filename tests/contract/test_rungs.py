@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 import rung.rungs
+from blas_threads import Watched, blas, watched
 from rung.evidence import Evidence, unit
 
 
@@ -68,3 +70,14 @@ def test_a_rung_predicts_texts_it_has_not_seen(kind: Any) -> None:
     new = dataclasses.replace(new, anchors=evidence(50, 3).anchors)
     alone = [fitted.log_posterior(new.of_texts(new.features[i : i + 1], [None])) for i in range(10)]
     assert np.exp(np.concatenate(alone)) == pytest.approx(np.exp(fitted.log_posterior(new)), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", rungs())
+def test_a_rung_multiplies_on_one_thread(kind: Any) -> None:
+    """Its products are small here: more BLAS threads would only wait for each other."""
+    with threadpool_limits(2, user_api="blas"):
+        given = dataclasses.replace(evidence(40, 3), features=watched(evidence(40, 3).features))
+        known = np.where(np.arange(40) < 9, np.arange(40) % 3, -1)
+        kind().fit(given, known).log_posterior(given)
+        assert Watched.seen == {1}
+        assert blas() == {2}

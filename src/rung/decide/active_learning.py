@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from rung.evidence import Array, unit
 from rung.evidence.hashing import by_hash
+from rung.threads import matmul, one_thread
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -17,6 +18,7 @@ _CANDIDATES = 1000  # texts a label, so that their mutual cosines fit in memory 
 _SAME = 1 - 1e-5  # the cosine of a text with itself, as float32 has it
 
 
+@one_thread()
 def suggest(features: Array, probabilities: Floats, n: int, known: Indices | None = None) -> Indices:
     """Places of at most `n` texts whose labels would help most, the most helpful first, so that stopping early is no loss.
 
@@ -62,8 +64,8 @@ def _in_turns(queues: dict[int, Iterator[int]], counts: Indices, sizes: dict[int
 
 def _centres(members: Indices, z: Array, weights: Floats, known: Array) -> Iterator[int]:
     """Members in the order in which they add most to what is covered; equal texts once, those equal to a known one never."""
-    cosines = z[members] @ z[members].T
-    covered = (z[members] @ known.T).max(axis=1, initial=-1.0)
+    cosines = matmul(z[members], z[members].T)
+    covered = matmul(z[members], known.T).max(axis=1, initial=-1.0)
     open_ = covered < _SAME
     while open_.any():
         gains = np.maximum(cosines - covered, 0) @ weights[members]

@@ -12,6 +12,7 @@ from scipy.special import expit
 
 from rung.errors import UserError
 from rung.evidence import Array, unit
+from rung.threads import matmul, one_thread
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,6 +47,7 @@ class MultiLabel:
     offsets_: Floats = field(init=False, repr=False)
     shares_: Floats = field(init=False, repr=False)
 
+    @one_thread()
     def fit(self, features: Array, anchors: Array, background: Array) -> Self:
         """Learn from a pool (n, d), labels' anchors (k, d) and the mean of general texts (d,).
 
@@ -60,7 +62,7 @@ class MultiLabel:
         z = unit(features - self.centre_).astype(np.float64)
         mean = z.mean(axis=0)
         z -= mean
-        covariance = z.T @ z / len(z)
+        covariance = matmul(z.T, z) / len(z)
         round_ = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
         shrunk = cho_factor((1 - _SHRINKAGE) * covariance + _SHRINKAGE * round_ + _LEAST * np.eye(len(covariance)))
         wording = unit(anchors - np.float32(0.5) * background).T.astype(np.float64)
@@ -78,6 +80,7 @@ class MultiLabel:
         self.offsets_ = offsets - mean @ self.directions_
         return self
 
+    @one_thread()
     def probabilities(self, features: Array) -> Floats:
         """How probable it is (n, k) that a text carries a label; columns are independent, rows sum to anything."""
         return np.asarray(expit(self.log_odds(features)))

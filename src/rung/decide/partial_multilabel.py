@@ -13,6 +13,7 @@ from scipy.special import expit
 from rung.decide.multilabel import MultiLabel
 from rung.evidence import Array, unit
 from rung.evidence.hashing import hashes
+from rung.threads import one_thread
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,6 +40,7 @@ class Marked:
     penalty_: float = field(init=False, default=np.inf)
     coefficients_: Floats = field(init=False, repr=False)
 
+    @one_thread()
     def fit(self, features: Array, marks: Floats) -> Self:
         """Learn from texts (m, d) and their marks (m, k): 1 carries the label, 0 does not, NaN not known."""
         belief, z = self.below.log_odds(features), self._inputs(features)
@@ -69,6 +71,7 @@ class Marked:
         """The share of each label (k,) that was taken before any mark."""
         return self.below.shares_
 
+    @one_thread()
     def probabilities(self, features: Array) -> Floats:
         """How probable it is (n, k) that a text carries a label; columns are independent."""
         return np.asarray(expit(self.below.log_odds(features) + self._inputs(features) @ self.coefficients_))

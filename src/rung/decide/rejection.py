@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from rung.errors import UserError
 from rung.evidence import Array, unit
+from rung.threads import one_thread
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,6 +24,7 @@ _SEPARATED = 0.8  # a pool that beats general texts less often cannot say by its
 _LEAST_SPREAD = 1e-3  # of cosines, so that identical texts have a density
 
 
+@one_thread()
 def label_means(features: Array, probabilities: Floats, general: Array) -> Array:
     """Where the texts of each label lie (k, d), unit rows, from features (n, d) and probabilities (n, k).
 
@@ -61,6 +63,7 @@ class Reject:
     centre_: Array = field(init=False, repr=False)
     means_: Array = field(init=False, repr=False)
 
+    @one_thread()
     def fit(self, features: Array, means: Array, general: Array) -> Self:
         """Learn the threshold from a pool (n, d), labels' means (k, d) and general texts (m, d).
 
@@ -92,6 +95,7 @@ class Reject:
         self.threshold_ = float(np.sort(scores)[min(rejected, len(scores) - 1)]) if rejected else -np.inf
         return self
 
+    @one_thread()
     def score(self, features: Array) -> Floats:
         """How near each text (n,) is to its nearest label, at most 1."""
         cosines = unit(features - self.centre_) @ self.means_.T

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.rungs.softmax import to_probabilities
+from rung.threads import matmul
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -59,7 +60,7 @@ class AnchoredMixture:
         return self._scores(self._within(features))
 
     def _within(self, features: Rows) -> Rows:
-        return np.asarray(features @ self.basis_.astype(np.float32))
+        return np.asarray(matmul(features, self.basis_.astype(np.float32)))
 
     def _scores(self, z: Rows) -> Rows:
         found = z @ (self.means_.T / self.variance_).astype(np.float32)

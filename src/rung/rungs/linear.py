@@ -13,6 +13,7 @@ from scipy.special import log_softmax, softmax
 from rung.evidence import Evidence
 from rung.rungs.names import Names
 from rung.rungs.softmax import to_log_probabilities
+from rung.threads import matmul, one_thread
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -43,6 +44,7 @@ class Linear:
     temperature_: float = field(init=False, default=1.0)
     agreement_: dict[str, Any] = field(init=False, default_factory=dict)
 
+    @one_thread()
     def fit(self, evidence: Evidence, known: Indices | None = None) -> Self:
         """Fit to the teacher's answers for the readable texts; known (n,) holds places of true labels, −1 where there is none."""
         readable = evidence.readable()
@@ -54,6 +56,7 @@ class Linear:
         self.temperature_ = 1.0
         return self
 
+    @one_thread()
     def calibrate(self, evidence: Evidence) -> Self:
         """Set τ so that the mean confidence is the teacher's, on texts that the weights were not learned from."""
         readable = evidence.readable()
@@ -68,14 +71,16 @@ class Linear:
             self.temperature_ = float(np.exp(brentq(excess, low, high)))
         return self
 
+    @one_thread()
     def log_posterior(self, evidence: Evidence) -> Floats:
         """log p(label | text), (n, k), rows of exp sum to 1."""
         return to_log_probabilities(self._logits(evidence) / self.temperature_)
 
     def _logits(self, evidence: Evidence) -> Floats:
-        return np.asarray(evidence.features @ self.weights_ + self.bias_)
+        return np.asarray(matmul(evidence.features, self.weights_) + self.bias_)
 
 
+@one_thread()
 def fit_student(
     rows: Any,
     teacher: Floats,
@@ -118,8 +123,10 @@ def _fit_student(
 
     def objective(flat: Floats) -> tuple[float, Floats]:
         W, b = flat[: d * k].reshape(d, k), flat[d * k :]
-        value, error = loss(base + rows @ W.astype(rows.dtype, copy=False) + b, teacher, labels, temperature, ce_weight)
-        gradient = across @ error.astype(rows.dtype, copy=False) + 2 * penalty * W
+        value, error = loss(
+            base + matmul(rows, W.astype(rows.dtype, copy=False)) + b, teacher, labels, temperature, ce_weight
+        )
+        gradient = matmul(across, error.astype(rows.dtype, copy=False)) + 2 * penalty * W
         return value + penalty * float((W**2).sum()), np.concatenate([gradient.ravel(), error.sum(axis=0)])
 
     begin = np.zeros((d + 1) * k) if start is None else np.concatenate([start[0].ravel(), start[1]])

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from rung.threads import matmul
+
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.floating[Any]]  # inputs may be float32; sums of squares are float64
 
@@ -35,11 +37,11 @@ class Logistic:
 
         def loss(flat: Floats) -> tuple[float, Floats]:
             V = flat.reshape(-1, k)
-            logs = log_softmax(belief + inputs @ V, axis=1)
+            logs = log_softmax(belief + matmul(inputs, V), axis=1)
             error = np.exp(logs)
             error[rows, labels] -= 1
             value = -float(logs[rows, labels].sum()) + self.penalty * float((V**2).sum())
-            return value, (inputs.T @ error + 2 * self.penalty * V).ravel()
+            return value, (matmul(inputs.T, error) + 2 * self.penalty * V).ravel()
 
         start = np.zeros(inputs.shape[1] * k)
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": self.rounds})
@@ -48,7 +50,7 @@ class Logistic:
 
     def log_posterior(self, z: Numbers, belief: Numbers) -> Floats:
         """log p(label | text), (n, k)."""
-        return np.asarray(log_softmax(belief + self._inputs(z) @ self.coefficients_, axis=1))
+        return np.asarray(log_softmax(belief + matmul(self._inputs(z), self.coefficients_), axis=1))
 
     def _inputs(self, z: Numbers) -> Floats:
         return np.hstack([z, np.full((len(z), 1), self.offset)])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rung.evidence import Array, Evidence
 from rung.rungs.softmax import to_log_probabilities
+from rung.threads import matmul, one_thread
 
 _LEAST = 1e-9  # a floor, so that a label that no neutral text gets does not win every text
 
@@ -43,11 +44,12 @@ class Names:
         """Return the rung unchanged: it learns nothing."""
         return self
 
+    @one_thread()
     def log_posterior(self, evidence: Evidence) -> npt.NDArray[np.float64]:
         """log p(label | text), (n, k), rows of exp sum to 1."""
         if evidence.scores is not None:
             return self._scored(evidence.scores, evidence.neutral)
-        cosine = (evidence.features @ evidence.anchors.T).astype(np.float64)
+        cosine = matmul(evidence.features, evidence.anchors.T).astype(np.float64)
         cosine -= self._excess(evidence)
         cosine /= evidence.temperature or self.temperature
         return to_log_probabilities(cosine)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from rung.evidence.hashing import by_hash
+from rung.threads import matmul
 
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -42,7 +43,7 @@ def nearest(features: Rows, landmarks: Rows, count: int, *, own: Indices | None 
     cosines = np.empty((n, count), dtype=np.float32)
     for start in range(0, n, _CHUNK):
         block = slice(start, start + _CHUNK)
-        near = features[block] @ landmarks.T
+        near = matmul(features[block], landmarks.T)
         if own is not None:
             mine = np.flatnonzero((own >= start) & (own < start + len(near)))
             near[own[mine] - start, mine] = -np.inf

@@ -17,6 +17,7 @@ from rung.rungs.nearest_neighbors import centred, nearest, sample
 from rung.rungs.sinkhorn import offsets
 from rung.rungs.softmax import IN_CACHE, blocks, to_log_probabilities, to_probabilities
 from rung.rungs.tied_mixture import TiedMixture, shrinkage
+from rung.threads import one_thread
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -132,6 +133,7 @@ class Pool:
     prior_: Floats = field(init=False, repr=False)
     means_: Floats = field(init=False, repr=False)
 
+    @one_thread()
     def fit(self, evidence: Evidence, known: npt.NDArray[np.intp] | None = None) -> Self:  # noqa: ARG002 (a rung's signature)
         """Fit to the texts that could be read; labels are ignored, since the rung `shots` uses them.
 
@@ -157,6 +159,7 @@ class Pool:
             self._compare(texts.part(sample(texts.features, self.landmarks)))
         return self
 
+    @one_thread()
     def log_posterior(self, evidence: Evidence) -> Floats:
         """log p(label | text), (n, k), natural; each row is independent of the others."""
         names = self.below.log_posterior(evidence)

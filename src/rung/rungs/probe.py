@@ -13,6 +13,7 @@ from rung.evidence.hashing import hashes
 from rung.rungs.logistic import Logistic
 from rung.rungs.nearest_neighbors import centred
 from rung.rungs.pool import Pool
+from rung.threads import one_thread
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -39,6 +40,7 @@ class Probe:
     head_: Logistic | None = field(init=False, default=None)
     centre_: Floats = field(init=False, repr=False)
 
+    @one_thread()
     def fit(self, evidence: Evidence, known: Indices | None = None) -> Self:
         """Learn from texts and the labels known of some: known (n,) holds indices of labels, −1 where there is none."""
         self.below.fit(evidence)
@@ -56,6 +58,7 @@ class Probe:
         self.guard_ = f"a head on frozen features, learned from {len(shots)} labels; {self.guard_}"
         return self
 
+    @one_thread()
     def log_posterior(self, evidence: Evidence) -> Floats:
         """log p(label | text), (n, k), natural; each row by itself."""
         below = self.below.log_posterior(evidence)

@@ -18,6 +18,7 @@ from rung.rungs.pool import Pool, evenness
 from rung.rungs.sinkhorn import offsets
 from rung.rungs.softmax import blocks, to_log_probabilities, to_probabilities
 from rung.rungs.tied_mixture import TiedMixture
+from rung.threads import one_thread
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -122,6 +123,7 @@ class Shots:
     texts_: Rows = field(init=False, repr=False)
     fitted_: _Fitted = field(init=False, repr=False)
 
+    @one_thread()
     def fit(self, evidence: Evidence, known: Indices | None = None) -> Self:
         """Fit to texts and the labels known of some: known (n,) holds indices of labels, −1 where there is none."""
         self.below.fit(evidence)
@@ -142,6 +144,7 @@ class Shots:
         self.guard_ = f"learned from {self.labels_} label{'' if self.labels_ == 1 else 's'}; {self.guard_}"
         return self
 
+    @one_thread()
     def log_posterior(self, evidence: Evidence) -> Floats:
         """log p(label | text), (n, k), natural; each row is independent of the others."""
         pool = self.below.log_posterior(evidence)

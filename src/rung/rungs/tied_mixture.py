@@ -11,6 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
 
 from rung.rungs.softmax import blocks, to_probabilities
+from rung.threads import matmul
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float32]
@@ -74,7 +75,7 @@ class TiedMixture:
         """
         counted = np.ones(len(features), dtype=np.float32) if weights is None else weights
         weighted = features * counted[:, None]
-        moments = (weighted.T @ features).astype(np.float64)
+        moments = matmul(weighted.T, features).astype(np.float64)
         self.posterior_ = start.copy() if fixed is None else np.where(np.isnan(fixed), start, fixed)
         for done in range(1, self.rounds + 1):
             self.rounds_ = done
@@ -85,7 +86,7 @@ class TiedMixture:
 
     def logits(self, features: Rows, belief: Rows, vote: Rows) -> Rows:
         """Log-odds (n, k) of texts, given the belief about them and the mean posterior `vote` of their neighbors."""
-        found = features @ self.coefficients_
+        found = matmul(features, self.coefficients_)
         found += self.intercept_
         found += np.float32(self.belief) * belief
         found += np.float32(self.neighborhood) * vote
@@ -107,7 +108,7 @@ class TiedMixture:
     def _maximize(self, weighted: Rows, counted: Rows, moments: Floats, shares: Floats) -> None:
         d, total = weighted.shape[1], float(counted.sum(dtype=np.float64))
         counts = (counted @ self.posterior_).astype(np.float64)
-        self.means_ = (self.posterior_.T @ weighted) / np.maximum(counts, 1e-9)[:, None]
+        self.means_ = matmul(self.posterior_.T, weighted) / np.maximum(counts, 1e-9)[:, None]
         within = (moments - (self.means_.T * counts) @ self.means_) / total
         level = max(float(np.trace(within)) / d, _LEAST_VARIANCE)
         covariance = (1 - self.shrinkage) * within + self.shrinkage * level * np.eye(d)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rung.backbones.ngram import BUCKETS, CHUNK, NgramBackbone, read_grams, write_ngram
 from rung.rungs.linear import Floats, Indices, fit_student
+from rung.threads import one_thread
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -46,6 +47,7 @@ def fit_ngram(counted: Counted, teacher: Floats, labels: Indices | None = None, 
     return fit_student(counted.counts, teacher, labels, penalty=PENALTY, rounds=ROUNDS, **how)
 
 
+@one_thread()
 def as_backbone(counted: Counted, W: Floats, size: int, folder: Path) -> NgramBackbone:
     """The backbone in `folder` whose rows keep what W (kept, k) says, in at most `size` directions and one more.
 

@@ -15,6 +15,7 @@ from rung.errors import UserError
 from rung.evidence import Progress
 from rung.evidence.cache import Cache
 from rung.evidence.embedding import embed
+from rung.threads import matmul, one_thread
 from rung.training.layer_pruning import read_encoder
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def distill_encoder(
     return StaticBackbone.open(Path(out), "static")
 
 
+@one_thread()
 def fit_twice(
     texts: list[str],
     embeddings: Array,
@@ -82,7 +84,7 @@ def fit_twice(
     counted = count_tokens(reader, texts)
     counts = np.asarray(counted.sum(axis=0)).astype(np.int32).ravel()
     directions = principal_directions(embeddings, dimensions)
-    targets = embeddings @ directions
+    targets = matmul(embeddings, directions)
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     weights = frequency_weights(counts, int(counts.sum()), half=half_frequency)
     vectors = start_vectors(alone, alone.mean(axis=0), directions, weights)
@@ -150,7 +152,7 @@ def principal_directions(rows: Array, size: int) -> Array:
 
     Not centered: the encoder's mean direction is part of what it says. Signs are fixed: equal rows, equal directions.
     """
-    _, vectors = np.linalg.eigh(rows.T.astype(np.float64) @ rows)
+    _, vectors = np.linalg.eigh(matmul(rows.T.astype(np.float64), rows))
     top = vectors[:, ::-1][:, :size]
     signs = np.sign(top[np.abs(top).argmax(axis=0), np.arange(size)])
     return np.asarray(top * signs, dtype=np.float32)
@@ -166,7 +168,7 @@ def frequency_weights(counts: npt.NDArray[Any], total: int, *, half: float) -> A
 
 def start_vectors(tokens: Array, center: Array, directions: Array, weights: Array) -> Array:
     """Token vectors (tokens, d) before any fit: what lies off the `center` (D,), in principal directions, weighted."""
-    turned = (tokens - center) @ directions
+    turned = matmul(tokens - center, directions)
     return np.asarray(turned / np.linalg.norm(turned, axis=1, keepdims=True) * weights[:, None], dtype=np.float32)
 
 
@@ -187,7 +189,7 @@ def shared_map(tokens: Array, vectors: Array, counts: npt.NDArray[Any], *, enoug
 
 def mapped_vectors(tokens: Array, mapping: npt.NDArray[Any]) -> Array:
     """Token vectors (tokens, d) by `shared_map` alone: where the second fit starts, and where it leaves unseen tokens."""
-    return np.asarray(_with_one(tokens) @ mapping.astype(np.float32), dtype=np.float32)
+    return np.asarray(matmul(_with_one(tokens), mapping.astype(np.float32)), dtype=np.float32)
 
 
 def _with_one(rows: Array) -> Array:
