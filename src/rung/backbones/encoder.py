@@ -15,17 +15,20 @@ from threading import Lock
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from rung.backbones.catalog import Entry
 from rung.backbones.common.batching import batches
 from rung.backbones.common.engine_selection import choose
 from rung.backbones.common.engines import Options, Way, set_up
-from rung.backbones.common.pretrained import Pretrained, quiet
+from rung.backbones.common.pretrained import Pretrained, knows_any, quiet
 from rung.evidence import Array, Role
 from rung.text_encoding import encodable
 
 # An encoder's own prompts, by what they are called in its config, for the two sides that rung has.
 _PROMPTS = {"text": ("text", "document", "passage"), "label": ("label", "query")}
+
+UNKNOWN = ("[UNK]", "<unk>")  # how tokenizers write a token that they do not know
 
 _PART = 512  # texts that are tokenized at once, and sorted by their tokens
 _TOKENS = 1024  # of one forward pass on a processor, padding included: its arrays stay near the cores
@@ -159,9 +162,14 @@ class EncoderBackbone(Pretrained):
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """The share of tokens that the model does not know, over all `texts`."""
-        marks = {mark for mark in ("[UNK]", "<unk>") if self._tokenizer.token_to_id(mark) is not None}
+        marks = {mark for mark in UNKNOWN if self._tokenizer.token_to_id(mark) is not None}
         counts = [(sum(token in marks for token in each.tokens), len(each.ids)) for each in self._encode(texts)]
         return float(sum(u for u, _ in counts) / max(1, sum(n for _, n in counts)))
+
+    def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - not told by rows
+        """Which texts (n,) hold a token that the model knows."""
+        unknown = {mark for mark in UNKNOWN if self._tokenizer.token_to_id(mark) is not None}
+        return np.array([knows_any(each.tokens, unknown) for each in self._encode(texts)], dtype=bool)
 
     def windows(self, text: str) -> list[str]:
         """The pieces of `text`, each within `max_tokens`, cut between tokens."""

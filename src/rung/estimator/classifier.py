@@ -166,7 +166,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """
         evidence = self.evidence(X)
         if self.multi_label:
-            return np.asarray((self._probabilities(evidence) > 0.5).astype(int))
+            return np.asarray(((self._probabilities(evidence) > 0.5) & evidence.ok[:, None]).astype(int))
         chosen = self._choose(evidence).labels
         if any(label is None for label in chosen):
             return chosen
@@ -270,7 +270,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if not hasattr(self, "_fitted_on"):
             raise NotFittedError("transduction_: it was not fitted, or was loaded.\n  fit(texts) first")
         if self.multi_label:
-            found = (self._probabilities(self._fitted_on) > 0.5).astype(int)
+            found = ((self._probabilities(self._fitted_on) > 0.5) & self._fitted_on.ok[:, None]).astype(int)
             return np.where(np.isnan(self._known), found, self._known).astype(int)
         labels = self._choose(self._fitted_on).labels.copy()
         labels[~self._fitted_on.ok] = None

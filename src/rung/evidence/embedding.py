@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
@@ -13,13 +14,14 @@ import numpy.typing as npt
 from rung.evidence import images
 from rung.evidence.evidence import Array, Backbone, Evidence, Long, Progress, Role, reads_images, temperature_of, unit
 from rung.evidence.images import Picture
-from rung.evidence.text_faults import fault
+from rung.evidence.text_faults import fault, without_punctuation
 from rung.messages import tr
 
 if TYPE_CHECKING:
     from rung.evidence.cache import Cache
     from rung.labels import Labels
 
+_ASCII = re.compile("[A-Za-z0-9]")
 _CHUNK = 1024  # texts between two writes to the cache and two steps of a progress bar
 _CHUNK_FAST = 8192  # the same for a fast backbone: larger chunks share more words
 _CHUNK_IMAGES = 64  # the same for images, which take longer than texts
@@ -45,11 +47,13 @@ def embed_texts(
     *,
     cache: Cache | None = None,
     long: Long = "cut",
+    reader: Backbone | None = None,
     progress: Progress | None = None,
 ) -> tuple[Array, list[str | None]]:
     """Features (n, d) of `texts`, and for each text the reason why it could not be read, or None.
 
-    Where the backbone reads images, `texts` are `Picture`s, paths or PIL images.
+    Where the backbone reads images, `texts` are `Picture`s, paths or PIL images. A text of which `reader` knows no token cannot
+    be read; `reader` is the backbone that says what labels mean, which is this one unless another is given.
     """
     items = [Picture.of(each) for each in texts] if reads_images(backbone) else list(texts)
     reasons = [fault(item) for item in items]
@@ -60,9 +64,28 @@ def embed_texts(
     features[good] = embedded(read, backbone, cache=cache, progress=progress)
     for i in np.flatnonzero(np.isnan(features).any(axis=1)).tolist():  # faults that show only when an image is opened
         reasons[i], features[i] = images.fault(items[i]) or tr("the image could not be read"), 0
+    told = features[good] if reader in (None, backbone) else None
+    for i, unknown in zip(good, _unknown(read, reader or backbone, told), strict=False):  # images are no strings
+        if unknown:
+            reasons[i], features[i] = unknown, 0
     if progress is not None:
         progress(len(texts) - len(good))
     return features, reasons
+
+
+def _unknown(texts: list[str], reader: Backbone, rows: Array | None) -> list[str | None]:
+    """Why a text says nothing to a backbone, or None; where a backbone cannot tell, it is taken to know all texts.
+
+    A full stop behind words that are unknown does not make them known. Models know the letters and digits of ASCII, so that only
+    other texts are read a second time, without their punctuation.
+    """
+    if not texts or not hasattr(reader, "has_known_tokens"):
+        return [None] * len(texts)
+    known = np.asarray(reader.has_known_tokens(texts, rows))
+    doubtful = [i for i in np.flatnonzero(known).tolist() if not _ASCII.search(texts[i])]
+    known[doubtful] = reader.has_known_tokens([without_punctuation(texts[i]) for i in doubtful])
+    why = tr("the text says nothing to {name}, which knows none of its words", name=reader.name)
+    return [None if each else why for each in known]
 
 
 def embed(

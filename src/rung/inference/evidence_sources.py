@@ -68,7 +68,8 @@ class Sources:
             raise UserError("long: got {long!r}.", 'Choose long="cut" or long="mean".', long=self.long)
         texts = as_items(X, self.backbone)
         shown = None if self.mixed else progress  # one bar, for what takes longest
-        seen = embed_texts(texts, self.geometry, cache=self.cache, long=self.long, progress=shown)
+        reader = self.backbone if self.mixed else None
+        seen = embed_texts(texts, self.geometry, cache=self.cache, long=self.long, reader=reader, progress=shown)
         evidence = meaning.of_texts(*seen)
         if not self.mixed:
             return evidence

@@ -8,9 +8,9 @@ table.py     open_table: all of this together  output.py   open_output: a tempor
 sinks.py     rows become bytes              dialect.py     how lines are written: separator, byte-order mark, line end
 """
 
-from rung.tables.chunk import Chunk, reason
+from rung.tables.chunk import Chunk
 from rung.tables.dialect import Dialect
 from rung.tables.output import ANSWER, Output, open_output
 from rung.tables.table import Table, open_table
 
-__all__ = ["ANSWER", "Chunk", "Dialect", "Output", "Table", "open_output", "open_table", "reason"]
+__all__ = ["ANSWER", "Chunk", "Dialect", "Output", "Table", "open_output", "open_table"]

@@ -8,20 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rung.messages import tr
+from rung.evidence.text_faults import fault
 
 dumps: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, default=str).encode
-
-
-def reason(text: str | None) -> str | None:
-    """Why this text cannot be answered, or None if it can.
-
-    >>> reason("hello"), reason("  "), reason(None)
-    (None, 'the text is empty', 'the text is missing')
-    """
-    if text is None:
-        return tr("the text is missing")
-    return None if text and not text.isspace() else tr("the text is empty")
 
 
 class Chunk(ABC):
@@ -50,7 +39,7 @@ class Chunk(ABC):
     @property
     def reasons(self) -> list[str | None]:
         """Why a row's text cannot be answered, None where it can."""
-        return [reason(text) for text in self.texts]
+        return [fault(text) for text in self.texts]
 
     def cells(self) -> list[list[str]]:
         """Each row as strings, a missing value as the empty string."""

@@ -10,8 +10,9 @@ from itertools import islice
 from typing import Any
 
 from rung.errors import UserError
+from rung.evidence.text_faults import fault
 from rung.messages import message, tr
-from rung.tables.chunk import Chunk, dumps, reason
+from rung.tables.chunk import Chunk, dumps
 from rung.tables.column import carries_text
 from rung.tables.dialect import Dialect
 from rung.tables.reader import Reader
@@ -152,5 +153,5 @@ def _json(value: Any) -> str:
 
 def _reason(value: Any) -> str | None:
     if value is None or type(value) is str:
-        return reason(value)
+        return fault(value)
     return tr("the text is {kind}, not a string", kind=tr(_KINDS[type(value)]))

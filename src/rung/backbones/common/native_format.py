@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from rung.backbones.catalog import Entry
 from rung.errors import UserError
 
 if TYPE_CHECKING:
-    from rung.evidence import Array
+    from rung.evidence import Array, Role
 
 CONFIG, MODEL = "config.json", "model.safetensors"
 
@@ -98,6 +99,15 @@ class OwnFormat:
     def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002 - none is ever cut
         """None: there is no maximum length."""
         return 0
+
+    def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:
+        """Which texts (n,) hold a token that says something; `rows`, their embeddings, spare computing them."""
+        found = self.embed(texts) if rows is None else rows
+        return np.asarray((found != self.embed([""])).any(axis=1))
+
+    @abstractmethod
+    def embed(self, texts: Sequence[str], role: Role = "text") -> Array:
+        """Unit rows (n, d), float32; a text without any known token gets the row of the empty one."""
 
     @cached_property
     def _config(self) -> dict[str, Any]:

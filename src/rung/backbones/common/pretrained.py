@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from rung.backbones.catalog import Entry
 from rung.errors import UserError
+
+if TYPE_CHECKING:
+    from rung.evidence import Array
 
 _PARTS = {".safetensors", ".json", ".txt", ".model", ".spm", ".jinja"}
 
@@ -162,6 +168,21 @@ class Pretrained:
         ids = [i for text in texts for i in self.tokenizer.encode(text, add_special_tokens=False)]
         unknown = self.tokenizer.unk_token_id
         return float(sum(i == unknown for i in ids) / max(1, len(ids)))
+
+    def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - not told by rows
+        """Which texts (n,) hold a token that the model knows."""
+        unknown = {self.tokenizer.unk_token}
+        ids = [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        return np.array([knows_any(self.tokenizer.convert_ids_to_tokens(each), unknown) for each in ids], dtype=bool)
+
+
+def knows_any(tokens: Sequence[str], unknown: Set[str | None]) -> bool:
+    """Whether one of a text's tokens is known; marks of a space, as SentencePiece and byte-level BPE write it, say nothing.
+
+    >>> knows_any(["▁", "<unk>"], {"<unk>"}), knows_any(["▁", "a"], {"<unk>"})
+    (False, True)
+    """
+    return any(token not in unknown and token.strip("▁Ġ") for token in tokens)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
