@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from rung.errors import UserError
-from rung.messages import Localized, tr
+from rung.messages import Localized, message, tr
 
 BLOCK_BYTES = 1 << 20
 _DECLARATION = re.compile(r'sep=(?P<plain>[^"\w\s]|\t)|"sep=(?P<quoted>[^"\w\s]|\t)"', re.IGNORECASE)
@@ -46,6 +46,8 @@ def decode(raw: bytes, name: str) -> str:
     rung.errors.UserError: menu.txt: not UTF-8: byte 0xe9 at offset 7, in line 2.
       If it was saved as Windows or Latin-1 text:  iconv -f WINDOWS-1252 -t UTF-8 menu.txt > menu.utf8.txt
     """
+    if unmarked := utf16_without_mark(raw[:4]):
+        raise is_utf16(name, unmarked)
     try:
         return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
@@ -116,15 +118,35 @@ def not_utf8(stream: BinaryIO, name: str, place: str = "") -> UserError:
             name=name,
             byte=fault.value,
         )
+    asian = east_asian(_around(stream, fault.offset))
     return UserError(
         "{name}: not UTF-8: byte 0x{byte:02x} at offset {offset}, in line {line}{place}.",
-        tr("If it was saved as Windows or Latin-1 text:  {command}", command=_iconv("WINDOWS-1252", name)),
+        tr("If it was saved as Windows or Latin-1 text:  {command}", command=_iconv("WINDOWS-1252", name))
+        if asian is None
+        else tr(asian.hint, command=_iconv(asian.name, name)),
         name=name,
         byte=fault.value,
         offset=fault.offset,
         line=fault.line,
         place=place,
     )
+
+
+def utf16_without_mark(start: bytes) -> str | None:
+    """UTF-16LE or UTF-16BE where the first four bytes are two ASCII letters of it, else None: as UTF-8 they would hold NUL.
+
+    >>> utf16_without_mark("id".encode("utf-16-le")), utf16_without_mark(b"text")
+    ('UTF-16LE', None)
+    """
+    for name, zeros, letters in (("UTF-16LE", start[1::2], start[::2]), ("UTF-16BE", start[::2], start[1::2])):
+        if zeros == b"\0\0" and b"\0" not in letters:
+            return name
+    return None
+
+
+def is_utf16(name: str, encoding: str) -> UserError:
+    """What to tell a person whose file is UTF-16 without a byte-order mark."""
+    return UserError("{name}: not UTF-8 but UTF-16 without a byte-order mark.", _iconv(encoding, name), name=name)
 
 
 def find_fault(stream: BinaryIO) -> Fault | None:
@@ -148,6 +170,99 @@ def find_fault(stream: BinaryIO) -> Fault | None:
             return None
         line += newlines.decode(text).count("\n")
         offset += len(text.encode("utf-8"))
+
+
+def _around(stream: BinaryIO, offset: int) -> bytes:
+    """The bytes around a fault, from the beginning of a line, where every encoding begins a character."""
+    start = max(0, offset - _BEFORE_BYTES)
+    stream.seek(start)
+    sample = stream.read(_SAMPLE_BYTES)
+    line = re.search(rb"[\r\n]", sample[: offset - start]) if start else None
+    return sample[line.end() :] if line else sample
+
+
+class Legacy(NamedTuple):
+    """An encoding of East Asia from before UTF-8: its names for iconv and for Python, and how its common characters begin."""
+
+    name: str
+    codec: str
+    hint: str
+    common: frozenset[int]
+    required: frozenset[int]  # lead bytes of which some must occur
+    second: int = 0xA1  # the smallest second byte of a common character
+    fewest: int = 4  # characters by which it can be told
+
+
+def _leads(*ranges: tuple[int, int]) -> frozenset[int]:
+    return frozenset(byte for first, last in ranges for byte in range(first, last + 1))
+
+
+# Common are the characters of the first level (3755 of GB 2312, 5401 of Big5, 2965 of Japanese), kana, the 2350 syllables of
+# KS X 1001, and signs. Korean is first: its common bytes are common in Chinese too, but half of Chinese is not common in Korean;
+# so among four characters one Chinese text in sixteen would pass for Korean, and among sixteen none.
+_LEGACY = (
+    Legacy(
+        "CP949",
+        "cp949",
+        message("If it was saved as Korean Windows text:  {command}"),
+        _leads((0xA1, 0xA3), (0xB0, 0xC8)),
+        _leads((0xB0, 0xC8)),
+        fewest=16,
+    ),
+    Legacy(
+        "EUC-JP",
+        "euc_jp",
+        message("If it was saved as Japanese EUC text:  {command}"),
+        _leads((0xA1, 0xA1), (0xA3, 0xA5), (0xB0, 0xCF)),
+        _leads((0xA4, 0xA5)),
+    ),
+    Legacy(
+        "GB18030",
+        "gb18030",
+        message("If it was saved as Chinese Windows text (GBK, GB18030):  {command}"),
+        _leads((0xA1, 0xA3), (0xB0, 0xD7)),
+        _leads((0xB0, 0xD7)),
+    ),
+    Legacy(
+        "CP932",
+        "cp932",
+        message("If it was saved as Japanese Windows text (Shift-JIS):  {command}"),
+        _leads((0x81, 0x83), (0x88, 0x97)),
+        _leads((0x82, 0x83)),
+        0x40,
+    ),
+    Legacy(
+        "BIG5",
+        "cp950",
+        message("If it was saved as traditional Chinese Windows text (Big5):  {command}"),
+        _leads((0xA1, 0xA3), (0xA4, 0xC6)),
+        _leads((0xA4, 0xC6)),
+        0x40,
+    ),
+)
+_BEFORE_BYTES, _SAMPLE_BYTES = 1 << 12, 1 << 16
+_SHARE = 0.85  # of the characters must be common, and stand beside another one: single accents of Europe do not
+
+
+def east_asian(sample: bytes) -> Legacy | None:
+    """The encoding of East Asia that `sample` is in, as far as can be told, or None. Its last character may be cut off.
+
+    >>> east_asian("发票金额不对，请尽快处理".encode("gb18030")).name, east_asian("für café “so”".encode("cp1252"))
+    ('GB18030', None)
+    """
+    return next((each for each in _LEGACY if _fits(sample, each)), None)
+
+
+def _fits(sample: bytes, encoding: Legacy) -> bool:
+    try:
+        text = codecs.getincrementaldecoder(encoding.codec)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    found = [character.encode(encoding.codec) for character in text if not character.isascii()]
+    beside = sum(len(run) for run in re.findall(r"[^\x00-\x7f]{2,}", text))
+    common = [raw for raw in found if len(raw) == 2 and raw[0] in encoding.common and raw[1] >= encoding.second]
+    enough = len(found) >= encoding.fewest and min(len(common), beside) >= _SHARE * len(found)
+    return enough and sum(raw[0] in encoding.required for raw in common) >= len(found) / 5
 
 
 def _iconv(encoding: str, name: str) -> Localized:

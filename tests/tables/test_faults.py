@@ -90,6 +90,22 @@ def test_utf16(tmp_path, ending):
     assert "iconv -f UTF-16 -t UTF-8" in found.hint
 
 
+@pytest.mark.parametrize(("codec", "name"), [("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE")])
+@pytest.mark.parametrize("ending", ["csv", "txt", "jsonl"])
+def test_utf16_without_a_mark(tmp_path, ending, codec, name):
+    """UTF-16 without a byte-order mark is told too: as UTF-8 every second letter would be NUL."""
+    found = fault(tmp_path / f"a.{ending}", "text,n\nhello,1\n".encode(codec))
+    assert "UTF-16 without a byte-order mark" in found.what
+    assert f"iconv -f {name} -t UTF-8" in found.hint
+
+
+def test_chinese_windows_text(tmp_path):
+    """A table in GB18030 is named so, before Windows-1252, with its line and row."""
+    found = fault(tmp_path / "a.csv", "编号,内容\n1,房间很干净，服务员态度也不错\n".encode("gb18030"))
+    assert "in line 1, the header" in found.what
+    assert "iconv -f GB18030 -t UTF-8" in found.hint
+
+
 def test_unclosed_quote(tmp_path):
     """The line in which the quote opened is named, not the end of the file."""
     content = 'id,text,more\n1,fine,"a\nb"\n2,"x ""y""\nz","never closed\n3,a,b\n4,c,d\n'

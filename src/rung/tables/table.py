@@ -18,6 +18,7 @@ from rung.tables.lines import Lines
 from rung.tables.parquet import ParquetFile
 from rung.tables.reader import Reader
 from rung.tables.source import Source, check_there
+from rung.text_encoding import is_utf16, utf16_without_mark
 
 _OF_IMAGES = ("image", "path", "file")  # what a column of images is called
 CHUNK_ROWS = 1024  # measured: larger chunks outgrow the processor cache and are a third slower to read and write
@@ -142,6 +143,8 @@ def _check_start(source: Source, kind: str) -> None:
         raise refused(source.name, ".xlsx")
     if start == b"PAR1" and kind != "parquet":
         raise UserError("{source_name} is Parquet, not {kind}.", "--format parquet", source_name=source.name, kind=kind)
+    if kind != "parquet" and (unmarked := utf16_without_mark(start)):
+        raise is_utf16(source.name, unmarked)
     if kind == "parquet" and start[:2] == b"\x1f\x8b":
         raise UserError(
             "{source_name} is Parquet inside gzip.", "Unpack it first:  gunzip {source_name}", source_name=source.name
