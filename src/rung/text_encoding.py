@@ -262,7 +262,8 @@ def _fits(sample: bytes, encoding: Legacy) -> bool:
     beside = sum(len(run) for run in re.findall(r"[^\x00-\x7f]{2,}", text))
     common = [raw for raw in found if len(raw) == 2 and raw[0] in encoding.common and raw[1] >= encoding.second]
     enough = len(found) >= encoding.fewest and min(len(common), beside) >= _SHARE * len(found)
-    return enough and sum(raw[0] in encoding.required for raw in common) >= len(found) / 5
+    telling = [raw for raw in common if raw[0] in encoding.required], [raw for raw in common if raw[1] >= 0x80]
+    return enough and min(map(len, telling)) >= len(found) / 5  # a Latin accent is followed by an ASCII letter
 
 
 def _iconv(encoding: str, name: str) -> Localized:
