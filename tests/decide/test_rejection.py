@@ -112,3 +112,13 @@ def test_an_empty_pool_is_refused() -> None:
     """There is nothing to compare with, and the error says what to type."""
     with pytest.raises(UserError, match="no texts"):
         Reject().fit(pool()[:0], MEANS, GENERAL)
+
+
+def test_known_foreign_texts_show_where_others_lie() -> None:
+    """Texts out of scope that lie nearer to the labels than general texts: some known ones make `auto` find the others."""
+    near = around((0.62 * MEANS + 0.78 * FOREIGN[:K]).astype(np.float32), 140, 0.1, 5)
+    texts, known = np.concatenate([pool(300), near[:100]]), near[100:]
+    blind, told = Reject().fit(texts, MEANS, GENERAL), Reject().fit(texts, MEANS, GENERAL, known)
+    assert blind.rejected(near[:100]).mean() < 0.2
+    assert told.rejected(near[:100]).mean() > 0.7
+    assert told.rejected(texts[:300]).mean() < 0.05

@@ -280,3 +280,37 @@ def test_no_fit_changes_the_backbone() -> None:
     before = load("builtin").fingerprint
     classifier(reject="auto").fit(TEXTS, GAPS)
     assert load("builtin").fingerprint == before
+
+
+@pytest.mark.parametrize("word", ["none of these", " None of  These "])
+def test_none_of_these_is_a_known_answer_that_teaches_no_label(word: str) -> None:
+    """A text that is known to belong to none of the labels has no label in the transduction, and no label learns from it."""
+    odd = "the odd one"
+    clf = classifier().fit([*TEXTS, odd], [*GAPS, word])
+    without = classifier().fit(TEXTS, GAPS)
+    assert clf.transduction_.tolist()[-1] is None
+    assert clf.learned_.labels_ == without.learned_.labels_
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), without.predict_proba(TEXTS))
+    assert len(TEXTS) not in clf.suggest([*TEXTS, odd], n=99, y=[*GAPS, word])
+
+
+def test_a_label_may_bear_the_word_itself() -> None:
+    """Where a label is called "none of these", the word is that label."""
+    clf = Classifier(["billing", "none of these"], backbone="builtin").fit(TEXTS, ["none of these", *GAPS[1:]][:1] + [None] * (len(TEXTS) - 1))
+    assert clf.transduction_[0] == "none of these"
+
+
+def test_none_of_these_and_a_label_contradict_each_other() -> None:
+    """The same text with a label and with the word: the warning names both."""
+    with pytest.warns(LabelWarning, match="rows 0 and 1: billing and none of these"):
+        classifier().fit([TEXTS[0], TEXTS[0], *TEXTS[1:]], ["billing", "none of these", *[None] * (len(TEXTS) - 1)])
+
+
+def test_with_several_labels_none_of_these_says_no_to_all() -> None:
+    """multi_label: the word is an empty collection; beside a label it is refused; such a text is not suggested again."""
+    clf = Classifier(["billing", "praise"], backbone="builtin", multi_label=True)
+    y = ["none of these", ["praise"], *[None] * (len(TEXTS) - 2)]
+    assert clf.fit(TEXTS, y).transduction_[:2].tolist() == [[0, 0], [0, 1]]
+    assert not {0, 1} & set(clf.suggest(TEXTS, n=99, y=y).tolist())
+    with pytest.raises(UserError, match="row 0 holds 'none of these' beside a label"):
+        clf.fit(TEXTS, [["praise", "none of these"], *[None] * (len(TEXTS) - 1)])

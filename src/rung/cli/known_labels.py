@@ -1,76 +1,236 @@
-"""Labels that a person knows already: a column of the table, or another file with texts and labels."""
+"""Labels that a person knows already: columns of the table, and other files with texts and labels; all of them add up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rung.errors import UserError
+from rung.cli.display import counted
+from rung.errors import UserError, nearest
+from rung.inference.inputs import NONE_OF_THESE, ContradictionWarning, is_none_of_these
+from rung.messages import Localized, tr
 
 if TYPE_CHECKING:
+    from rung.estimator.classifier import Classifier
     from rung.tables import Chunk, Table
 
 LABEL = "label"
+SEPARATOR = "|"  # between several labels of one text
+_TOLD = 3  # contradictions that a warning names
 
 
 class Known:
-    """What is known of the texts of a table: by column, row for row; by file, text for text, also of texts elsewhere."""
+    """What is known of the texts of a table: by column, row for row; by file, text for text, also of texts elsewhere.
 
-    def __init__(self, source: str | None, table: Table) -> None:
-        self.column: str | None = None
-        self.by_text: dict[str, str] = {}
-        if source is None:
-            return
-        if source in table.columns:
-            self.column = source
-        elif Path(source).exists():
-            self.by_text = dict(_of_file(source))
-        else:
-            columns = ", ".join(table.columns)
-            raise UserError(
-                "--known: there is neither a column nor a file {source!r} (columns: {columns}).",
-                "Name a column of IN that holds labels, or a file with the columns text and label.",
-                source=source,
-                columns=columns,
-            )
+    Raises UserError, naming the person's own file and line, for a source that is neither, for one without a single label, and for
+    a label that is none of the classifier's. Warns where one text carries two labels. A row is answered by its own columns before
+    the files, and by what was given last; every label is learned from.
+    """
 
-    def elsewhere(self, met: set[str]) -> list[tuple[str, str]]:
-        """Text and label of what is known of other texts than those that were `met` in the table."""
-        return [(text, label) for text, label in self.by_text.items() if text not in met]
+    def __init__(self, sources: Sequence[str], table: Table, classifier: Classifier) -> None:
+        self.columns = [source for source in sources if source in table.columns]
+        self.files = [_File(source) for source in dict.fromkeys(sources) if source not in table.columns]
+        self._table = table
+        self._reader = _Labels(classifier)
+        self._by_text: dict[str, str] = {}
+        self._first: dict[str, tuple[str, Table, int]] = {}
+        self._twice: list[Localized] = []
+        if sources:
+            self._read_files()
+            self._read_table()
+            self._warn()
 
     def of(self, chunk: Chunk) -> list[str | None]:
         """The known label of each row, or None."""
-        if self.column is not None:
-            return [(value or "").strip() or None for value in chunk.column(self.column)]
-        return [self.by_text.get(text) if text is not None else None for text in chunk.texts]
+        if not self._by_text:
+            found: list[str | None] = [None] * len(chunk)
+        else:
+            found = [None if text is None else self._by_text.get(same_text(text)) for text in chunk.texts]
+        for column in self.columns:
+            own = map(self._reader.label, chunk.column(column))
+            found = [mine or before for mine, before in zip(own, found, strict=True)]
+        return found
 
+    def elsewhere(self, met: set[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Text and label of all that files say beyond the pairs that were `met` in the table."""
+        seen = {(same_text(text), label) for text, label in met}
+        return [
+            (text, label) for file in self.files for text, label in file.pairs if (same_text(text), label) not in seen
+        ]
 
-def _of_file(source: str) -> Iterator[tuple[str, str]]:
-    """Text and label of every row that has both."""
-    from rung.tables import open_table
+    def remarks(self, *, learned: bool) -> list[str]:
+        """What the summary says of files: texts that are not in the table, and labels without a text."""
+        return [line for file in self.files for line in file.remarks(self._table.name, learned=learned)]
 
-    with open_table(source, text="text" if _has_text(source) else None) as table:
-        if LABEL not in table.columns:
+    def _read_files(self) -> None:
+        for file in self.files:
+            with _opened(file.name, self._table) as table:
+                for row, text, label in _labelled(table, LABEL, self._reader):
+                    if text is None:
+                        file.textless += 1
+                        continue
+                    self._note(text, label, table, row)
+                    self._by_text[same_text(text)] = label
+                    file.pairs[text, label] = None
+            if not file.pairs:
+                raise UserError(
+                    "--known {source}: no row has a label.",
+                    "Fill in the column  label  (where no label fits:  {word}), or leave this --known out.",
+                    source=file.name,
+                    word=NONE_OF_THESE,
+                )
+            file.away = {same_text(text) for text, _ in file.pairs}
+
+    def _read_table(self) -> None:
+        """Check the labels in columns, and find out which texts of the files are in the table."""
+        empty = []
+        for column in self.columns:
+            row = -1
+            for row, text, label in _labelled(self._table, column, self._reader):
+                if text is not None:
+                    self._note(text, label, self._table, row)
+            empty += [column] if row < 0 else []
+        if empty:
             raise UserError(
-                "--known {source}: there is no column '{LABEL}' (columns: {columns}).",
-                "Name the column of labels  label  and that of texts  text",
-                source=source,
-                LABEL=LABEL,
-                columns=", ".join(table.columns),
+                "--known {column}: no row of {name} has a label in this column.",
+                "Fill in some labels there, or leave this --known out.",
+                column=empty[0],
+                name=self._table.name,
             )
-        for chunk in table.chunks():
-            for text, label in zip(chunk.texts, chunk.column(LABEL), strict=True):
-                if text and text.strip() and label and label.strip():
-                    yield text, label.strip()
+        if self.files:
+            here = {same_text(text) for chunk in self._table.chunks() for text in chunk.texts if text}
+            for file in self.files:
+                file.away -= here
+
+    def _note(self, text: str, label: str, table: Table, row: int) -> None:
+        """Keep the first label of every text, and say where another one stands."""
+        first, where, before = self._first.setdefault(same_text(text), (label, table, row))
+        if set(first.split(SEPARATOR)) != set(label.split(SEPARATOR)):
+            if len(self._twice) < _TOLD:
+                pair = {"first": place(where, before), "label": first, "second": place(table, row), "other": label}
+                self._twice.append(tr("{first} ({label}) and {second} ({other})", **pair))
+            else:
+                self._twice.append(Localized())
+
+    def _warn(self) -> None:
+        if not self._twice:
+            return
+        more = len(self._twice) - _TOLD
+        places = "; ".join(self._twice[:_TOLD])
+        shown = tr("{places}; and {more} more", places=places, more=more) if more > 0 else places
+        warnings.warn(
+            tr(
+                "the same text carries two labels: {places}. All are learned from; a row keeps its own, else the last one given.",
+                places=shown,
+            ),
+            ContradictionWarning,
+            stacklevel=2,
+        )
 
 
-def _has_text(source: str) -> bool:
-    """Whether the file has a column that is called text; a file of labels may hold other columns of words."""
+@dataclass
+class _File:
+    """A file of --known: its texts and labels in their order, the texts that are not in the table, labels without a text."""
+
+    name: str
+    pairs: dict[tuple[str, str], None] = field(default_factory=dict)
+    away: set[str] = field(default_factory=set)
+    textless: int = 0
+
+    def remarks(self, table: str, *, learned: bool) -> list[str]:
+        """A line for each kind of label that no row of the table shows."""
+        away, lines = counted(len(self.away), "labelled text"), []
+        if self.away and learned:
+            lines.append(tr("{away} of {file} not in {table}: learned from", away=away, file=self.name, table=table))
+        elif self.away:
+            lines.append(tr("{away} of {file} not in {table}: not used", away=away, file=self.name, table=table))
+        if self.textless:
+            labels = counted(self.textless, "label")
+            lines.append(tr("{labels} of {file} beside an empty text: not used", labels=labels, file=self.name))
+        return lines
+
+
+class _Labels:
+    """Cells as labels of a classifier: stripped, None where they are empty, checked once for every spelling."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._names = [str(name) for name in classifier.classes_.tolist()]
+        self._several = classifier.multi_label
+        self._checked: set[str] = set()
+
+    def label(self, cell: str | None) -> str | None:
+        """The label in a cell; −1 is none where no label is called so."""
+        label = unicodedata.normalize("NFC", cell or "").strip()
+        return None if label == "" or (label == "-1" and "-1" not in self._names) else label
+
+    def check(self, label: str, table: Table, row: int) -> None:
+        """Raise UserError unless it is one of the classifier's labels, or with several labels some of them."""
+        if label in self._checked:
+            return
+        names = [name for name in map(str.strip, label.split(SEPARATOR)) if name] if self._several else [label]
+        for name in names:
+            if name in self._names or (is_none_of_these(name) and len(names) == 1):
+                continue
+            meant = nearest(name, self._names)
+            hint = tr("Did you mean {meant!r}?", meant=meant) if meant else self._choice()
+            where = place(table, row)
+            raise UserError("{where}: {name!r} is none of the labels.", hint, where=where, name=name)
+        self._checked.add(label)
+
+    def _choice(self) -> Localized:
+        names = ", ".join(self._names[:10])
+        return tr("The labels are {names}; where none fits, write  {word}", names=names, word=NONE_OF_THESE)
+
+
+def same_text(text: str) -> str:
+    r"""What equal texts have in common after an editor or a spreadsheet saved one of them: line ends and spaces may differ.
+
+    >>> same_text("two\r\nlines ") == same_text("two\nlines")
+    True
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def place(table: Table, row: int) -> Localized:
+    """Where a row stands in the person's own file."""
+    return tr("{file}, {place}", file=table.name, place=table.place(row))
+
+
+def _labelled(table: Table, column: str, reader: _Labels) -> Iterator[tuple[int, str | None, str]]:
+    """Row, text and label of every row that has a label; the text is None where it is missing or empty."""
+    row = -1
+    for chunk in table.chunks():
+        for text, cell in zip(chunk.texts, chunk.column(column), strict=True):
+            row += 1
+            if (label := reader.label(cell)) is not None:
+                reader.check(label, table, row)
+                yield row, text if text and text.strip() else None, label
+
+
+def _opened(source: str, table: Table) -> Table:
+    """The file of labels; its texts are in a column that is called as that of the table, or text, or in the only one there can be."""
     from rung.tables import open_table
 
-    try:
-        with open_table(source, text="text"):
-            return True
-    except UserError:
-        return False
+    if not Path(source).exists():
+        columns = ", ".join(table.columns)
+        raise UserError(
+            "--known: there is neither a column nor a file {source!r} (columns: {columns}).",
+            "Name a column of IN that holds labels, or a file with the columns text and label.",
+            source=source,
+            columns=columns,
+        )
+    known = open_table(source, usual=(table.text_column, "text"), apart=(LABEL,))
+    if LABEL not in known.columns:
+        known.close()
+        raise UserError(
+            "--known {source}: there is no column '{LABEL}' (columns: {columns}).",
+            "Name the column of labels  label  and that of texts  text",
+            source=source,
+            LABEL=LABEL,
+            columns=", ".join(known.columns),
+        )
+    return known

@@ -22,7 +22,8 @@ _SAME = 1 - 1e-5  # the cosine of a text with itself, as float32 has it
 def suggest(features: Array, probabilities: Floats, n: int, known: Indices | None = None) -> Indices:
     """Places of at most `n` texts whose labels would help most, the most helpful first, so that stopping early is no loss.
 
-    features (N, d), probabilities (N, k) as far as they are known; known (N,) are the labels given so far, −1 elsewhere.
+    features (N, d), probabilities (N, k) as far as they are known; known (N,) are the labels given so far, −1 where nothing is
+    known, −2 where a text is known to have none of them.
     Labels take turns: next is the one with the fewest texts, given or suggested, among its predicted texts. Of these it
     picks the one that, with all picked before and all known, leaves the predicted texts best covered:
         max_j  Σ_i p_i max(cos(z_i, z_j) − c_i, 0),    c_i the largest cosine of i to what is picked or known,  z = x − x̄.
@@ -36,13 +37,13 @@ def suggest(features: Array, probabilities: Floats, n: int, known: Indices | Non
         return np.zeros(0, dtype=np.intp)
     z = unit(features - features.mean(axis=0))
     order = by_hash(features)
-    order = order[given[order] < 0]
+    order = order[given[order] == -1]
     predicted = probabilities.argmax(axis=1)
     counts = np.bincount(given[given >= 0], minlength=probabilities.shape[1])
     queues, sizes = {}, {}
     for label in np.unique(predicted[order]):
         members = order[predicted[order] == label][:_CANDIDATES]
-        queues[label] = _centres(members, z, probabilities[:, label], z[given >= 0])
+        queues[label] = _centres(members, z, probabilities[:, label], z[given != -1])
         sizes[label] = float(probabilities[order, label].sum())
     return _in_turns(queues, counts, sizes, n)
 

@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 _CENTRING = 0.5  # of the general texts' mean, as in the names rung; centring on the pool itself loses its subject
 _MARGIN = 0.05  # rejecting a little more than the believed share: the two kinds of text overlap
 _ROUNDS, _TOLERANCE = 200, 1e-6
+_GENERAL = 5  # texts' worth of general ones, beside known ones of the pool's own kind
 _DOUBT = 20  # texts' worth of belief that all are in scope, so that a handful of texts is not thinned by chance
 _SEPARATED = 0.8  # a pool that beats general texts less often cannot say by itself which of its texts are foreign
 _LEAST_SPREAD = 1e-3  # of cosines, so that identical texts have a density
@@ -46,6 +47,9 @@ class Reject:
     or nothing where separation_ is under .8. A number is taken as π, and share + 5 % (at most twice the share) is
     rejected: the in-scope texts that score lowest are given up for more of the others.
 
+    Texts of the pool's own kind that are known to be out of scope tell more than general ones: ν₀ is then the mean of both, each
+    known text counting as one and all general texts together as 5, and σ₀ the spread within either kind, weighed likewise.
+
     Of images there are no general ones: b is then the mean of the pool, the share must be given, and what scores lowest, that
     share of the pool, shows how the rest scores.
 
@@ -64,10 +68,10 @@ class Reject:
     means_: Array = field(init=False, repr=False)
 
     @one_thread()
-    def fit(self, features: Array, means: Array, general: Array) -> Self:
+    def fit(self, features: Array, means: Array, general: Array, foreign: Array | None = None) -> Self:
         """Learn the threshold from a pool (n, d), labels' means (k, d) and general texts (m, d).
 
-        means are the anchors on the names rung, `label_means` above it.
+        foreign (f, d) are texts that are known to belong to none of the labels; the pool is without them. means are the anchors on the names rung, `label_means` above it.
         Raises UserError for an empty pool, unless share is "auto" or from 0 up to, not including, 1, and for "auto" without
         general texts.
         """
@@ -84,9 +88,12 @@ class Reject:
         self.centre_ = _centre(features, general)
         self.means_ = unit(means)
         scores = self.score(features)
-        null = self.score(general) if len(general) else np.sort(scores)[: max(1, round((given or 0) * len(scores)))]
-        self.separation_ = float(np.searchsorted(np.sort(null), scores).mean() / len(null))
-        self.outside_ = (float(null.mean()), max(float(null.std()), _LEAST_SPREAD))
+        kinds = self._out_of_scope(scores, general, general[:0] if foreign is None else foreign, given)
+        weights = [_GENERAL if kind is kinds[0] and len(kinds) > 1 else len(kind) for kind in kinds]
+        self.separation_ = float(np.average([_separation(scores, kind) for kind in kinds], weights=weights))
+        mean = float(np.average([kind.mean() for kind in kinds], weights=weights))
+        spread = float(np.sqrt(np.average([kind.var() for kind in kinds], weights=weights)))
+        self.outside_ = (mean, max(spread, _LEAST_SPREAD))
         self.share_, self.inside_ = _mixture(scores, self.outside_, given)
         if given is None and self.separation_ < _SEPARATED:
             self.share_ = 0.0
@@ -94,6 +101,11 @@ class Reject:
         rejected = int(part * len(scores) + 1e-9)  # whole texts: the least share must not cost the lowest text
         self.threshold_ = float(np.sort(scores)[min(rejected, len(scores) - 1)]) if rejected else -np.inf
         return self
+
+    def _out_of_scope(self, scores: Floats, general: Array, foreign: Array, given: float | None) -> list[Floats]:
+        """Scores of texts out of scope, by their kind: general ones, then known ones; else the lowest of the pool."""
+        kinds = [self.score(texts) for texts in (general, foreign) if len(texts)]
+        return kinds or [np.sort(scores)[: max(1, round((given or 0) * len(scores)))]]
 
     @one_thread()
     def score(self, features: Array) -> Floats:
@@ -132,6 +144,11 @@ def checked_share(share: float | str) -> float | None:
             "reject: got {share!r}.", 'Give the share of texts that fit no label, such as 0.1, or "auto".', share=share
         )
     return float(share)
+
+
+def _separation(scores: Floats, outside: Floats) -> float:
+    """How often a text of the pool scores above one that is out of scope."""
+    return float(np.searchsorted(np.sort(outside), scores).mean() / len(outside))
 
 
 def _mixture(scores: Floats, outside: tuple[float, float], given: float | None) -> tuple[float, tuple[float, float]]:

@@ -30,7 +30,15 @@ from rung.evidence.cache import Cache
 from rung.evidence.hashing import hashes
 from rung.evidence.text_faults import is_missing
 from rung.inference.evidence_sources import Sources
-from rung.inference.inputs import as_items, holds_texts, is_matrix, known_marks, known_places, warn_of_contradictions
+from rung.inference.inputs import (
+    NO_LABEL,
+    as_items,
+    holds_texts,
+    is_matrix,
+    known_marks,
+    known_places,
+    warn_of_contradictions,
+)
 from rung.inference.label_scoring import Length
 from rung.labels import Labels
 from rung.messages import tr, tr_n
@@ -110,8 +118,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """Climb as high as X and y allow: texts alone make the rung `pool`, with labels of some of them it is `shots`.
 
         X are n texts, n images where the backbone reads images (paths or PIL images), or an (n, d) array of embeddings; y (n,)
-        holds None, NaN or pandas.NA where there is no label (−1 too, if labels are given and −1 is none of them). With
-        multi_label it holds a collection of names a text (an empty one: no label applies), or is an (n, k) array of 0, 1 and NaN.
+        holds None, NaN or pandas.NA where there is no label (−1 too, if labels are given and −1 is none of them). The word
+        "none of these" marks a text that belongs to none of the labels: no label is learned from it, `transduction_` is None for
+        it, and with `reject` it shows where such texts lie. With multi_label y holds a collection of names a text (an empty one:
+        no label applies), or is an (n, k) array of 0, 1 and NaN.
         A second fit forgets the first. Nothing of the backbone changes.
         Raises UserError for labels, texts, shares or y that cannot be used. Warns where one text carries two labels.
         """
@@ -120,9 +130,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if self.multi_label:
             self._fit_several(evidence, known)
         else:
-            self.learned_ = climb(evidence, known, shares=self._shares(), balanced=self.balanced)
+            among = np.flatnonzero(known != NO_LABEL)
+            inside = evidence if len(among) == len(known) else evidence.part(among)
+            self.learned_ = climb(inside, known[among], shares=self._shares(), balanced=self.balanced)
             self.guard_ = getattr(self.learned_, "guard_", tr("no text could be read, so label names decide alone."))
-            self._fit_reject(evidence)
+            self._fit_reject(inside, evidence.features[(known == NO_LABEL) & evidence.ok])
         self._known, self._fitted_on, self._fitted_as = known, replace(evidence, second=None), self._as_asked()
         return self
 
@@ -276,6 +288,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         labels[~self._fitted_on.ok] = None
         given = self._known >= 0
         labels[given] = self.classes_[self._known[given]]
+        labels[self._known == NO_LABEL] = None
         return labels if any(label is None for label in labels) else labels.astype(self.classes_.dtype)
 
     @property
@@ -375,7 +388,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def _places(self, y: Any, n: int) -> Indices:
         if self.multi_label:  # one of the labels that a text is known to carry
             marks = known_marks(y, n, self.classes_.tolist())
-            return np.where(np.isnan(marks).all(axis=1), -1, np.nan_to_num(marks).argmax(axis=1))
+            first = np.where((marks == 1).any(axis=1), np.nan_to_num(marks).argmax(axis=1), NO_LABEL)
+            return np.where(np.isnan(marks).all(axis=1), -1, first)
         return known_places(y, n, self.classes_.tolist(), minus_one_is_none=self.labels is not None)
 
     def _shares(self) -> Floats | None:
@@ -414,13 +428,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             self.several_ = Marked(self.several_).fit(evidence.features[told], marks[told])
             self.guard_ = self.several_.guard_
 
-    def _fit_reject(self, evidence: Evidence) -> None:
+    def _fit_reject(self, evidence: Evidence, foreign: Array) -> None:
+        """Learn which texts belong to none of the labels; foreign (f, d) are features of texts that are known to."""
         if self.reject is None:
             return
         readable, general = evidence.readable(), evidence.general
         posterior = np.exp(self.learned_.log_posterior(readable))
         means = label_means(readable.features, posterior, general)
-        self.reject_ = Reject(self.reject).fit(readable.features, means, general)
+        self.reject_ = Reject(self.reject).fit(readable.features, means, general, foreign)
 
     def _forget(self) -> None:
         for name in (*_LEARNED, "_known", "_fitted_on", "_fitted_as", "_classes", "_numbers"):

@@ -16,10 +16,16 @@ from rung.evidence.text_faults import is_missing
 from rung.messages import tr
 
 Indices = npt.NDArray[np.intp]
+NONE_OF_THESE = "none of these"  # what a person writes in place of a label for a text that belongs to none of them
+NO_LABEL = -2  # its place; −1 is that of a text of which nothing is known
 
 
 class LabelWarning(UserWarning):
     """Labels that a person should look at again."""
+
+
+class ContradictionWarning(LabelWarning):
+    """The same text carries two labels."""
 
 
 def is_matrix(X: Any) -> bool:
@@ -116,6 +122,7 @@ def as_features(X: Any, dimensions: int) -> Array:
 def known_places(y: Any, n: int, names: Sequence[Any], *, minus_one_is_none: bool) -> Indices:
     """For each of n texts the place of its label in `names`, −1 where y holds None, NaN or pandas.NA.
 
+    `NO_LABEL` stands for "none of these", unless a label is called so.
     Raises UserError if y is of another length, or holds a label that is not among `names`.
     """
     if y is None:
@@ -136,8 +143,8 @@ def known_places(y: Any, n: int, names: Sequence[Any], *, minus_one_is_none: boo
 def known_marks(y: Any, n: int, names: Sequence[str]) -> npt.NDArray[np.float64]:
     """Which labels (n, k) each of n texts is known to carry: 1 or 0, NaN where that is not known.
 
-    y holds a collection of names a text (one string is one name; an empty collection says that no label applies; None, NaN or
-    pandas.NA that nothing is known), or is an (n, k) array of 0, 1 and NaN, columns in the order of `names`.
+    y holds a collection of names a text (one string is one name; an empty collection, or "none of these", says that no label
+    applies; None, NaN or pandas.NA that nothing is known), or is an (n, k) array of 0, 1 and NaN, columns in the order of `names`.
     Raises UserError if y is of another shape, or holds what is neither.
     """
     if y is None:
@@ -159,6 +166,13 @@ def known_marks(y: Any, n: int, names: Sequence[str]) -> npt.NDArray[np.float64]
             continue
         marks[i] = 0.0
         told = [_place(name, i, places, set()) for name in (each if _is_collection(each) else [each])]
+        if NO_LABEL in told and max(told) >= 0:
+            raise UserError(
+                "known labels: row {row} holds {word!r} beside a label.",
+                "Give that text either labels or that word.",
+                row=i,
+                word=NONE_OF_THESE,
+            )
         marks[i, [place for place in told if place >= 0]] = 1.0
     return marks
 
@@ -190,6 +204,8 @@ def _place(label: Any, row: int, places: dict[str, int], none: set[str]) -> int:
     if is_missing(label) or str(label) in none or str(label).strip() == "":
         return -1
     name = str(label) if str(label) in places else str(label).strip()
+    if name not in places and is_none_of_these(name):
+        return NO_LABEL
     if name not in places:
         meant = nearest(name, places)
         hint = (
@@ -203,19 +219,29 @@ def _place(label: Any, row: int, places: dict[str, int], none: set[str]) -> int:
     return places[name]
 
 
+def is_none_of_these(word: str) -> bool:
+    """Whether a person says with this word that no label applies, in capitals or not.
+
+    >>> is_none_of_these(" None of  these"), is_none_of_these("none")
+    (True, False)
+    """
+    return " ".join(word.split()).casefold() == NONE_OF_THESE
+
+
 def warn_of_contradictions(texts: Sequence[Any], known: Indices, names: Sequence[Any]) -> None:
     """Say so where the same text carries two labels; both are kept as they were given."""
     first: dict[Any, int] = {}
     twice = []
-    for i in np.flatnonzero(known >= 0).tolist():
+    said = {NO_LABEL: NONE_OF_THESE, **dict(enumerate(names))}
+    for i in np.flatnonzero(known != -1).tolist():
         j = first.setdefault(texts[i], i)
         if known[j] != known[i]:
-            twice.append(f"rows {j} and {i}: {names[known[j]]} and {names[known[i]]}")
+            twice.append(f"rows {j} and {i}: {said[known[j]]} and {said[known[i]]}")
     if twice:
         what = "image" if isinstance(texts[0], Picture) else "text"
         more = f" (and {len(twice) - 3} more)" if len(twice) > 3 else ""
         warnings.warn(
             f"the same {what} carries two labels: {'; '.join(twice[:3])}{more}; both are kept as given",
-            LabelWarning,
+            ContradictionWarning,
             stacklevel=4,
         )

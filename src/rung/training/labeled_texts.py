@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rung.errors import UserError
 from rung.estimator.classifier import Classifier
-from rung.inference.inputs import as_texts, known_places
+from rung.inference.inputs import NO_LABEL, as_texts, known_places
 from rung.training.cross_validation import parts
 from rung.training.provenance import of_rows
 
@@ -81,7 +81,8 @@ def read_given(clf: Classifier, texts: Any, y: Any, what: str) -> Given:
     rows = as_texts(texts)
     names = clf.classes_.tolist()
     labels = known_places(y, len(rows), names, minus_one_is_none=True)
-    good = np.array([i for i, text in enumerate(rows) if isinstance(text, str) and text.strip()], dtype=np.intp)
+    readable = [isinstance(text, str) and bool(text.strip()) for text in rows]
+    good = np.flatnonzero(np.array(readable, dtype=bool) & (labels != NO_LABEL))
     given = Given([rows[i] for i in good], labels[good], names)
     present = np.unique(given.labels[given.labels >= 0])
     if len(present) == 1:

@@ -19,7 +19,7 @@ from rung.estimator.classifier import Classifier
 from rung.estimator.persistence import check_free
 from rung.evidence import Backbone, Evidence, Progress
 from rung.evidence.embedding import embed
-from rung.inference.inputs import as_texts, known_places
+from rung.inference.inputs import NO_LABEL, as_texts, known_places
 from rung.intervals import interval
 from rung.rungs.linear import Linear
 from rung.rungs.names import Names
@@ -141,8 +141,8 @@ def listen(clf: Classifier, texts: Any, y: Any = None, *, seed: int = 0, progres
     rows = as_texts(texts)
     known = known_places(y, len(rows), clf.classes_.tolist(), minus_one_is_none=clf.labels is not None)
     evidence = clf.evidence(rows, progress=progress)
-    good = np.flatnonzero(evidence.ok)
-    read, told = [str(rows[i]) for i in good], evidence.readable()
+    good = np.flatnonzero(evidence.ok & (known != NO_LABEL))  # a student learns labels, and these texts have none
+    read, told = [str(rows[i]) for i in good], evidence.part(good)
     parts = _parts(read, seed)
     said = clf.learned.get("learned_", Names()).log_posterior(told)
     reject = clf.learned.get("reject_")
