@@ -296,7 +296,9 @@ def test_none_of_these_is_a_known_answer_that_teaches_no_label(word: str) -> Non
 
 def test_a_label_may_bear_the_word_itself() -> None:
     """Where a label is called "none of these", the word is that label."""
-    clf = Classifier(["billing", "none of these"], backbone="builtin").fit(TEXTS, ["none of these", *GAPS[1:]][:1] + [None] * (len(TEXTS) - 1))
+    clf = Classifier(["billing", "none of these"], backbone="builtin").fit(
+        TEXTS, ["none of these", *GAPS[1:]][:1] + [None] * (len(TEXTS) - 1)
+    )
     assert clf.transduction_[0] == "none of these"
 
 

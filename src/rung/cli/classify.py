@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from rung.runs.resume import Run
     from rung.tables import Chunk, Output, Table
 
-SEPARATOR = "|"  # between several labels of one text
 _AT_ONCE = 4096  # rows in memory at a time
 
 
@@ -42,9 +42,10 @@ def classify(
     ] = None,
     save: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep the classifier for other files.")] = None,
     known: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="COLUMN|FILE", help="Labels known already: a column of IN, or a file with text and label."
+            metavar="COLUMN|FILE",
+            help="Labels known already: a column of IN, or a file with text and label; may be given several times.",
         ),
     ] = None,
     no_pool: Annotated[
@@ -79,7 +80,7 @@ def classify(
     from rung.cli import display
     from rung.cli.classifier_inputs import of_images
     from rung.cli.known_labels import Known
-    from rung.cli.summary import Tally, closing_lines
+    from rung.cli.summary import Loop, Tally, closing_lines
     from rung.estimator.persistence import check_free
     from rung.runs.resume import Run
     from rung.tables import open_output, open_table
@@ -95,19 +96,23 @@ def classify(
         _afar(source, out, chosen, {"text": text or "text", "prefix": prefix, "fit": fit}, known)
         return
     with open_table(source, text=text, format=format, of_images=of_images(chosen)) as table:
-        told, tally = Known(known, table), Tally()
-        run = Run(out, _facts(table, known, chosen, classifier, no_pool))
+        told, tally = Known(known or (), table, chosen), Tally()
+        run = Run(out, _facts(table, known or (), chosen, classifier, no_pool))
         with run, open_output(out, table, prefix=prefix, force=force, part=run.part) as writer:
             for line in (*_leaving(chosen), *_greeting(run)):
                 display.say(line)
-            if classifier is None and (known is not None or not no_pool):
+            if classifier is None and (known or not no_pool):
                 chosen = _fitted(run, table, told, chosen, pool=not no_pool)
             _answer_all(table, told, chosen, run, tally, writer, engine)
         if save is not None:
             chosen.save(save, force=force)
     places = [str(out or tr("standard output")), *([tr("{folder} (the classifier)", folder=save)] if save else [])]
     seconds, kept = time.perf_counter() - start, save or classifier
-    for line in closing_lines(tally, chosen, seconds=seconds, places=places, saved=kept, here=classifier is None):
+    same = same_options(labels, None, text, backbone, format, multi_label=multi_label)
+    loop = Loop(source, same, known or (), told.remarks(learned=classifier is None))
+    for line in closing_lines(
+        tally, chosen, seconds=seconds, places=places, saved=kept, here=classifier is None, loop=loop
+    ):
         display.say(line)
 
 
@@ -129,7 +134,7 @@ def _answer_all(
             advance(len(answers))
             write(next(chunks), answers)
         for chunk, fresh in _answered(chunks, table, classifier, engine, advance):
-            answers = _heeding(as_given(told.of(chunk), classifier), fresh)
+            answers = told.heeded(chunk, fresh)
             run.keep(answers)
             write(chunk, answers)
 
@@ -187,12 +192,14 @@ def _is_afar(source: str) -> bool:
     return "://" in source or "*" in source or Path(source).is_dir()
 
 
-def _afar(source: str, out: Path | None, classifier: Classifier, how: dict[str, Any], known: str | None) -> None:
+def _afar(
+    source: str, out: Path | None, classifier: Classifier, how: dict[str, Any], known: Sequence[str] | None
+) -> None:
     """Parquet to Parquet, where the actors are."""
     from rung.cli import display
     from rung.runs.distributed import classify_parquet
 
-    if known is not None:
+    if known:
         raise UserError(
             "classify --engine ray: --known is for one file that lies here.",
             "Leave --known out, or read one file:  rung classify messages.parquet --engine ray",
@@ -222,7 +229,7 @@ def _fitted(run: Run, table: Table, told: Known, classifier: Classifier, *, pool
 
 
 def _facts(
-    table: Table, known: str | None, classifier: Classifier, saved: Path | None, no_pool: bool
+    table: Table, known: Sequence[str], classifier: Classifier, saved: Path | None, no_pool: bool
 ) -> dict[str, str]:
     """What the answers hang on, each as a hash: another answer to any of these, and a stopped run begins anew."""
     import rung
@@ -236,11 +243,12 @@ def _facts(
     backbones = [
         (each.fingerprint, each.numerics) for each in (classifier.loaded_backbone, classifier.geometry_backbone)
     ]
-    known_file = known is not None and known not in table.columns
     return {
         message("the input"): of_input(table, classifier),
         message("its column of texts"): table.text_column,
-        message("the known labels"): of_file(Path(str(known))) if known_file else of_value(known),
+        message("the known labels"): of_value(
+            [each if each in table.columns else of_file(Path(each)) for each in known]
+        ),
         message("the labels"): of_value(classifier.parsed_labels().as_dict()),
         message("the backbone"): of_value(backbones),
         message("the options"): of_value([options, no_pool]),
@@ -273,12 +281,15 @@ def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> 
     """Fit on the rows of the table, or on a sample of them, and on the labels that are known; the texts and labels used."""
     from rung.cli import display
     from rung.cli.classifier_inputs import about
+    from rung.inference.inputs import ContradictionWarning
 
     texts, labels = sampled(table, told, pool=pool)
     if texts:
         with display.progress(len(texts), tr("learning")) as advance:
             y = as_given(labels, classifier) if any(labels) else None
-            classifier.fit(about(texts, table, classifier), y, progress=advance)
+            with warnings.catch_warnings():  # they are told already, with the lines of the person's own files
+                warnings.simplefilter("ignore", ContradictionWarning)
+                classifier.fit(about(texts, table, classifier), y, progress=advance)
     return texts, labels
 
 
@@ -291,12 +302,13 @@ def sampled(
     """
     from rung.runs.sampling import Sample
 
-    kept, met = Sample() if size is None else Sample(size), set()
+    kept = Sample() if size is None else Sample(size)
+    met: set[tuple[str, str]] = set()
     for chunk in table.chunks(_AT_ONCE):
         rows = zip(chunk.texts, told.of(chunk), strict=True)
         wanted = [(text, label) for text, label in rows if text and text.strip() and (pool or label)]
         kept.add((text for text, _ in wanted), (label for _, label in wanted))
-        met |= {text for text, label in wanted if label}
+        met |= {(text, label) for text, label in wanted if label}
     for text, label in told.elsewhere(met):
         kept.add([text], [label])
     return kept.rows()
@@ -304,6 +316,8 @@ def sampled(
 
 def as_given(labels: Sequence[str | None], classifier: Classifier) -> list[Any]:
     """Known labels as the classifier takes them: with multi_label a tuple of names a text."""
+    from rung.cli.known_labels import SEPARATOR
+
     if not classifier.multi_label:
         return list(labels)
     return [
@@ -341,6 +355,26 @@ def chosen_classifier(
     return chosen
 
 
+def same_options(
+    labels: str | None,
+    saved: Path | None,
+    text: str | None,
+    backbone: str,
+    format: str | None,  # noqa: A002 - its flag
+    *,
+    multi_label: bool,
+) -> dict[str, str | bool | None]:
+    """The options that suggest and classify have in common, as they were given, for the next command of the loop."""
+    return {
+        "--labels": labels,
+        "--classifier": None if saved is None else str(saved),
+        "--text": text,
+        "--backbone": None if backbone == "auto" else backbone,
+        "--format": format,
+        "--multi-label": multi_label,
+    }
+
+
 def _shares(given: str | None) -> dict[str, float] | None:
     """`spam=0.1,ham=0.9` as a mapping."""
     if given is None:
@@ -363,27 +397,17 @@ def _reject(given: str | None) -> Any:
         ) from None
 
 
-def _heeding(labels: list[Any], answers: list[Answer]) -> list[Answer]:
-    """The answers, with the labels that a person gave in their place."""
-    from dataclasses import replace
-
-    from rung.decide.answer import GIVEN
-
-    return [
-        answer
-        if label is None
-        else replace(answer, label=label, probability=1.0, rung=GIVEN, reason=tr("given"), error=None)
-        for label, answer in zip(labels, answers, strict=True)
-    ]
-
-
 def _columns(answers: list[Answer], reasons: list[str | None]) -> list[list[Any]]:
     """The three added columns: a number that people read has four digits; a row without a label says why."""
+    from rung.cli.known_labels import SEPARATOR
+    from rung.decide.answer import GIVEN
+
+    given = tr("none of these, as given")
     return [
         [SEPARATOR.join(answer.label) if isinstance(answer.label, tuple) else answer.label for answer in answers],
         [None if answer.probability is None else round(answer.probability, 4) for answer in answers],
         [
-            why or (answer.reason if answer.label is None else None)
+            why or (None if answer.label is not None else given if answer.rung == GIVEN else answer.reason)
             for why, answer in zip(reasons, answers, strict=True)
         ],
     ]

@@ -20,7 +20,8 @@ _WORDS: dict[str, Any] = {"true": True, "false": False, "none": None}
 def compare(
     source: Annotated[str, typer.Argument(metavar="IN", help="Texts, some of them with a label.")],
     known: Annotated[
-        str, typer.Option(metavar="COLUMN|FILE", help="Labels that are known: a column of IN, or a file.")
+        list[str],
+        typer.Option(metavar="COLUMN|FILE", help="Labels that are known: a column of IN, or a file. Repeat it."),
     ],
     setting: Annotated[
         list[str],
@@ -56,7 +57,7 @@ def compare(
     space = dict(asked(each) for each in setting)
     begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="compare")
     with open_table(source, text=text, format=format) as table:
-        texts, given = sampled(table, Known(known, table), size=_MOST)
+        texts, given = sampled(table, Known(known, table, begun), size=_MOST)
     with display.training(tr("comparing")) as told:
         found = run(begun, texts, given, space, trials=trials, folds=folds, seed=seed, out=out, progress=told)
     for line in _closing(found, out):

@@ -34,7 +34,8 @@ def distill(
     ] = "auto",
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the texts.")] = None,
     known: Annotated[
-        str | None, typer.Option(metavar="COLUMN|FILE", help="Labels that are known: a column of IN, or a file.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN|FILE", help="Labels that are known: a column of IN, or a file. Repeat it."),
     ] = None,
     backbone: Annotated[str, typer.Option(metavar="NAME", help="The teacher's model.")] = "auto",
     no_pool: Annotated[
@@ -69,8 +70,8 @@ def distill(
     check_free(out, force=False)
     teacher = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="distill")
     with open_table(source, text=text, format=format) as table:
-        told = Known(known, table)
-        if classifier is None and (known is not None or not no_pool):
+        told = Known(known or (), table, teacher)
+        if classifier is None and (known or not no_pool):
             fit_on(table, told, teacher, pool=not no_pool)
         texts, given = sampled(table, told, size=_MOST)
     with display.progress(len(texts), tr("asking the teacher")) as advance:

@@ -38,7 +38,7 @@ def export(
     given: list[str] | None = None
     if texts is not None:
         with open_table(texts, text=text) as table:
-            given, _ = sampled(table, Known(None, table), size=4000)
+            given, _ = sampled(table, Known((), table, clf), size=4000)
     results = make(clf, out, to=to, precision=precision, texts=given, most_flips=most_flips, seed=seed).results
     kept, (low, high) = results["labels_kept"]["share"], results["labels_kept"]["interval"]
     for line in (

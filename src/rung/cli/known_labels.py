@@ -5,16 +5,17 @@ from __future__ import annotations
 import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rung.cli.display import counted
+from rung.decide.answer import GIVEN
 from rung.errors import UserError, nearest
-from rung.inference.inputs import NONE_OF_THESE, ContradictionWarning, is_none_of_these
-from rung.messages import Localized, tr
+from rung.labels.none_of_these import NONE_OF_THESE, is_none_of_these
+from rung.messages import Localized, tr, tr_n
 
 if TYPE_CHECKING:
+    from rung.decide.answer import Answer
     from rung.estimator.classifier import Classifier
     from rung.tables import Chunk, Table
 
@@ -36,6 +37,9 @@ class Known:
         self.files = [_File(source) for source in dict.fromkeys(sources) if source not in table.columns]
         self._table = table
         self._reader = _Labels(classifier)
+        self.listed: set[str] = (
+            set()
+        )  # all texts of the files, by `same_text`, also those whose label is not filled in yet
         self._by_text: dict[str, str] = {}
         self._first: dict[str, tuple[str, Table, int]] = {}
         self._twice: list[Localized] = []
@@ -55,6 +59,17 @@ class Known:
             found = [mine or before for mine, before in zip(own, found, strict=True)]
         return found
 
+    def heeded(self, chunk: Chunk, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers to a chunk, with the labels that are known in their place."""
+        known = self.of(chunk)
+        given = {label: self._reader.answer(label) for label in known if label is not None}
+        return [
+            answer
+            if label is None
+            else replace(answer, label=given[label], probability=1.0, rung=GIVEN, reason=tr("given"), error=None)
+            for label, answer in zip(known, answers, strict=True)
+        ]
+
     def elsewhere(self, met: set[tuple[str, str]]) -> list[tuple[str, str]]:
         """Text and label of all that files say beyond the pairs that were `met` in the table."""
         seen = {(same_text(text), label) for text, label in met}
@@ -68,10 +83,14 @@ class Known:
 
     def _read_files(self) -> None:
         for file in self.files:
-            with _opened(file.name, self._table) as table:
-                for row, text, label in _labelled(table, LABEL, self._reader):
+            with opened(file.name, self._table) as table:
+                for row, text, label in _rows(table, LABEL, self._reader):
                     if text is None:
-                        file.textless += 1
+                        file.textless += label is not None
+                        continue
+                    self.listed.add(same_text(text))
+                    if label is None:
+                        file.open_rows += 1
                         continue
                     self._note(text, label, table, row)
                     self._by_text[same_text(text)] = label
@@ -89,11 +108,12 @@ class Known:
         """Check the labels in columns, and find out which texts of the files are in the table."""
         empty = []
         for column in self.columns:
-            row = -1
-            for row, text, label in _labelled(self._table, column, self._reader):
-                if text is not None:
+            found = False
+            for row, text, label in _rows(self._table, column, self._reader):
+                found = found or label is not None
+                if text is not None and label is not None:
                     self._note(text, label, self._table, row)
-            empty += [column] if row < 0 else []
+            empty += [] if found else [column]
         if empty:
             raise UserError(
                 "--known {column}: no row of {name} has a label in this column.",
@@ -119,6 +139,8 @@ class Known:
     def _warn(self) -> None:
         if not self._twice:
             return
+        from rung.inference.inputs import ContradictionWarning
+
         more = len(self._twice) - _TOLD
         places = "; ".join(self._twice[:_TOLD])
         shown = tr("{places}; and {more} more", places=places, more=more) if more > 0 else places
@@ -134,23 +156,54 @@ class Known:
 
 @dataclass
 class _File:
-    """A file of --known: its texts and labels in their order, the texts that are not in the table, labels without a text."""
+    """A file of --known: its labels in their order, texts that are not in the table, and rows without a text or a label."""
 
     name: str
     pairs: dict[tuple[str, str], None] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     textless: int = 0
+    open_rows: int = 0
 
     def remarks(self, table: str, *, learned: bool) -> list[str]:
         """A line for each kind of label that no row of the table shows."""
-        away, lines = counted(len(self.away), "labelled text"), []
+        lines: list[str] = []
+        names = {"file": self.name, "table": table}
         if self.away and learned:
-            lines.append(tr("{away} of {file} not in {table}: learned from", away=away, file=self.name, table=table))
+            lines.append(
+                tr_n(
+                    "{n:,} labelled text of {file} is not in {table}: learned from all the same",
+                    "{n:,} labelled texts of {file} are not in {table}: learned from all the same",
+                    n=len(self.away),
+                    **names,
+                )
+            )
         elif self.away:
-            lines.append(tr("{away} of {file} not in {table}: not used", away=away, file=self.name, table=table))
+            lines.append(
+                tr_n(
+                    "{n:,} labelled text of {file} is not in {table}: not used",
+                    "{n:,} labelled texts of {file} are not in {table}: not used",
+                    n=len(self.away),
+                    **names,
+                )
+            )
         if self.textless:
-            labels = counted(self.textless, "label")
-            lines.append(tr("{labels} of {file} beside an empty text: not used", labels=labels, file=self.name))
+            lines.append(
+                tr_n(
+                    "{n:,} label of {file} stands beside an empty text: not used",
+                    "{n:,} labels of {file} stand beside an empty text: not used",
+                    n=self.textless,
+                    file=self.name,
+                )
+            )
+        if self.open_rows:
+            lines.append(
+                tr_n(
+                    "{n:,} row of {file} has no label yet",
+                    "{n:,} rows of {file} have no label yet",
+                    n=self.open_rows,
+                    file=self.name,
+                )
+            )
         return lines
 
 
@@ -171,7 +224,7 @@ class _Labels:
         """Raise UserError unless it is one of the classifier's labels, or with several labels some of them."""
         if label in self._checked:
             return
-        names = [name for name in map(str.strip, label.split(SEPARATOR)) if name] if self._several else [label]
+        names = self._parts(label)
         for name in names:
             if name in self._names or (is_none_of_these(name) and len(names) == 1):
                 continue
@@ -180,6 +233,15 @@ class _Labels:
             where = place(table, row)
             raise UserError("{where}: {name!r} is none of the labels.", hint, where=where, name=name)
         self._checked.add(label)
+
+    def answer(self, label: str) -> str | tuple[str, ...] | None:
+        """The label as an answer has it: several names as a tuple; nothing for "none of these"."""
+        if label not in self._names and is_none_of_these(label):
+            return () if self._several else None
+        return tuple(self._parts(label)) if self._several else label
+
+    def _parts(self, label: str) -> list[str]:
+        return [name for name in map(str.strip, label.split(SEPARATOR)) if name] if self._several else [label]
 
     def _choice(self) -> Localized:
         names = ", ".join(self._names[:10])
@@ -200,19 +262,19 @@ def place(table: Table, row: int) -> Localized:
     return tr("{file}, {place}", file=table.name, place=table.place(row))
 
 
-def _labelled(table: Table, column: str, reader: _Labels) -> Iterator[tuple[int, str | None, str]]:
-    """Row, text and label of every row that has a label; the text is None where it is missing or empty."""
+def _rows(table: Table, column: str, reader: _Labels) -> Iterator[tuple[int, str | None, str | None]]:
+    """Number, text and checked label of every row; None for a text or a label that is missing or empty."""
     row = -1
     for chunk in table.chunks():
         for text, cell in zip(chunk.texts, chunk.column(column), strict=True):
             row += 1
             if (label := reader.label(cell)) is not None:
                 reader.check(label, table, row)
-                yield row, text if text and text.strip() else None, label
+            yield row, text if text and text.strip() else None, label
 
 
-def _opened(source: str, table: Table) -> Table:
-    """The file of labels; its texts are in a column that is called as that of the table, or text, or in the only one there can be."""
+def opened(source: str, table: Table) -> Table:
+    """The file of labels; its texts are in a column called as that of the table, or text, or in the only one there can be."""
     from rung.tables import open_table
 
     if not Path(source).exists():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ class Tally:
     given: int = 0  # those of them whose label a person gave
     probability: float = 0.0  # the sum over the others
     errors: int = 0
+    foreign: int = 0  # rows that are known to have no label
     cut: int = 0
     sample: list[str] = field(default_factory=list)
 
@@ -40,6 +42,7 @@ class Tally:
             self.labels.update(
                 answer.label if isinstance(answer.label, tuple) else [answer.label] if answer.label else []
             )
+        self.foreign += sum(not answer.label and answer.rung == GIVEN for answer in answers)
         answered = [answer for answer in answers if answer.label]
         self.answered += len(answered)
         own = [answer for answer in answered if answer.rung != GIVEN]
@@ -52,8 +55,41 @@ class Tally:
             self.cut += classifier.loaded_backbone.cut(readable)
 
 
+@dataclass(frozen=True)
+class Loop:
+    """What the next command needs to go around: the input, options by name, files and columns of --known; and remarks on these."""
+
+    source: str
+    options: Mapping[str, str | bool | None]
+    known: Sequence[str]
+    remarks: Sequence[str] = ()
+
+    def suggest(self) -> str:
+        """The command that names the next texts to label; into the last file of --known, if there is one."""
+        files = [each for each in self.known if Path(each).is_file()]
+        return self._command("suggest", self.known, ["--out", files[-1]] if files else [])
+
+    def classify(self, out: Path) -> str:
+        """The command that learns from what is filled in in `out`, and from all that was known before."""
+        here = [each for each in self.known if not (Path(each).exists() and out.exists() and out.samefile(each))]
+        return self._command("classify", [*here, str(out)], [])
+
+    def _command(self, name: str, known: Sequence[str], more: Sequence[str]) -> str:
+        words = ["rung", name, self.source]
+        for option, value in self.options.items():
+            words += [option, value] if isinstance(value, str) else [option] if value else []
+        return shlex.join([*words, *(word for each in known for word in ("--known", each)), *more])
+
+
 def closing_lines(
-    tally: Tally, classifier: Classifier, *, seconds: float, places: Sequence[str], saved: Path | None, here: bool
+    tally: Tally,
+    classifier: Classifier,
+    *,
+    seconds: float,
+    places: Sequence[str],
+    saved: Path | None,
+    here: bool,
+    loop: Loop,
 ) -> list[str]:
     """The closing lines; `places` are what was written, `saved` the classifier's folder, `here` whether this run fitted it."""
     loaded = classifier.loaded_backbone
@@ -72,8 +108,9 @@ def closing_lines(
         *_spent(loaded),
         *_shares(tally),
         *_remarks(tally, classifier),
+        *loop.remarks,
         tr("written to {places}", places=tr(" and ").join(places)),
-        tr("next: {step}", step=_next(classifier, saved)),
+        tr("next: {step}", step=_next(classifier, saved, loop)),
     ]
 
 
@@ -126,7 +163,7 @@ def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
     from rung.inference.language import warning
 
     absent = len(set(classifier.classes_.tolist()) - set(tally.labels))
-    none = tally.rows - tally.errors - tally.answered
+    none = tally.rows - tally.errors - tally.answered - tally.foreign
     limit = classifier.loaded_backbone.max_tokens
     alarm = warning(tally.sample, classifier.loaded_backbone)
     missed = absent > 0 and tally.answered > 0 and not classifier.parsed_labels().is_tree
@@ -150,20 +187,26 @@ def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
             "{n:,} texts given no label: none fits well enough",
             n=none,
         ),
+        tally.foreign
+        and tr_n(
+            "{n:,} text given no label, as --known says",
+            "{n:,} texts given no label, as --known says",
+            n=tally.foreign,
+        ),
         missed and tr("{absent} of {all} labels given to no text", absent=absent, all=len(classifier.classes_)),
         alarm and tr("warning: {alarm}", alarm=alarm),
     ]
     return [str(line) for line in said if line]
 
 
-def _next(classifier: Classifier, saved: Path | None) -> str:
+def _next(classifier: Classifier, saved: Path | None, loop: Loop) -> str:
     """The one thing that would help most."""
-    if any(not label.description for label in classifier.parsed_labels()):
+    if not loop.known and any(not label.description for label in classifier.parsed_labels()):
         return tr(
             "describe the labels, which often helps:  name: a few words about it,  one a line in a file for --labels"
         )
-    if classifier.rung_ == "pool" and not classifier.multi_label and saved is None:
-        return tr("rung suggest  names the texts whose labels would help most; hand them back with  --known FILE")
+    if classifier.rung_ in ("pool", "shots") and saved is None:
+        return tr("{command}   names the texts whose labels would help most", command=loop.suggest())
     if classifier.loaded_backbone.name == "builtin":
         return _better_than_builtin()
     if saved is None:

@@ -19,7 +19,8 @@ def tune(
     source: Annotated[str, typer.Argument(metavar="IN", help="Texts, some of them with a label.")],
     out: Annotated[Path, typer.Option(help="The folder for the tuned classifier.")],
     known: Annotated[
-        str, typer.Option(metavar="COLUMN|FILE", help="Labels that are known: a column of IN, or a file.")
+        list[str],
+        typer.Option(metavar="COLUMN|FILE", help="Labels that are known: a column of IN, or a file. Repeat it."),
     ],
     labels: Annotated[str | None, typer.Option(help="The labels, as for classify; else those of --classifier.")] = None,
     classifier: Annotated[
@@ -75,7 +76,7 @@ def tune(
     check_free(out, force=False)
     begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="tune")
     with open_table(source, text=text, format=format) as table:
-        texts, given = sampled(table, Known(known, table), size=_MOST)
+        texts, given = sampled(table, Known(known, table, begun), size=_MOST)
     settings: dict[str, Any] = {
         "steps": steps,
         "batch": batch,

@@ -71,7 +71,8 @@ class Reject:
     def fit(self, features: Array, means: Array, general: Array, foreign: Array | None = None) -> Self:
         """Learn the threshold from a pool (n, d), labels' means (k, d) and general texts (m, d).
 
-        foreign (f, d) are texts that are known to belong to none of the labels; the pool is without them. means are the anchors on the names rung, `label_means` above it.
+        foreign (f, d) are texts that are known to belong to none of the labels; the pool is without them.
+        means are the anchors on the names rung, `label_means` above it.
         Raises UserError for an empty pool, unless share is "auto" or from 0 up to, not including, 1, and for "auto" without
         general texts.
         """

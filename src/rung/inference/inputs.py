@@ -13,11 +13,11 @@ from rung.errors import UserError, nearest
 from rung.evidence import Array, Backbone, reads_images, unit
 from rung.evidence.images import Picture, is_image, names_image
 from rung.evidence.text_faults import is_missing
+from rung.labels.none_of_these import NONE_OF_THESE, is_none_of_these
 from rung.messages import tr
 
 Indices = npt.NDArray[np.intp]
-NONE_OF_THESE = "none of these"  # what a person writes in place of a label for a text that belongs to none of them
-NO_LABEL = -2  # its place; −1 is that of a text of which nothing is known
+NO_LABEL = -2  # the place of "none of these"; −1 is that of a text of which nothing is known
 
 
 class LabelWarning(UserWarning):
@@ -217,15 +217,6 @@ def _place(label: Any, row: int, places: dict[str, int], none: set[str]) -> int:
             "known labels: row {row} holds {label!r}, which is none of the labels.", hint, row=row, label=label
         )
     return places[name]
-
-
-def is_none_of_these(word: str) -> bool:
-    """Whether a person says with this word that no label applies, in capitals or not.
-
-    >>> is_none_of_these(" None of  these"), is_none_of_these("none")
-    (True, False)
-    """
-    return " ".join(word.split()).casefold() == NONE_OF_THESE
 
 
 def warn_of_contradictions(texts: Sequence[Any], known: Indices, names: Sequence[Any]) -> None:

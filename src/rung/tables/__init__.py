@@ -6,6 +6,7 @@ folder.py    a folder of images, a row a file
 column.py    which column holds the texts      chunk.py    some rows, in the shape the output needs
 table.py     open_table: all of this together  output.py   open_output: a temporary name, then the real one
 sinks.py     rows become bytes              dialect.py     how lines are written: separator, byte-order mark, line end
+selection.py picked rows of a table         append.py      rows below what a file holds already
 """
 
 from rung.tables.chunk import Chunk

@@ -101,6 +101,7 @@ class Delimited(Reader):
             width, line = -1, 1  # no header yet; `line` is where the row at hand begins
             try:
                 for row in reader:
+                    self._line = line
                     if len(row) == width:
                         yield row
                     elif row and width < 0:

@@ -99,6 +99,7 @@ class JsonLines(Reader):
             with self.source.text() as lines:
                 for number, line in enumerate(lines, 1):
                     if bare := line.strip(_SPACE):
+                        self._line = number
                         yield bare, self._parse(number, line)
         except UnicodeDecodeError:
             raise self.source.not_utf8() from None

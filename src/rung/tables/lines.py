@@ -30,7 +30,7 @@ class Lines(Reader):
     def _rows(self) -> Iterator[list[str]]:
         try:
             with self.source.text() as lines:
-                for line in lines:
+                for self._line, line in enumerate(lines, 1):
                     yield [line.rstrip("\r\n")]
         except UnicodeDecodeError:
             raise self.source.not_utf8() from None

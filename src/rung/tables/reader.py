@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from rung.tables.chunk import Chunk
@@ -21,6 +22,7 @@ class Reader(ABC):
         self.columns: list[str] = []
         self.of_text: list[str] = []  # the columns that could hold the texts
         self.rows = 0
+        self._line = 0  # where the row that was read last begins
 
     @abstractmethod
     def scan(self) -> None:
@@ -32,6 +34,12 @@ class Reader(ABC):
     @abstractmethod
     def chunks(self, text_column: str, size: int) -> Iterator[Chunk]:
         """The rows, `size` at a time (the last chunk may be smaller)."""
+
+    def line_of(self, row: int) -> int | None:
+        """The line in which a row (from 0) begins; None where the format has no lines. It reads the file up to there."""
+        rows = self.chunks(self.columns[0], 1)
+        next(islice(rows, row, None), None)
+        return self._line or None
 
     def schema(self) -> Any:
         """The Arrow schema of `Chunk.arrays`: strings, where the format knows no other types."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rung.errors import UserError
+from rung.messages import Localized, tr
 from rung.tables.chunk import Chunk
 from rung.tables.column import text_column
 from rung.tables.delimited import Delimited
@@ -17,6 +19,7 @@ from rung.tables.jsonlines import JsonLines
 from rung.tables.lines import Lines
 from rung.tables.parquet import ParquetFile
 from rung.tables.reader import Reader
+from rung.tables.selection import Selection
 from rung.tables.source import Source, check_there
 from rung.text_encoding import is_utf16, utf16_without_mark
 
@@ -30,11 +33,14 @@ def open_table(
     text: str | None = None,
     format: str | None = None,  # noqa: A002 - its flag
     of_images: bool = False,
+    usual: Sequence[str] = (),
+    apart: Collection[str] = (),
 ) -> Table:
     """The table in a file, checked: .csv .tsv .txt .jsonl .parquet, the text formats also .gz, or "-" (standard input).
 
     `text` names the column of texts; without it, it is the one named text, or the only one that is not all numbers,
     dates, identifiers or yes and no. `format` overrides the ending; standard input is CSV unless it says otherwise.
+    `usual` are names of the column of texts that are looked for first; columns `apart` are never it, unless they are named.
     With `of_images` its texts are names of images, in a column called image, path or file, and it may be a folder of them.
     Raises UserError at the first fault of the file, of its structure or of its encoding.
     """
@@ -47,7 +53,9 @@ def open_table(
         _check_start(source, kind)
         reader = _reader(source, kind)
         reader.scan()
-        column = text_column(source.name, reader.columns, reader.of_text, text, _OF_IMAGES if of_images else ("text",))
+        of_text = [name for name in reader.of_text if name not in apart]
+        usual = usual or (_OF_IMAGES if of_images else ("text",))
+        column = text_column(source.name, reader.columns, of_text, text, usual)
         reader.check_text(column)
     except BaseException:
         source.close()
@@ -111,6 +119,18 @@ class Table:
                 columns=", ".join(self.columns),
             )
         return [value for chunk in self.chunks() for value in chunk.column(name)]
+
+    def selection(self, columns: Sequence[str], rows: Sequence[list[str]]) -> Table:
+        """A table of these rows of strings, for an output that is written in the dialect of this one."""
+        made = copy(self)
+        made.columns, made.rows = list(columns), len(rows)
+        made._reader = Selection(self._source, columns, rows)
+        return made
+
+    def place(self, row: int) -> Localized:
+        """Where a row (from 0) stands in the person's own file, as an editor numbers its lines or a table its rows."""
+        line = self._reader.line_of(row)
+        return tr("row {row}", row=row + 1) if line is None else tr("line {line}", line=line)
 
     def schema(self) -> Any:
         """The Arrow schema of the rows; strings unless the table is Parquet."""
