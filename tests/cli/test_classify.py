@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rung import Classifier
-from rung.inference.inputs import LabelWarning
+from rung.inference.label_inputs import LabelWarning
 
 Run = Callable[..., "object"]
 LABELS = "billing,bug report"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rung.inference.inputs import LabelWarning
+from rung.inference.label_inputs import LabelWarning
 
 Run = Callable[..., Any]
 BASE = ("--labels", "billing,bug report", "--backbone", "builtin")

@@ -11,7 +11,7 @@ import pytest
 from sklearn.base import clone
 
 from rung import Classifier, UserError, load
-from rung.inference.inputs import LabelWarning
+from rung.inference.label_inputs import LabelWarning
 
 SUBJECTS = {
     "billing": ["invoice", "payment", "credit card charge", "price", "refund of money"],

@@ -14,7 +14,7 @@ from rung import Classifier, UserError, load
 from rung.evidence import Backbone
 from rung.evidence.cache import Cache
 from rung.evidence.embedding import embed, embed_texts
-from rung.inference.inputs import LabelWarning
+from rung.inference.label_inputs import LabelWarning
 from rung.inference.second_opinion import second_opinion
 
 pytestmark = pytest.mark.torch

@@ -18,7 +18,7 @@ def test_details_are_kept_and_read_back() -> None:
     labels = Labels.parse(
         {"up": {"description": "good news", "words": ["win"], "examples": ["We won."]}, "down": "bad news"}
     )
-    assert Labels.parse(labels.as_dict()) == labels
+    assert Labels.parse(labels.as_list()) == labels
 
 
 def test_a_tree_is_kept_and_read_back() -> None:
@@ -26,7 +26,7 @@ def test_a_tree_is_kept_and_read_back() -> None:
     tree = Labels.parse(
         {"money": {"children": {"card": {"children": ["stolen", "lost"]}, "loan": "borrowing"}}, "b": ""}
     )
-    assert Labels.parse(tree.as_dict()) == tree
+    assert Labels.parse(tree.as_list()) == tree
     assert [each.name for each in tree.labels] == ["b", "money"]
 
 

@@ -249,7 +249,7 @@ def _facts(
         message("the known labels"): of_value(
             [each if each in table.columns else of_file(Path(each)) for each in known]
         ),
-        message("the labels"): of_value(classifier.parsed_labels().as_dict()),
+        message("the labels"): of_value(classifier.parsed_labels().as_list()),
         message("the backbone"): of_value(backbones),
         message("the options"): of_value([options, no_pool]),
         message("the classifier"): "" if saved is None else of_value([of_file(path) for path in _files(saved)]),
@@ -281,7 +281,7 @@ def fit_on(table: Table, told: Known, classifier: Classifier, *, pool: bool) -> 
     """Fit on the rows of the table, or on a sample of them, and on the labels that are known; the texts and labels used."""
     from rung.cli import display
     from rung.cli.classifier_inputs import about
-    from rung.inference.inputs import ContradictionWarning
+    from rung.inference.label_inputs import ContradictionWarning
 
     texts, labels = sampled(table, told, pool=pool)
     if texts:
@@ -315,13 +315,14 @@ def sampled(
 
 
 def as_given(labels: Sequence[str | None], classifier: Classifier) -> list[Any]:
-    """Known labels as the classifier takes them: with multi_label a tuple of names a text."""
+    """Known labels as the classifier takes and gives them, in their own type: with multi_label a tuple of names a text."""
     from rung.cli.known_labels import SEPARATOR
 
+    index = classifier.parsed_labels().index
     if not classifier.multi_label:
-        return list(labels)
+        return [index.named(each) for each in labels]
     return [
-        None if each is None else tuple(name for name in map(str.strip, each.split(SEPARATOR)) if name)
+        None if each is None else tuple(index.named(name) for name in map(str.strip, each.split(SEPARATOR)) if name)
         for each in labels
     ]
 
@@ -404,7 +405,10 @@ def _columns(answers: list[Answer], reasons: list[str | None]) -> list[list[Any]
 
     given = tr("none of these, as given")
     return [
-        [SEPARATOR.join(answer.label) if isinstance(answer.label, tuple) else answer.label for answer in answers],
+        [
+            SEPARATOR.join(map(str, answer.label)) if isinstance(answer.label, tuple) else answer.label
+            for answer in answers
+        ],
         [None if answer.probability is None else round(answer.probability, 4) for answer in answers],
         [
             why or (None if answer.label is not None else given if answer.rung == GIVEN else answer.reason)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from rung.decide.answer import GIVEN
 from rung.errors import UserError, nearest
 from rung.labels.none_of_these import NONE_OF_THESE, is_none_of_these
+from rung.labels.normal_form import LabelValue, normal_text
+from rung.labels.order import LabelIndex
 from rung.messages import Localized, tr, tr_n
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ class Known:
     def _warn(self) -> None:
         if not self._twice:
             return
-        from rung.inference.inputs import ContradictionWarning
+        from rung.inference.label_inputs import ContradictionWarning
 
         more = len(self._twice) - _TOLD
         places = "; ".join(self._twice[:_TOLD])
@@ -211,14 +213,16 @@ class _Labels:
     """Cells as labels of a classifier: stripped, None where they are empty, checked once for every spelling."""
 
     def __init__(self, classifier: Classifier) -> None:
-        self._names = [str(name) for name in classifier.classes_.tolist()]
+        self._index = LabelIndex(classifier.classes_.tolist())
         self._several = classifier.multi_label
         self._checked: set[str] = set()
 
     def label(self, cell: str | None) -> str | None:
-        """The label in a cell; −1 is none where no label is called so."""
-        label = unicodedata.normalize("NFC", cell or "").strip()
-        return None if label == "" or (label == "-1" and "-1" not in self._names) else label
+        """The label in a cell, in its usual spelling; −1 is none where no label is called so."""
+        label = normal_text(cell or "")
+        if label == "" or (label == "-1" and label not in self._index):
+            return None
+        return SEPARATOR.join(str(self._index.named(name)) for name in self._parts(label))
 
     def check(self, label: str, table: Table, row: int) -> None:
         """Raise UserError unless it is one of the classifier's labels, or with several labels some of them."""
@@ -226,25 +230,26 @@ class _Labels:
             return
         names = self._parts(label)
         for name in names:
-            if name in self._names or (is_none_of_these(name) and len(names) == 1):
+            if name in self._index or (is_none_of_these(name) and len(names) == 1):
                 continue
-            meant = nearest(name, self._names)
+            meant = nearest(name, map(str, self._index))
             hint = tr("Did you mean {meant!r}?", meant=meant) if meant else self._choice()
             where = place(table, row)
             raise UserError("{where}: {name!r} is none of the labels.", hint, where=where, name=name)
         self._checked.add(label)
 
-    def answer(self, label: str) -> str | tuple[str, ...] | None:
-        """The label as an answer has it: several names as a tuple; nothing for "none of these"."""
-        if label not in self._names and is_none_of_these(label):
+    def answer(self, label: str) -> LabelValue | tuple[LabelValue, ...] | None:
+        """The label as an answer has it, in its own type: several as a tuple; nothing for "none of these"."""
+        if label not in self._index and is_none_of_these(label):
             return () if self._several else None
-        return tuple(self._parts(label)) if self._several else label
+        named = tuple(self._index.named(name) for name in self._parts(label))
+        return named if self._several else named[0]
 
     def _parts(self, label: str) -> list[str]:
         return [name for name in map(str.strip, label.split(SEPARATOR)) if name] if self._several else [label]
 
     def _choice(self) -> Localized:
-        names = ", ".join(self._names[:10])
+        names = ", ".join(str(name) for name in self._index.labels[:10])
         return tr("The labels are {names}; where none fits, write  {word}", names=names, word=NONE_OF_THESE)
 
 

@@ -16,6 +16,7 @@ from rung.messages import tr, tr_n
 if TYPE_CHECKING:
     from rung.decide.answer import Answer
     from rung.estimator.classifier import Classifier
+    from rung.labels.normal_form import LabelValue
 
 _SHOWN = 20  # labels with a line of their own
 _SAMPLE = 500  # texts kept to tell the language
@@ -26,7 +27,7 @@ class Tally:
     """What the closing summary needs to know, counted chunk by chunk."""
 
     rows: int = 0
-    labels: Counter[str] = field(default_factory=Counter)
+    labels: Counter[LabelValue] = field(default_factory=Counter)
     answered: int = 0  # rows that got a label
     given: int = 0  # those of them whose label a person gave
     probability: float = 0.0  # the sum over the others
@@ -39,11 +40,10 @@ class Tally:
         """Count one chunk."""
         self.rows += len(texts)
         for answer in answers:
-            self.labels.update(
-                answer.label if isinstance(answer.label, tuple) else [answer.label] if answer.label else []
-            )
-        self.foreign += sum(not answer.label and answer.rung == GIVEN for answer in answers)
-        answered = [answer for answer in answers if answer.label]
+            names = answer.label if isinstance(answer.label, tuple) else (answer.label,)
+            self.labels.update(name for name in names if name is not None)
+        self.foreign += sum(answer.label in (None, ()) and answer.rung == GIVEN for answer in answers)
+        answered = [answer for answer in answers if answer.label not in (None, ())]
         self.answered += len(answered)
         own = [answer for answer in answered if answer.rung != GIVEN]
         self.given += len(answered) - len(own)
@@ -134,7 +134,7 @@ def _shares(tally: Tally) -> list[str]:
     if not tally.answered:
         return []
     most = tally.labels.most_common(_SHOWN)
-    rows = [(name, f"{n:,}", f"{n / tally.answered:.1%}", bar(n / most[0][1])) for name, n in most]
+    rows = [(str(name), f"{n:,}", f"{n / tally.answered:.1%}", bar(n / most[0][1])) for name, n in most]
     more = len(tally.labels) - len(most)
     rest = tr_n("… and {n:,} more label", "… and {n:,} more labels", n=more)
     return [*columns(rows), *([f"  {rest}"] if more else []), *_expected(tally)]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from rung.errors import UserError
 from rung.labels import Label, Labels
+from rung.labels.normal_form import LabelValue
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -22,12 +23,12 @@ class Tree:
 
     p(node) = Σ p(leaf) over the leaves under it, so that a parent is exactly the sum of its children.
 
-    names     m names, each different
+    values    m labels, each different, as answers give them back
     parents   (m,) the place of each label's parent, −1 at the top
-    under     (k, m) 1 where leaf j is the node or lies under it; leaves in the order of `Labels.names`
+    under     (k, m) 1 where leaf j is the node or lies under it; leaves in the order of `Labels.values`
     """
 
-    names: tuple[str, ...]
+    values: tuple[LabelValue, ...]
     parents: Indices
     under: Floats
 
@@ -36,14 +37,19 @@ class Tree:
         """The tree of `labels`; a flat list is a tree of one level."""
         found = list(_walk(labels.labels, -1, [0]))
         parents = np.array([parent for _, parent in found], dtype=np.intp)
-        place = {label.name: i for i, (label, _) in enumerate(found)}
+        place = {label.value: i for i, (label, _) in enumerate(found)}
         under = np.zeros((len(labels), len(found)))
-        for j, name in enumerate(labels.names):
-            node = place[name]
+        for j, value in enumerate(labels.values):
+            node = place[value]
             while node >= 0:
                 under[j, node] = 1
                 node = int(parents[node])
         return cls(tuple(place), parents, under)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels as they are written."""
+        return tuple(map(str, self.values))
 
     def probabilities(self, leaves: Floats) -> Floats:
         """Probabilities (n, m) of all labels, from those of the leaves (n, k)."""
@@ -68,6 +74,14 @@ class Tree:
             answer = np.where(sure, best, answer)
         return answer
 
+    @property
+    def lies_under(self) -> npt.NDArray[np.bool_]:
+        """Whether label i (m, m) is label j, or lies under it."""
+        found = np.eye(len(self.values), dtype=bool)
+        for node, parent in enumerate(self.parents):  # parents come first, so theirs is complete
+            found[node] |= found[parent] if parent >= 0 else False
+        return found
+
     def path(self, node: int) -> tuple[str, ...]:
         """The names from the top down to `node`; empty for −1.
 
@@ -76,7 +90,7 @@ class Tree:
         """
         names: list[str] = []
         while node >= 0:
-            names.append(self.names[node])
+            names.append(str(self.values[node]))
             node = int(self.parents[node])
         return tuple(reversed(names))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Literal, Self
 
 import numpy as np
@@ -138,9 +139,9 @@ def checked_share(share: float | str) -> float | None:
     >>> checked_share(0.1)
     0.1
     """
-    if share == "auto":
+    if isinstance(share, str) and share == "auto":
         return None
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share < 1:
         raise UserError(
             "reject: got {share!r}.", 'Give the share of texts that fit no label, such as 0.1, or "auto".', share=share
         )

@@ -13,34 +13,37 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
-from rung.backbones.loading import load
 from rung.decide.active_learning import suggest
 from rung.decide.answer import Answer
 from rung.decide.calibration import Calibration
+from rung.decide.correctness import right_labels, share_right
 from rung.decide.hierarchy import Tree
 from rung.decide.label_selection import Choice, deepest, one, several, without
 from rung.decide.multilabel import MultiLabel
 from rung.decide.partial_multilabel import Marked
 from rung.decide.rejection import Reject, label_means
-from rung.errors import UserError, nearest
+from rung.errors import UserError
 from rung.estimator import persistence
 from rung.estimator.numeric_features import Numbers
+from rung.estimator.parameters import as_plain, check_parameters, opened
 from rung.evidence import Array, Backbone, Evidence, Long, Progress
 from rung.evidence.cache import Cache
 from rung.evidence.hashing import hashes
-from rung.evidence.text_faults import is_missing
 from rung.inference.evidence_sources import Sources
-from rung.inference.inputs import (
+from rung.inference.inputs import as_items, holds_texts, is_matrix
+from rung.inference.label_inputs import (
     NO_LABEL,
-    as_items,
-    holds_texts,
-    is_matrix,
+    in_rows_of,
+    is_gap,
     known_marks,
     known_places,
+    label_column,
+    named_shares,
     warn_of_contradictions,
 )
 from rung.inference.label_scoring import Length
-from rung.labels import Labels
+from rung.labels import Labels, as_array, distinct
+from rung.labels.normal_form import LabelValue
 from rung.messages import tr, tr_n
 from rung.rungs.ladder import Rung, climb, name_of
 from rung.rungs.linear import Linear
@@ -125,6 +128,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         A second fit forgets the first. Nothing of the backbone changes.
         Raises UserError for labels, texts, shares or y that cannot be used. Warns where one text carries two labels.
         """
+        check_parameters(self.get_params(deep=False))
         self._forget()
         evidence, known = self._told(X, y, progress)
         if self.multi_label:
@@ -147,7 +151,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if self.multi_label or self._is_tree:
             raise UserError("calibrate: it is for one label out of several, no tree.", "Leave it out here.")
         evidence = self.evidence(X)
-        known = self._places(y, len(evidence.features))
+        known = self._places(X, y, len(evidence.features))
         rows = np.flatnonzero((known >= 0) & evidence.ok)
         if not len(rows):
             raise UserError(
@@ -180,9 +184,23 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if self.multi_label:
             return np.asarray(((self._probabilities(evidence) > 0.5) & evidence.ok[:, None]).astype(int))
         chosen = self._choose(evidence).labels
-        if any(label is None for label in chosen):
-            return chosen
-        return np.asarray(chosen.tolist()) if self._is_tree else chosen.astype(self.classes_.dtype)
+        return self._typed(chosen)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of right answers to texts X with the true labels y (n,), None where there is none: such texts do not count.
+
+        No answer is not right, except for texts that belong to none of the labels, as y says. In a tree a label under the true
+        one is right too; with multi_label all marks have to be.
+        Raises UserError if no text has a label.
+        """
+        said, y = self.predict(X), in_rows_of(X, y)
+        if self.multi_label:
+            marks = known_marks(y, len(said), self.classes_.tolist())
+            return share_right((said == marks).all(axis=1), ~np.isnan(marks).any(axis=1), sample_weight)
+        tree = Tree.of(self.parsed_labels()) if self._is_tree else None
+        labels, named = self.classes_.tolist() if tree is None else list(tree.values), self.labels is not None
+        truth = known_places(y, len(said), labels, minus_one_is_none=named, allow_unknown=not named)
+        return share_right(right_labels(said, truth, labels, tree), truth != -1, sample_weight)
 
     def predict_proba(self, X: Any) -> Floats:
         """Probabilities (n, k), columns in the order of `classes_`; NaN where a text could not be read.
@@ -210,7 +228,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         As many for every label, spread over the texts, each text once; y says which have a label already.
         """
         evidence = self.evidence(X)
-        known = self._places(y, len(evidence.features))
+        known = self._places(X, y, len(evidence.features))
         readable = np.flatnonzero(evidence.ok)
         probabilities = self._probabilities(evidence)[readable]
         return np.asarray(readable[suggest(evidence.features[readable], probabilities, n, known[readable])])
@@ -251,12 +269,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     @property
     def classes_(self) -> npt.NDArray[Any]:
-        """Labels (k,), sorted; in a tree, its leaves."""
+        """Labels (k,) in the type they were given in: numbers by value, then texts, sorted; in a tree, its leaves."""
         if hasattr(self, "_classes"):
             return self._classes
         if self.labels is None:
             raise NotFittedError("labels: none are given, and it was not fitted.\n  Classifier([...]) or fit(texts, y)")
-        return np.array(self.parsed_labels().names)
+        return as_array(self.parsed_labels().values)
 
     @property
     def rung_(self) -> str:
@@ -289,7 +307,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         given = self._known >= 0
         labels[given] = self.classes_[self._known[given]]
         labels[self._known == NO_LABEL] = None
-        return labels if any(label is None for label in labels) else labels.astype(self.classes_.dtype)
+        return self._typed(labels)
 
     @property
     def agreement_(self) -> dict[str, Any]:
@@ -302,15 +320,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     @property
     def loaded_backbone(self) -> Backbone:
         """The frozen backbone itself; it is shared between classifiers."""
-        return load(self.backbone) if isinstance(self.backbone, str) else self.backbone
+        return opened(self.backbone)
 
     @property
     def geometry_backbone(self) -> Backbone:
         """The frozen backbone whose features say where texts lie."""
         if self.geometry is not None:
-            return load(self.geometry) if isinstance(self.geometry, str) else self.geometry
+            return opened(self.geometry)
         own = self.loaded_backbone
-        return own if "embed" in own.abilities else load("auto")
+        return own if "embed" in own.abilities else opened("auto")
 
     def parsed_labels(self) -> Labels:
         """The labels, checked and sorted. Raises UserError if none are given or they cannot be used."""
@@ -344,8 +362,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         geometry, parameters = self.geometry_backbone, self.get_params(deep=False)
         return persistence.Saved(
             rung=self.rung_,
-            labels=self.parsed_labels().as_dict(),
-            settings={name: parameters[name] for name in _SETTINGS},
+            labels=self.parsed_labels().as_list(),
+            settings={name: as_plain(parameters[name]) for name in _SETTINGS} | {"shares": self._named_shares()},
             backbone=persistence.BackboneIdentity.of(self.loaded_backbone),
             geometry=persistence.BackboneIdentity.of(geometry),
             geometry_asked=None if self.geometry is None else geometry.name,
@@ -355,12 +373,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def _sources(self) -> Sources:
         """Where evidence comes from, as the parameters have it now."""
-        cache = Cache(None if self.cache is True else self.cache) if self.cache else None
+        check_parameters(self.get_params(deep=False))
+        cache = Cache(self.cache if isinstance(self.cache, str | Path) else None) if self.cache else None
         how: dict[str, Any] = {"length": self.length, "shortlist": self.shortlist, "long": self.long}
         return Sources(self.parsed_labels(), self.loaded_backbone, self.geometry_backbone, **how, cache=cache)
 
     def _told(self, X: Any, y: Any, progress: Progress | None) -> tuple[Evidence, Any]:
         """Evidence of the texts, and what is known of them: places of labels (n,), or with multi_label marks (n, k)."""
+        y = in_rows_of(X, y)
         if self.multi_label:
             evidence = self.evidence(X, progress=progress)
             return evidence, known_marks(y, len(evidence.features), self.classes_.tolist())
@@ -370,8 +390,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if self.labels is None:
             if y is None:
                 raise UserError("labels: none are given, and no y.", 'Classifier(["billing", "bug report"])')
-            self._classes = np.unique([each for each in y if not is_missing(each)])
-        known = self._places(y, len(texts))
+            self._classes = as_array(distinct(each for each in label_column(y) if not is_gap(each)))
+        known = self._places(X, y, len(texts))
         if not is_matrix(X):
             warn_of_contradictions(texts, known, self.classes_.tolist())
         evidence = self.evidence(texts, progress=progress)
@@ -385,31 +405,29 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self._classes = self._numbers.classes
         return self._numbers.evidence(rows), known
 
-    def _places(self, y: Any, n: int) -> Indices:
+    def _places(self, X: Any, y: Any, n: int) -> Indices:
+        y = in_rows_of(X, y)
         if self.multi_label:  # one of the labels that a text is known to carry
             marks = known_marks(y, n, self.classes_.tolist())
             first = np.where((marks == 1).any(axis=1), np.nan_to_num(marks).argmax(axis=1), NO_LABEL)
             return np.where(np.isnan(marks).all(axis=1), -1, first)
         return known_places(y, n, self.classes_.tolist(), minus_one_is_none=self.labels is not None)
 
+    def _named_shares(self) -> dict[LabelValue, float] | None:
+        return named_shares(self.shares, self.classes_.tolist())
+
     def _shares(self) -> Floats | None:
         """The shares that a person knows, (k,) in the order of `classes_`, NaN elsewhere."""
-        if self.shares is None:
-            return None
-        names = self.classes_.tolist()
-        for name in self.shares:
-            if name not in names:
-                meant = nearest(str(name), map(str, names))
-                raise UserError(
-                    "shares: {name!r} is none of the labels.",
-                    (
-                        tr("Did you mean {meant!r}?", meant=meant)
-                        if meant
-                        else tr("The labels are {names}.", names=", ".join(map(str, names[:10])))
-                    ),
-                    name=name,
-                )
-        return np.array([self.shares.get(name, np.nan) for name in names], dtype=np.float64)
+        named = self._named_shares()
+        return None if named is None else np.array([named.get(value, np.nan) for value in self.classes_.tolist()])
+
+    def _typed(self, labels: npt.NDArray[np.object_]) -> npt.NDArray[Any]:
+        """Answers (n,) in the type of the labels; as objects where one of them is None."""
+        if any(label is None for label in labels):
+            return labels
+        return labels.astype(
+            as_array(Tree.of(self.parsed_labels()).values).dtype if self._is_tree else self.classes_.dtype
+        )
 
     def _fit_several(self, evidence: Evidence, marks: Floats) -> None:
         if self.reject is not None or self._is_tree:
@@ -442,7 +460,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             self.__dict__.pop(name, None)
 
     def _as_asked(self) -> tuple[Any, ...]:
-        """The parameters that what was learned hangs on."""
+        """The parameters that what was learned depends on."""
         given = () if self.knows_numbers_only else (self.parsed_labels(), str(self.backbone), str(self.geometry))
         return (*given, self.multi_label)
 

@@ -70,14 +70,15 @@ class BackboneIdentity:
 class Saved:
     """All that is kept of a classifier.
 
-    rung        where its answers stand; labels: a mapping that `Labels.parse` reads back; settings: parameters by name
+    rung        where its answers stand; settings: parameters by name
+    labels      what `Labels.parse` reads back, each with its type
     backbone    the backbone that reads the texts; geometry: the one whose features say where texts lie, asked for by name or not
     label_arrays  anchors (k, d), general (g, d) and, where the backbone scores, neutral (g, k): the evidence of the labels
     learned     what a fit left, by the names of attributes
     """
 
     rung: str
-    labels: dict[str, Any]
+    labels: list[dict[str, Any]]
     settings: dict[str, Any]
     backbone: BackboneIdentity
     geometry: BackboneIdentity
@@ -151,7 +152,7 @@ def read(folder: Path) -> Saved:
         return Saved(
             rung=facts["rung"],
             labels=facts["labels"],
-            settings=facts["settings"],
+            settings=unpack(facts["settings"], {}),
             backbone=BackboneIdentity(**facts["backbone"]),
             geometry=BackboneIdentity(**facts["geometry"]),
             geometry_asked=facts["geometry_asked"],
@@ -246,7 +247,7 @@ def _facts(saved: Saved) -> dict[str, Any]:
         "rung": saved.rung,
         "privacy": _PRIVACY.get(saved.rung, _TEXTS),
         "labels": saved.labels,
-        "settings": saved.settings,
+        "settings": pack(saved.settings, "settings", {}),
         "backbone": vars(saved.backbone),
         "geometry": vars(saved.geometry),
         "geometry_asked": saved.geometry_asked,

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from rung.evidence.images import Picture
+from rung.labels.containers import is_missing
 from rung.messages import tr
 
 _WORDLIKE = re.compile(r"[^\W_]")  # a letter or a digit: nearly all texts have one, and are done with at once
@@ -66,13 +67,3 @@ def _is_unseen(character: str) -> bool:
 def _is_noncharacter(character: str) -> bool:
     """Whether Unicode promises that this will never be a character."""
     return 0xFDD0 <= ord(character) <= 0xFDEF or ord(character) & 0xFFFE == 0xFFFE
-
-
-def is_missing(value: object) -> bool:
-    """Whether a value is None, NaN, NaT or pandas.NA: nothing, or not equal to itself, or unable to say."""
-    try:
-        return value is None or bool(value != value)  # only NaN differs from itself
-    except TypeError:
-        return True
-    except ValueError:  # an array: something, though not a text
-        return False

@@ -61,7 +61,7 @@ def word(labels: Labels, backbone: Any) -> Wording:
     if style == "options":
         return _options(labels)
     frame, candidate = _frames(labels, backbone)
-    said = [[_described(label) if style in _SENTENCES else label.name, *label.words] for label in labels]
+    said = [[_described(label) if style in _SENTENCES else label.wording, *label.words] for label in labels]
     words = [candidate.replace("{label}", name) for each in said for name in each]
     return Wording(style, frame, words, np.repeat(np.arange(len(labels)), [len(each) for each in said]))
 
@@ -83,7 +83,7 @@ def _options(labels: Labels) -> Wording:
     """A letter a label; beyond the alphabet, the names themselves, among which a server can be held to choose."""
     if len(labels) > len(string.ascii_uppercase):
         frame = f"{_instruction(labels)}\n\nText: {{text}}\n\nAnswer with the label only."
-        return Wording("options", frame, labels.names, np.arange(len(labels)))
+        return Wording("options", frame, [label.wording for label in labels], np.arange(len(labels)))
     lines = [f"{letter}. {_described(label)}" for letter, label in zip(string.ascii_uppercase, labels, strict=False)]
     frame = "Which label fits the text best?\n" + "\n".join(lines) + "\n\nText: {text}\n\nAnswer with its letter only."
     return Wording("options", frame, list(string.ascii_uppercase[: len(labels)]), np.arange(len(labels)))
@@ -91,9 +91,14 @@ def _options(labels: Labels) -> Wording:
 
 def _instruction(labels: Labels) -> str:
     described = any(label.description for label in labels)
-    listed = "\n".join(f"- {_described(label)}" for label in labels) if described else ", ".join(labels.names)
+    listed = (
+        "\n".join(f"- {_described(label)}" for label in labels)
+        if described
+        else ", ".join(label.wording for label in labels)
+    )
     return "Which label fits the text best?\nLabels:" + ("\n" if described else " ") + listed
 
 
 def _described(label: Label) -> str:
-    return f"{label.name}: {label.description}" if label.description else label.name
+    said = label.wording
+    return said if said == label.description or not label.description else f"{said}: {label.description}"

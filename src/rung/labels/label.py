@@ -1,12 +1,15 @@
-"""One label, and a set of them: parsed, checked, and put into words that a backbone can read."""
+"""One label: parsed, checked, and put into words that a backbone can read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from rung.errors import UserError, nearest
+from rung.labels.containers import column_values, is_missing
+from rung.labels.normal_form import LabelValue, label_value, normal_text
+from rung.labels.order import order_key
 from rung.messages import tr
 
 # Frames of several shapes, for a bare word's embedding depends on chance and their mean much less: two bare, one for
@@ -25,15 +28,33 @@ KEYS = ("description", "words", "examples", "children")
 class Label:
     """A label as a person describes it. Only the name is needed; the rest sharpens what it means.
 
-    words are single words or short phrases that speak for the label, examples whole texts that carry it. A label with
-    children is their sum: texts are compared with the children, whose wording alone counts.
+    value is the label itself, as answers give it back: a text in normal form, a number or a bool. words are single words or
+    short phrases that speak for the label, examples whole texts that carry it. A label with children is their sum: texts are
+    compared with the children, whose wording alone counts.
     """
 
-    name: str
+    value: LabelValue
     description: str = ""
     words: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     children: tuple[Label, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", label_value(self.value))
+
+    @property
+    def name(self) -> str:
+        """The label as it is written."""
+        return str(self.value)
+
+    @property
+    def wording(self) -> str:
+        """What backbones read as the name: the name, or the description of a number, which says nothing by itself.
+
+        >>> Label(1, "positive").wording, Label("good", "positive").wording
+        ('positive', 'good')
+        """
+        return self.description if self.description and _is_number(self.name) else self.name
 
     def phrasings(self, of: Literal["text", "image"] = "text") -> list[list[str]]:
         """Groups of sentences that say the label `of` a text or an image; every group counts the same, of however many.
@@ -42,16 +63,17 @@ class Label:
         ['money back', 'chargeback']
         """
         named, described = _FRAMES[of]
-        said = [frame.format(self.name) for frame in named]
-        if self.description:
+        said = [frame.format(self.wording) for frame in named]
+        if self.description and self.wording == self.name:
             said += [frame.format(n=self.name, d=self.description) for frame in described]
         return [group for group in (said, list(self.words), list(self.examples)) if group]
 
     def as_dict(self) -> dict[str, Any]:
-        """The label as JSON keeps it: what is empty is left out."""
-        kept = {"name": self.name, "description": self.description}
-        lists = {"words": list(self.words), "examples": list(self.examples), "children": _as_mapping(self.children)}
-        return {key: value for key, value in {**kept, **lists}.items() if value}
+        """The label as JSON keeps it: its name as the value it is, so that 0 stays 0; what is empty is left out."""
+        children = [child.as_dict() for child in self.children]
+        lists = {"words": list(self.words), "examples": list(self.examples), "children": children}
+        said = {"description": self.description, **lists}
+        return {"name": self.value, **{key: value for key, value in said.items() if value}}
 
     def nodes(self) -> Iterator[Label]:
         """The label and all that lie under it, parents first."""
@@ -60,101 +82,27 @@ class Label:
             yield from child.nodes()
 
 
-@dataclass(frozen=True)
-class Labels:
-    """At least two labels with different names, sorted by name, as scikit-learn sorts `classes_`.
-
-    labels are those at the top. Texts are compared with the leaves of the tree, the labels without children: they are
-    what `names`, length and iteration speak of. In a flat list all labels are leaves.
-    """
-
-    labels: tuple[Label, ...]
-
-    @classmethod
-    def parse(cls, given: object) -> Self:
-        """Labels from what a person passes in Python: a list of names, or a mapping from name to description or details.
-
-        Raises UserError for a label without a name, a name given twice, an unknown key, or fewer than two labels.
-
-        >>> Labels.parse({"bug": "something is broken", "billing": {"words": ["invoice", "refund"]}}).names
-        ['billing', 'bug']
-        """
-        if isinstance(given, Labels):
-            return cls(given.labels)
-        if isinstance(given, str):
-            raise UserError(
-                "labels: got the single text {given!r}.", 'Pass a list:  labels=["billing", "bug report"]', given=given
-            )
-        if isinstance(given, Mapping):
-            return cls.of(_label(name, value) for name, value in given.items())
-        if isinstance(given, Iterable):
-            return cls.of(_listed(each) for each in given)
-        raise UserError(
-            "labels: got {name}, not names.",
-            'Pass a list of names, or {{"name": "description"}}.',
-            name=type(given).__name__,
-        )
-
-    @classmethod
-    def of(cls, labels: Iterable[Label], places: Iterable[str] | None = None) -> Self:
-        """Check and sort `labels`; `places` say where each stands ("line 3"), so that an error can point there."""
-        found = list(labels)
-        where = list(places) if places is not None else [f"place {i + 1}" for i in range(len(found))]
-        _refuse_duplicates([(node, place) for label, place in zip(found, where, strict=True) for node in label.nodes()])
-        made = cls(tuple(sorted(found, key=lambda label: label.name)))
-        if len(made) < 2:
-            given = f"only {made.names[0]!r} is given" if found else "none is given"
-            raise UserError(
-                "labels: {given}, and a choice needs two.", "Add what the other texts are, such as  other", given=given
-            )
-        return made
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the leaves, in the order of `classes_`."""
-        return [label.name for label in self]
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __iter__(self) -> Iterator[Label]:
-        leaves = (node for label in self.labels for node in label.nodes() if not node.children)
-        return iter(sorted(leaves, key=lambda label: label.name))
-
-    @property
-    def is_tree(self) -> bool:
-        """Whether any label has children."""
-        return any(label.children for label in self.labels)
-
-    def as_dict(self) -> dict[str, dict[str, Any]]:
-        """A mapping that `parse` reads back."""
-        return _as_mapping(self.labels)
+def in_order(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """The same labels in the one order of labels."""
+    return tuple(sorted(labels, key=lambda label: order_key(label.value)))
 
 
-def _as_mapping(labels: Iterable[Label]) -> dict[str, dict[str, Any]]:
-    return {label.name: {k: v for k, v in label.as_dict().items() if k != "name"} for label in labels}
-
-
-def _listed(each: object) -> Label:
+def listed_label(each: object) -> Label:
     """One label out of a list: a name, a `Label`, or a mapping with a `name`."""
     if isinstance(each, Label):
         return each
     if isinstance(each, Mapping):
-        return _label(each.get("name", ""), {key: value for key, value in each.items() if key != "name"})
-    return _label(each, "")
+        return parse_label(each.get("name", ""), {key: value for key, value in each.items() if key != "name"})
+    return parse_label(each, "")
 
 
-def _label(name: object, value: object) -> Label:
+def parse_label(name: object, value: object) -> Label:
     """One label out of a mapping's item, every mistake named."""
-    if isinstance(name, bool) or not isinstance(name, str | int | float):
-        raise UserError("labels: {name!r} is not a name.", "Write label names as texts, in quotes.", name=name)
-    clean = str(name).strip()
-    if not clean:
-        raise UserError("labels: one label has an empty name.", "Give it a name, or take it out.")
+    clean = label_value(name)
     if isinstance(value, Mapping):
-        return Label(clean, **_details(clean, value))
-    if value is None or isinstance(value, str):
-        return Label(clean, (value or "").strip())
+        return Label(clean, **_details(str(clean), value))
+    if is_missing(value) or isinstance(value, str):
+        return Label(clean, _description(value))
     raise UserError(
         "labels: {clean!r} has {value!r} as its description.",
         'Write a text, or  {{"description": "...", "words": [...], "examples": [...]}}',
@@ -178,7 +126,7 @@ def _details(name: str, value: Mapping[Any, Any]) -> dict[str, Any]:
                 key=key,
             )
     return {
-        "description": str(value.get("description") or "").strip(),
+        "description": _description(value.get("description")),
         "words": _texts(name, "words", value.get("words")),
         "examples": _texts(name, "examples", value.get("examples")),
         "children": _children(name, value.get("children")),
@@ -186,13 +134,13 @@ def _details(name: str, value: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _children(name: str, value: object) -> tuple[Label, ...]:
-    """The labels under one, sorted by name, given as the labels themselves are: a mapping or a list."""
-    if not value:
+    """The labels under one, in their order, given as the labels themselves are: a mapping or a list."""
+    if is_missing(value) or (hasattr(value, "__len__") and not len(value)):
         return ()
     if isinstance(value, Mapping):
-        found = [_label(child, details) for child, details in value.items()]
+        found = [parse_label(child, details) for child, details in value.items()]
     elif isinstance(value, Iterable) and not isinstance(value, str):
-        found = [_listed(each) for each in value]
+        found = [listed_label(each) for each in value]
     else:
         raise UserError(
             "labels: {name!r} has {value!r} as its children.",
@@ -200,11 +148,15 @@ def _children(name: str, value: object) -> tuple[Label, ...]:
             name=name,
             value=value,
         )
-    return tuple(sorted(found, key=lambda label: label.name))
+    return in_order(found)
+
+
+def _description(value: object) -> str:
+    return "" if is_missing(value) else normal_text(str(value))
 
 
 def _texts(name: str, key: str, value: object) -> tuple[str, ...]:
-    if not value:
+    if is_missing(value) or value == "":
         return ()
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise UserError(
@@ -214,23 +166,11 @@ def _texts(name: str, key: str, value: object) -> tuple[str, ...]:
             value=value,
             key=key,
         )
-    return tuple(clean for each in value if (clean := str(each).strip()))
+    return tuple(clean for each in column_values(value) if (clean := normal_text(str(each))))
 
 
-def _refuse_duplicates(found: list[tuple[Label, str]]) -> None:
-    """Refuse equal names anywhere in the tree: an answer is a name, and must say which label it means."""
-    seen: dict[str, tuple[Label, str]] = {}
-    for label, place in found:
-        first, at = seen.setdefault(label.name.casefold(), (label, place))
-        if first is label:
-            continue
-        same = first.name == label.name
-        what = f"{label.name!r} is given twice" if same else f"{first.name!r} and {label.name!r} differ in case only"
-        raise UserError(
-            "labels: {value} ({at} and {place}).",
-            "Give every label once; to add wording to one, write  {label_name}: what it means",
-            value=what,
-            at=at,
-            place=place,
-            label_name=label.name,
-        )
+def _is_number(name: str) -> bool:
+    try:
+        return float(name) == float(name)
+    except ValueError:
+        return False

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from rung.errors import UserError, nearest
-from rung.labels.label import Label, Labels, _label, _listed
+from rung.labels.label import Label, listed_label, parse_label
+from rung.labels.label_set import Labels
+from rung.labels.label_table import grow_tree, row_details
 from rung.text_encoding import declared_separator, line_number, read_text, split_lines
 
 Found = Iterator[tuple[Label, str]]  # a label, and where it stands
@@ -68,7 +69,7 @@ def _of_list(spec: str) -> Labels:
             spec=spec,
             also=also,
         )
-    return Labels.of([_label(name, "") for name in names])
+    return Labels.of([parse_label(name, "") for name in names])
 
 
 def _of_file(path: Path) -> Labels:
@@ -96,7 +97,7 @@ def _lines(text: str, file: str) -> Found:  # noqa: ARG001 (all readers are call
 
 
 def _at(name: Any, value: Any, place: str) -> tuple[Label, str]:
-    return _placed(place, _label, name, value)
+    return _placed(place, parse_label, name, value)
 
 
 def _placed(place: str, read: Callable[..., Label], *given: Any) -> tuple[Label, str]:
@@ -143,8 +144,8 @@ def _rows(placed: Iterable[tuple[str, list[str]]], file: str) -> Found:
     for place, row in filled[1:]:
         _refuse_wide(row, columns, place, file)
         cells = dict(zip(columns, [*row, *[""] * len(columns)], strict=False))
-        found.append((*_at(cells[str(named)], _row_details(cells), place), cells.get("parent", "").strip()))
-    return _grown(found)
+        found.append((*_at(cells[str(named)], row_details(cells), place), cells.get("parent")))
+    return grow_tree(found)
 
 
 def _refuse_misspelled(columns: list[str], file: str) -> None:
@@ -181,46 +182,6 @@ def _refuse_wide(row: list[str], columns: list[str], place: str, file: str) -> N
             width=len(columns),
             place=place,
         )
-
-
-def _grown(rows: list[tuple[Label, str, str]]) -> Found:
-    """The labels at the top with all that lies under them, from rows that name each label's parent, or none.
-
-    A parent that has no row of its own is a label without any wording. A name given twice stays twice, so that it is refused.
-    """
-    named = {label.name for label, _, _ in rows}
-    implied = {parent: place for _, place, parent in reversed(rows) if parent and parent not in named}
-    rows = [*rows, *((Label(parent), place, "") for parent, place in implied.items())]
-    _refuse_circles({label.name: parent for label, _, parent in rows}, {label.name: place for label, place, _ in rows})
-    under: dict[str, list[Label]] = {}
-    for label, _, parent in rows:
-        under.setdefault(parent, []).append(label)
-
-    def whole(label: Label) -> Label:
-        children = sorted(map(whole, under.get(label.name, ())), key=lambda child: child.name)
-        return replace(label, children=tuple(children))
-
-    return ((whole(label), place) for label, place, parent in rows if not parent)
-
-
-def _refuse_circles(parents: dict[str, str], places: dict[str, str]) -> None:
-    for name in parents:
-        above, up = parents[name], 0
-        while above and up <= len(parents):
-            above, up = parents[above], up + 1
-        if above:
-            raise UserError(
-                "labels: {name!r} lies under itself ({places}).",
-                "Leave the column parent empty for labels at the top.",
-                name=name,
-                places=places[name],
-            )
-
-
-def _row_details(row: dict[str, str]) -> dict[str, Any]:
-    """Words and examples stand in one cell each, separated by |."""
-    lists = {key: [each for each in row.get(key, "").split("|") if each.strip()] for key in ("words", "examples")}
-    return {"description": row.get("description", ""), **lists}
 
 
 def _json(text: str, file: str) -> Found:
@@ -293,7 +254,7 @@ def _structure(given: Any, file: str) -> Found:
             yield _at(name, value, f"entry {i}")
     elif isinstance(given, list):
         for i, each in enumerate(given, start=1):
-            yield _placed(f"entry {i}", _listed, each)
+            yield _placed(f"entry {i}", listed_label, each)
     else:
         raise UserError(
             "labels: {file} holds neither a list nor a mapping.", 'Write  {{"name": "description", ...}}', file=file

@@ -103,7 +103,7 @@ class Answerer:
         said = {"label": pa.string(), "probability": pa.float64(), "error": pa.string()}
         for name, kind in said.items():
             values = [getattr(each, name) for each in answers]
-            batch = batch.append_column(prefix + name, pa.array([_plain(value) for value in values], kind))
+            batch = batch.append_column(prefix + name, pa.array([_plain(value, name) for value in values], kind))
         return batch
 
 
@@ -197,6 +197,8 @@ def unpacked(files: Files, folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def _plain(value: Any) -> Any:
-    """A label as a cell holds it: several are joined."""
-    return "|".join(value) if isinstance(value, tuple) else value
+def _plain(value: Any, name: str) -> Any:
+    """A label as a cell of text holds it: several are joined; everything else as it is."""
+    if value is None or name != "label":
+        return value
+    return "|".join(map(str, value)) if isinstance(value, tuple) else str(value)

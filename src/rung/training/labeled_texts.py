@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from rung.errors import UserError
 from rung.estimator.classifier import Classifier
-from rung.inference.inputs import NO_LABEL, as_texts, known_places
+from rung.inference.inputs import as_texts
+from rung.inference.label_inputs import NO_LABEL, in_rows_of, known_places
 from rung.training.cross_validation import parts
 from rung.training.provenance import of_rows
 
@@ -80,7 +81,7 @@ def read_given(clf: Classifier, texts: Any, y: Any, what: str) -> Given:
         )
     rows = as_texts(texts)
     names = clf.classes_.tolist()
-    labels = known_places(y, len(rows), names, minus_one_is_none=True)
+    labels = known_places(in_rows_of(texts, y), len(rows), names, minus_one_is_none=True)
     readable = [isinstance(text, str) and bool(text.strip()) for text in rows]
     good = np.flatnonzero(np.array(readable, dtype=bool) & (labels != NO_LABEL))
     given = Given([rows[i] for i in good], labels[good], names)

@@ -156,7 +156,7 @@ class _Bench:
 
     def begun(self) -> Comparison:
         """What was found before, with the classifier as it is as the first setting."""
-        settings = {"folds": self.folds, "seed": self.seed, "labels": of_value(self.clf.parsed_labels().as_dict())}
+        settings = {"folds": self.folds, "seed": self.seed, "labels": of_value(self.clf.parsed_labels().as_list())}
         parameters = self.clf.get_params(deep=False)
         settings |= {name: str(parameters[name]) for name in parameters if name not in ("labels", "backbone", "cache")}
         begin(self.home, Record("compare", parent_of(self.clf.loaded_backbone), self.given.inputs, settings))

@@ -19,7 +19,8 @@ from rung.estimator.classifier import Classifier
 from rung.estimator.persistence import check_free
 from rung.evidence import Backbone, Evidence, Progress
 from rung.evidence.embedding import embed
-from rung.inference.inputs import NO_LABEL, as_texts, known_places
+from rung.inference.inputs import as_texts
+from rung.inference.label_inputs import NO_LABEL, in_rows_of, known_places
 from rung.intervals import interval
 from rung.rungs.linear import Linear
 from rung.rungs.names import Names
@@ -139,7 +140,9 @@ def listen(clf: Classifier, texts: Any, y: Any = None, *, seed: int = 0, progres
             "Distill a classifier of texts, of one label each.",
         )
     rows = as_texts(texts)
-    known = known_places(y, len(rows), clf.classes_.tolist(), minus_one_is_none=clf.labels is not None)
+    known = known_places(
+        in_rows_of(texts, y), len(rows), clf.classes_.tolist(), minus_one_is_none=clf.labels is not None
+    )
     evidence = clf.evidence(rows, progress=progress)
     good = np.flatnonzero(evidence.ok & (known != NO_LABEL))  # a student learns labels, and these texts have none
     read, told = [str(rows[i]) for i in good], evidence.part(good)
@@ -219,7 +222,7 @@ def _classifier(clf: Classifier, chosen: Pupil, told: Told) -> Classifier:
         "confidence": clf.confidence,
         "reject": clf.reject if rejects else None,
     }
-    made = Classifier(clf.parsed_labels().as_dict(), backbone=chosen.body, **settings)
+    made = Classifier(clf.parsed_labels().as_list(), backbone=chosen.body, **settings)
     made.learned_ = head
     made.guard_ = (
         f"it says what its teacher says of {head.agreement_['share']:.1%} [{low:.1%}, {high:.1%}] of"

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.errors import UserError
-from rung.evidence.text_faults import is_missing
+from rung.labels import LabelIndex, distinct
+from rung.labels.containers import is_missing
+from rung.labels.normal_form import LabelValue
 from rung.training.length_grouping import unit_rows
 
 Floats = npt.NDArray[np.float64]
@@ -25,7 +27,7 @@ class Task:
     truth: npt.NDArray[Any]  # places among `labels`, or numbers
     test_texts: list[Any]
     test_truth: npt.NDArray[Any]
-    labels: list[str]
+    labels: list[LabelValue]
 
     @property
     def pairs(self) -> bool:
@@ -44,7 +46,7 @@ class Task:
         """A task as a person gives it. Raises UserError for what cannot be learned or measured."""
         rows, truth = _rows(name, texts, given)
         numbers = all(isinstance(each, float | np.floating) for each in truth)
-        labels = [] if numbers else sorted({str(each) for each in truth})
+        labels = [] if numbers else distinct(truth)
         apart = np.random.default_rng(seed).permutation(len(rows)) < max(1, round(held_out * len(rows)))
         kept = [not (test is None and out) for out in apart]
         learned = [(row, each) for row, each, keep in zip(rows, truth, kept, strict=True) if keep]
@@ -124,10 +126,12 @@ def _rows(name: str, texts: Sequence[Any], given: Sequence[Any]) -> tuple[list[A
     return [text if isinstance(text, str) else tuple(text) for text, _ in kept], [label for _, label in kept]
 
 
-def _columns(rows: Sequence[tuple[Any, Any]], labels: list[str], name: str) -> tuple[list[Any], npt.NDArray[Any]]:
+def _columns(
+    rows: Sequence[tuple[Any, Any]], labels: list[LabelValue], name: str
+) -> tuple[list[Any], npt.NDArray[Any]]:
     """Texts, and what is true of them; a label that is never learned is place −1, so that every answer there is wrong."""
-    place = {label: i for i, label in enumerate(labels)}
-    truths = [place.get(str(truth), -1) if labels else float(truth) for _, truth in rows]
+    index = LabelIndex(labels)
+    truths = [_place(index, truth) if labels else float(truth) for _, truth in rows]
     if labels and max(truths) < 0:
         raise UserError(
             "multitask: {name!r} is tested on labels that it never learns.", "Test it on its own labels.", name=name
@@ -135,12 +139,17 @@ def _columns(rows: Sequence[tuple[Any, Any]], labels: list[str], name: str) -> t
     return [text for text, _ in rows], np.array(truths)
 
 
+def _place(index: LabelIndex, truth: Any) -> int:
+    found = index.find(truth)
+    return -1 if found is None else found
+
+
 @dataclass(frozen=True)
 class Head:
     """A head at rest: outputs = rows @ weights + bias, numbers then times `scale` plus `center`."""
 
     task: str
-    labels: list[str]
+    labels: list[LabelValue]
     pairs: bool
     weights: list[list[float]]  # (d or 2 d, k)
     bias: list[float]

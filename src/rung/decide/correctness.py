@@ -1,0 +1,38 @@
+"""Which answers are right, where some texts got none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rung.decide.hierarchy import Tree
+from rung.errors import UserError
+from rung.labels.order import LabelIndex
+
+Flags = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.intp]
+NO_PLACE = -2  # that of "none of these"
+
+
+def right_labels(answers: npt.NDArray[Any], truth: Indices, labels: list[Any], tree: Tree | None) -> Flags:
+    """Whether each answer (n,) is the true label, given as its place in `labels` (n,), below 0 where it is none of them.
+
+    None is right where `NO_PLACE` says that the text belongs to none of the labels, and nowhere else. In a tree, whose labels
+    are then all of its nodes, an answer under the true label is right too.
+    """
+    index = LabelIndex(labels)
+    places = {value: index.find(value) for value in set(answers.tolist())}
+    said = np.array([-1 if places[value] is None else places[value] for value in answers.tolist()], dtype=np.intp)
+    under = np.eye(len(labels), dtype=bool) if tree is None else tree.lies_under
+    silent = np.array([value is None for value in answers.tolist()], dtype=bool)
+    return np.asarray(((said >= 0) & (truth >= 0) & under[said, truth]) | (silent & (truth == NO_PLACE)))
+
+
+def share_right(right: npt.ArrayLike, told: npt.ArrayLike, weights: Any = None) -> float:
+    """The share of right answers among the texts whose true label is told (n,). Raises UserError if there is none."""
+    rows = np.flatnonzero(told)
+    if not len(rows):
+        raise UserError("score: no text has a label.", "Give y with the true labels.")
+    return float(np.average(np.asarray(right)[rows], weights=None if weights is None else np.asarray(weights)[rows]))
