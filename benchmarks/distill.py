@@ -24,7 +24,7 @@ from rung import Classifier, distill
 from rung.evidence.embedding import embed
 from rung.rungs.linear import Linear
 from rung.training.students import student_models
-from rung.training.students.distill import PENALTIES, Told, listen
+from rung.training.students.distill import PENALTIES, TeacherAnswers, query_teacher
 
 SETS = ("ag_news", "clinc150", "banking77")
 MOST = 10_000
@@ -94,7 +94,7 @@ def of_set(name: str, most: int) -> tuple[list[dict[str, Any]], list[dict[str, A
     for row in rows:
         print(row, flush=True)
     y = [train.truth[i] if n % LABELLED == 0 else None for n, i in enumerate(drawn)]
-    return rows, [row for kind in KINDS for row in by_loss(name, kind, listen(teacher, texts, y), test)]
+    return rows, [row for kind in KINDS for row in by_loss(name, kind, query_teacher(teacher, texts, y), test)]
 
 
 def fresh(classifier: Classifier) -> Classifier:
@@ -114,16 +114,20 @@ def by_turns(calls: dict[str, Callable[[], Any]], counts: dict[str, int]) -> dic
     return {name: median(each) for name, each in speeds.items()}
 
 
-def by_loss(name: str, kind: Any, told: Told, test: sets.TestSet) -> list[dict[str, Any]]:
+def by_loss(name: str, kind: Any, answers: TeacherAnswers, test: sets.TestSet) -> list[dict[str, Any]]:
     """A student of one kind by what it minimizes; accuracy on the test split."""
     rows = []
     with TemporaryDirectory() as folder:
-        make = student_models.maker(kind, told.geometry, [told.texts[i] for i in told.fit], None, Path(folder))
+        make = student_models.backbone_maker(
+            kind, answers.geometry, [answers.texts[i] for i in answers.train_rows], None, Path(folder)
+        )
         for title, how in LOSSES.items():
-            heard = hardened(told) if title == HARD else told
-            body = make(heard.log_posterior[told.fit], told.known[told.fit], how)
-            features = embed(told.texts, body)
-            head = Linear(**how, penalty=PENALTIES[kind]).fit(heard.evidence(features, told.fit), told.known[told.fit])
+            heard = hardened(answers) if title == HARD else answers
+            body = make(heard.log_posterior[answers.train_rows], answers.known[answers.train_rows], how)
+            features = embed(answers.texts, body)
+            head = Linear(**how, penalty=PENALTIES[kind]).fit(
+                heard.evidence(features, answers.train_rows), answers.known[answers.train_rows]
+            )
             unseen = embed(test.texts, body) @ head.weights_ + head.bias_
             right = unseen.argmax(axis=1) == measure.places(test)
             rows.append({"set": name, "student": kind, "loss": title, **measure.accuracy(right)})
@@ -131,13 +135,13 @@ def by_loss(name: str, kind: Any, told: Told, test: sets.TestSet) -> list[dict[s
     return rows
 
 
-def hardened(told: Told) -> Told:
+def hardened(answers: TeacherAnswers) -> TeacherAnswers:
     """The teacher's likeliest label as if it were certain."""
     from dataclasses import replace
 
-    sure = np.full(told.log_posterior.shape, -30.0)
-    sure[np.arange(len(sure)), told.log_posterior.argmax(axis=1)] = 0.0
-    return replace(told, log_posterior=sure)
+    sure = np.full(answers.log_posterior.shape, -30.0)
+    sure[np.arange(len(sure)), answers.log_posterior.argmax(axis=1)] = 0.0
+    return replace(answers, log_posterior=sure)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import sets
 
 from rung import Classifier
 from rung.training.exporting.export import export
-from rung.training.exporting.graphs import Exported
+from rung.training.exporting.graphs import ExportedGraph
 
 SETS = ("ag_news", "banking77")
 FITTED, LEARNED, UNSEEN, ROUNDS = 2000, 4000, 500, 3
@@ -52,7 +52,7 @@ def of_set(name: str) -> list[dict[str, Any]]:
             made = export(
                 clf, out, to=to, precision=precision, texts=train.texts[FITTED : FITTED + LEARNED], most_flips=1.0
             )
-            graph = Exported.open(out)
+            graph = ExportedGraph.open(out)
             said = graph.run(texts)[1].argmax(axis=1)
             row = {"set": name, "way": f"{to} {precision}", **measure.accuracy(said == truth)}
             row |= {"kept": measure.percent((said == own).mean()), "cosine": made.results["cosine"]}

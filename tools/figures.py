@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from table_cells import ROOT, result
 
-from rung.training.settings.comparison import sketch
+from rung.training.settings.comparison import plot_comparison
 
 FOLDER = ROOT / "docs" / "figures"
 BLUE, GRAY = "#2f6db3", "#9a9a9a"
@@ -79,7 +79,7 @@ def students(figure: Figure) -> None:
 def compare(figure: Figure) -> None:
     """Settings on 60 labels, each held out once, and how the same settings do on other texts."""
     found = result("compare")
-    sketch(found["rows"], found["labelled"], figure)
+    plot_comparison(found["rows"], found["labelled"], figure)
     shares = [row["test"] for row in found["rows"]]
     label = f"all {found['labelled']} labels, {found['test_texts']} other texts"
     figure.axes[0].plot(shares, range(len(shares)), "x", color="black", label=label)

@@ -1,4 +1,4 @@
-"""A batch in groups of like length gives what it gives in one go."""
+"""A batch embedded in groups of similar length gives the same result as one forward pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from rung.training import length_grouping
-from rung.training.length_grouping import unit_rows
+from rung.training.length_grouping import normalized_embeddings
 
 pytestmark = pytest.mark.torch
 
@@ -19,7 +19,7 @@ TEXTS = ["my card is lost", "a", "the app crashes refund my money help about the
 
 @pytest.mark.parametrize("tokens", [1, 12, 30])
 def test_groups_change_nothing(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-    """Rows and the slope of the weights are those of one forward pass, however small the groups."""
+    """Embeddings and gradients are those of one forward pass, however small the groups are."""
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -27,9 +27,9 @@ def test_groups_change_nothing(tiny_encoder: Path, monkeypatch: pytest.MonkeyPat
     features: dict[str, Any] = dict(encoder.preprocess(TEXTS))
     slopes, rows = [], []
     for size in (10_000, tokens):
-        monkeypatch.setattr(length_grouping, "_TOKENS", size)
+        monkeypatch.setattr(length_grouping, "_TOKENS_PER_GROUP", size)
         encoder.zero_grad()
-        found = unit_rows(encoder, features)
+        found = normalized_embeddings(encoder, features)
         (found @ found.T).sum().backward()
         rows.append(found.detach())
         slopes.append(torch.cat([part.grad.ravel() for part in encoder.parameters() if part.grad is not None]))
@@ -39,7 +39,7 @@ def test_groups_change_nothing(tiny_encoder: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_padding_on_the_left_is_left_alone(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Positions may hang on it, so such a batch is computed in one go."""
+    """Positions may depend on left padding, so such a batch is computed in one pass."""
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -47,12 +47,12 @@ def test_padding_on_the_left_is_left_alone(tiny_encoder: Path, monkeypatch: pyte
     encoder.tokenizer.padding_side = "left"
     features = encoder.preprocess(TEXTS)
     whole = torch.nn.functional.normalize(encoder(dict(features))["sentence_embedding"], dim=1)
-    monkeypatch.setattr(length_grouping, "_TOKENS", 1)
-    assert torch.equal(unit_rows(encoder, features), whole)
+    monkeypatch.setattr(length_grouping, "_TOKENS_PER_GROUP", 1)
+    assert torch.equal(normalized_embeddings(encoder, features), whole)
 
 
 def test_groups_are_really_made(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for a single text, each one is computed alone, without padding."""
+    """If a group has room for one text only, each text is computed alone, without padding."""
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(str(tiny_encoder), device="cpu").eval()
@@ -64,8 +64,8 @@ def test_groups_are_really_made(tiny_encoder: Path, monkeypatch: pytest.MonkeyPa
         return forward(self, features, **how)
 
     monkeypatch.setattr(type(encoder), "forward", counted)
-    monkeypatch.setattr(length_grouping, "_TOKENS", 1)
+    monkeypatch.setattr(length_grouping, "_TOKENS_PER_GROUP", 1)
     features = encoder.preprocess(TEXTS)
-    unit_rows(encoder, features)
+    normalized_embeddings(encoder, features)
     assert len(seen) == len(TEXTS)
     assert sum(seen) == int(features["attention_mask"].sum())

@@ -70,9 +70,9 @@ def asked(option: str) -> tuple[str, Any]:
     >>> asked("learning-rate=1e-5,1e-4")
     ('learning_rate', [1e-05, 0.0001])
     >>> asked("steps=10..100")
-    ('steps', Between(low=10, high=100))
+    ('steps', SearchRange(low=10, high=100))
     """
-    from rung.training.settings.compare import Between
+    from rung.training.settings.compare import SearchRange
 
     name, sign, values = option.partition("=")
     if not sign or not values.strip():
@@ -80,7 +80,7 @@ def asked(option: str) -> tuple[str, Any]:
     low, dots, high = values.partition("..")
     ends = _value(low), _value(high)
     if dots and all(isinstance(end, int | float) for end in ends):
-        return _plain(name), Between(*ends)
+        return _plain(name), SearchRange(*ends)
     return _plain(name), [_value(value) for value in values.split(",") if value.strip()]
 
 
@@ -102,7 +102,7 @@ def _value(word: str) -> Any:
 def _closing(found: Comparison, out: Path | None) -> list[str]:
     """The table, best first, and what it says."""
     from rung.cli import display
-    from rung.training.settings.comparison import AS_IT_IS
+    from rung.training.settings.comparison import BASELINE
 
     rows: list[tuple[str, ...]] = [
         (
@@ -117,7 +117,7 @@ def _closing(found: Comparison, out: Path | None) -> list[str]:
     ]
     measured = [line for line in found.table() if line["error"] is None]
     for line in measured:
-        first = line["setting"] == AS_IT_IS
+        first = line["setting"] == BASELINE
         rows.append(
             (
                 line["setting"],

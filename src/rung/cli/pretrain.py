@@ -59,7 +59,7 @@ def pretrain(
     from rung.training.pretraining.from_scratch import Size
     from rung.training.pretraining.pretrain import pretrain as make
     from rung.training.provenance import Record
-    from rung.training.trainer_setup import leads
+    from rung.training.trainer_setup import is_main_process
 
     with open_table(source, text=text, format=format) as table:
         texts = table.column(table.text_column)
@@ -82,7 +82,7 @@ def pretrain(
             checkpointing=checkpointing,
             seed=seed,
         )
-    if leads():
+    if is_main_process():
         for line in _closing(Record.read(out), out):
             display.say(line)
 

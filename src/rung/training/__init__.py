@@ -1,1 +1,1 @@
-"""The only place where weights change: from a backbone to a new one."""
+"""Training: the only room in which weights change. A training takes a backbone and returns a new one."""

@@ -1,4 +1,4 @@
-"""Texts and labels that a training learns from, and parts of them hidden in turn to judge it by."""
+"""The labelled texts of a training, and their splits for cross-validation."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rung.errors import UserError
 from rung.estimator.classifier import Classifier
 from rung.inference.inputs import as_texts
 from rung.inference.label_inputs import NO_LABEL, in_rows_of, known_places
-from rung.training.cross_validation import parts
-from rung.training.provenance import of_rows
+from rung.training.cross_validation import stratified_folds
+from rung.training.provenance import rows_digest
 
 Indices = npt.NDArray[np.intp]
 
-_OTHERS = 4  # unlabelled texts for each labelled one that are read beside a part
+_UNLABELED_PER_LABELED = 4  # at most so many unlabelled texts for each labelled one take part in a split
 
 
 @dataclass(frozen=True)
-class Given:
-    """Texts that can be read, and the places (n,) of their labels, −1 where there is none."""
+class LabeledTexts:
+    """Readable texts (n), the index of each one's label (n,), −1 where there is none, and the names (k) of the labels."""
 
     texts: list[str]
     labels: Indices
@@ -31,66 +31,66 @@ class Given:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """For a record: numbers and hashes."""
-        told = [None if place < 0 else self.names[place] for place in self.labels]
-        return {"texts": of_rows(self.texts), "labels": of_rows(told)}
+        """The inputs for a record: numbers of rows and hashes."""
+        return {"texts": rows_digest(self.texts), "labels": rows_digest(self.y())}
 
-    def part(self, rows: Indices) -> Given:
-        """Some of the texts."""
-        return Given([self.texts[i] for i in rows], self.labels[rows], self.names)
+    def subset(self, rows: Indices) -> LabeledTexts:
+        """The texts at the given rows, with their labels."""
+        return LabeledTexts([self.texts[i] for i in rows], self.labels[rows], self.names)
 
     def y(self) -> list[Any]:
-        """The labels by name, as `fit` takes them."""
-        return [None if place < 0 else self.names[place] for place in self.labels]
+        """The name of each text's label, None where there is none, as `fit` takes them."""
+        return [None if label < 0 else self.names[label] for label in self.labels]
 
-    def in_turn(self, count: int, seed: int) -> Iterator[tuple[Given, list[str], Indices]]:
-        """Each of `count` parts of the labels hidden once: what is shown, the texts asked, and their labels' places.
+    def cross_validation_splits(self, count: int, seed: int) -> Iterator[tuple[LabeledTexts, list[str], Indices]]:
+        """For each of `count` folds: the training texts, the held-out texts, and the indices of the held-out labels.
 
-        At most 4 unlabelled texts for each labelled one are shown beside them. A part whose hiding would leave labels of one kind
-        only is left out.
+        In the training texts the labels of the fold are hidden; its texts stay there as unlabelled ones. At most 4 unlabelled texts
+        for each labelled one take part. A fold is skipped if the labels that remain are all equal.
         """
-        known, others = np.flatnonzero(self.labels >= 0), np.flatnonzero(self.labels < 0)
-        drawn = np.random.default_rng(seed).permutation(others)[: _OTHERS * len(known)]
-        some = self.part(np.sort(np.concatenate([known, drawn])))
-        known = np.flatnonzero(some.labels >= 0)
-        part = parts(some.labels[known], [some.texts[i] for i in known], count, seed)
+        known, unlabeled = np.flatnonzero(self.labels >= 0), np.flatnonzero(self.labels < 0)
+        sampled = np.random.default_rng(seed).permutation(unlabeled)[: _UNLABELED_PER_LABELED * len(known)]
+        kept = self.subset(np.sort(np.concatenate([known, sampled])))
+        known = np.flatnonzero(kept.labels >= 0)
+        fold = stratified_folds(kept.labels[known], [kept.texts[i] for i in known], count, seed)
         for number in range(count):
-            hidden = known[part == number]
-            shown = replace(some, labels=np.where(np.isin(np.arange(len(some.labels)), hidden), -1, some.labels))
-            if len(np.unique(shown.labels[shown.labels >= 0])) > 1 and len(hidden):
-                yield shown, [some.texts[i] for i in hidden], some.labels[hidden]
+            hidden = known[fold == number]
+            train = replace(kept, labels=np.where(np.isin(np.arange(len(kept.labels)), hidden), -1, kept.labels))
+            if len(np.unique(train.labels[train.labels >= 0])) > 1 and len(hidden):
+                yield train, [kept.texts[i] for i in hidden], kept.labels[hidden]
 
 
-def read_given(clf: Classifier, texts: Any, y: Any, what: str) -> Given:
-    """Texts (n) and labels (n,) as `fit` takes them, for the labels of `clf`.
+def read_labeled_texts(clf: Classifier, texts: Any, y: Any, command: str) -> LabeledTexts:
+    """Read texts (n) and labels (n,), given as `fit` takes them, for the labels of `clf`.
 
-    Raises UserError, which begins with `what`, for a classifier that cannot be tuned, and for labels of one kind only.
+    Raises UserError, which begins with the name of the `command`, for a classifier that cannot be tuned, and if all labels are
+    equal.
     """
     if clf.multi_label or clf.knows_numbers_only or clf.labels is None:
         raise UserError(
-            "{value}: it is for one label out of several that have names.",
-            "Give label names, no multi_label.",
-            value=what,
+            "{command} needs a classifier that gives each text one of several named labels.",
+            "Give label names, and leave multi_label out.",
+            command=command,
         )
     if clf.geometry is not None or "embed" not in clf.loaded_backbone.abilities:
         raise UserError(
-            "{value}: {name} is no sentence encoder of its own.",
-            'Take one:  backbone="minilm"',
-            value=what,
-            name=clf.loaded_backbone.name,
+            "{command}: {backbone} is no sentence encoder of its own.",
+            'Choose a sentence encoder:  backbone="minilm"',
+            command=command,
+            backbone=clf.loaded_backbone.name,
         )
     rows = as_texts(texts)
     names = clf.classes_.tolist()
     labels = known_places(in_rows_of(texts, y), len(rows), names, minus_one_is_none=True)
-    readable = [isinstance(text, str) and bool(text.strip()) for text in rows]
-    good = np.flatnonzero(np.array(readable, dtype=bool) & (labels != NO_LABEL))
-    given = Given([rows[i] for i in good], labels[good], names)
-    present = np.unique(given.labels[given.labels >= 0])
+    readable = np.array([isinstance(text, str) and bool(text.strip()) for text in rows], dtype=bool)
+    kept = np.flatnonzero(readable & (labels != NO_LABEL))
+    labeled = LabeledTexts([rows[i] for i in kept], labels[kept], names)
+    present = np.unique(labeled.labels[labeled.labels >= 0])
     if len(present) == 1:
         raise UserError(
-            "{value}: all labels given are {names!r}; there is nothing to tell apart.",
-            "Give labels of at least two kinds.",
-            value=what,
-            names=names[present[0]],
+            "{command}: all labels given are {label!r}; there is nothing to tell apart.",
+            "Give at least two different labels.",
+            command=command,
+            label=names[present[0]],
         )
-    return given
+    return labeled

@@ -1,4 +1,4 @@
-"""Make an encoder shallower: some of its layers, the rest as it was; on request taught again to say what all of them said."""
+"""Layer pruning: a copy of an encoder that keeps some of its layers, and that can then be trained to embed as the full one did."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def drop_layers(
 ) -> EncoderBackbone:
     """A new encoder in the folder `out` with some layers of `backbone`, which stays as it was.
 
-    keep: how many layers, spread evenly with the last among them, or which (0 is the first). Given `texts`, the new one is
-    then taught for `epochs` to embed them as `backbone` does (mean squared error, sentence-transformers' trainer).
-    Raises UserError for a backbone that is no sentence encoder, and for layers that it does not have.
+    keep: how many layers to keep, evenly spaced and including the last, or the indices of the layers (0 is the first). With
+    `texts`, the new encoder is then trained for `epochs` to embed them as `backbone` does (mean squared error,
+    sentence-transformers' trainer). Raises UserError for a backbone that is no sentence encoder, and for layers that it lacks.
     """
     encoder = read_encoder(backbone)
     transformer = encoder[0].auto_model
-    layers = layers_of(transformer)
-    places = spread(keep, len(layers)) if isinstance(keep, int) else list(keep)
+    layers = transformer_layers(transformer)
+    places = evenly_spaced(keep, len(layers)) if isinstance(keep, int) else list(keep)
     if not places or not all(0 <= place < len(layers) for place in places) or len(set(places)) < len(places):
         raise UserError(
-            "shallow: {backbone_name} has {n_layers} layers, asked for {keep}.",
-            "Ask for 1 to {n_layers} layers.",
-            backbone_name=backbone.name,
-            n_layers=len(layers),
+            "shallow: {backbone} has {layers} layers, asked for {keep}.",
+            "Ask for 1 to {layers} layers.",
+            backbone=backbone.name,
+            layers=len(layers),
             keep=keep,
         )
     kept = [layers[place] for place in sorted(places)]
@@ -47,38 +47,38 @@ def drop_layers(
     layers.extend(kept)
     transformer.config.num_hidden_layers = len(kept)
     if texts is not None:
-        _teach(encoder, list(texts), backbone, Path(out), epochs, seed)
+        _distill_embeddings(encoder, list(texts), backbone, Path(out), epochs, seed)
     write_encoder(encoder, Path(out))
     return EncoderBackbone.open(Path(out), "shallow")
 
 
 def read_encoder(backbone: Any) -> Any:
-    """A copy of the encoder's own, free to be changed. Raises UserError where the backbone is no sentence encoder."""
+    """A copy of the backbone's encoder, whose weights may be changed. Raises UserError if the backbone is no sentence encoder."""
     if not isinstance(backbone, EncoderBackbone):
         raise UserError(
-            "{backbone_name} is no sentence encoder with layers and weights that could be moved.",
-            'Take one, such as  backbone="minilm" , or a student that needs none:  student="ngram"',
-            backbone_name=backbone.name,
+            "{backbone} is no sentence encoder with layers and weights that could be trained.",
+            'Choose a sentence encoder, such as  backbone="minilm" , or a student that needs none:  student="ngram"',
+            backbone=backbone.name,
         )
     from sentence_transformers import SentenceTransformer
 
     with quiet():
-        how = {"use_safetensors": True, "dtype": "float32"}
-        encoder = SentenceTransformer(str(backbone.folder), device="cpu", model_kwargs=how, local_files_only=True)
-    encoder.model_card_data.widget = [{}]  # else a trainer looks for examples for a card, under a bar of its own
+        options = {"use_safetensors": True, "dtype": "float32"}
+        encoder = SentenceTransformer(str(backbone.folder), device="cpu", model_kwargs=options, local_files_only=True)
+    encoder.model_card_data.widget = [{}]  # else the trainer searches examples for a model card, with a progress bar
     return encoder
 
 
-def layers_of(transformer: Any) -> Any:
-    """The list of a transformer's layers: as long as its config says that there are layers."""
+def transformer_layers(transformer: Any) -> Any:
+    """The layers of a transformer: the first ModuleList that is as long as the config's number of layers."""
     from torch.nn import ModuleList
 
-    wanted = transformer.config.num_hidden_layers
-    return next(each for each in transformer.modules() if isinstance(each, ModuleList) and len(each) == wanted)
+    count = transformer.config.num_hidden_layers
+    return next(each for each in transformer.modules() if isinstance(each, ModuleList) and len(each) == count)
 
 
-def spread(keep: int, layers: int) -> list[int]:
-    """Places of `keep` of `layers` layers, as even as can be, the last among them.
+def evenly_spaced(keep: int, layers: int) -> list[int]:
+    """Indices of `keep` of the `layers` layers, evenly spaced, including the last one.
 
     >>> spread(3, 6)
     [1, 3, 5]
@@ -87,17 +87,20 @@ def spread(keep: int, layers: int) -> list[int]:
 
 
 def write_encoder(encoder: Any, out: Path) -> None:
-    """Write it as sentence-transformers does, but so that equal weights have equal files, whichever version wrote them."""
+    """Save the encoder in the format of sentence-transformers, without the library's version.
+
+    Equal weights then have equal files and the same fingerprint, whichever version wrote them.
+    """
     with quiet():
         encoder.save(str(out), create_model_card=False)
     config = out / "config_sentence_transformers.json"
     facts = json.loads(config.read_text("utf-8"))
-    facts.pop("__version__", None)  # the same weights have the same fingerprint, whichever library wrote them
+    facts.pop("__version__", None)
     config.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
 
-def _teach(encoder: Any, texts: list[str], backbone: Any, out: Path, epochs: int, seed: int) -> None:
-    """Move the kept layers until the embeddings are again those of the whole encoder."""
+def _distill_embeddings(encoder: Any, texts: list[str], backbone: Any, out: Path, epochs: int, seed: int) -> None:
+    """Train the kept layers to reproduce the embeddings of the full encoder."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.losses import MSELoss

@@ -1,4 +1,4 @@
-"""Embeddings of a batch while weights learn, with little spent on padding: short texts are not computed as long as the longest."""
+"""Embed a training batch in groups of similar length, so that little time is spent on padding."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Any
 
 from rung.backbones.common.batching import by_length
 
-# Of one group, padding included: a third less time than in one go, on texts of unlike lengths.
-_TOKENS = 256
+# Tokens of one group, padding included. On texts of mixed lengths this takes a third less time than one forward pass.
+_TOKENS_PER_GROUP = 256
 
 
-def unit_rows(encoder: Any, features: Mapping[str, Any]) -> Any:
-    """Embeddings (B, d) of a batch, rows of length 1, as one forward pass gives them.
+def normalized_embeddings(encoder: Any, features: Mapping[str, Any]) -> Any:
+    """Embeddings (B, d) of a batch, normalized to length 1; the same as from one forward pass.
 
-    features are what sentence-transformers' tokenizing gives: tensors (B, t), and facts of other kinds. On a processor texts of
-    like length are computed together, where padding is on the right, on which nothing hangs; a GPU is quicker with all at once.
+    features are what sentence-transformers' tokenization gives: tensors (B, t), and values of other kinds. On a CPU, texts of
+    similar length are computed together if the padding is on the right, where it changes no result. A GPU is faster with one pass.
     """
     import torch
 
     mask = features.get("attention_mask")
     if mask is None or mask.device.type != "cpu" or mask.ndim != 2 or not mask[:, 0].all():
-        return _rows(encoder, features)
+        return _forward(encoder, features)
     lengths = mask.sum(dim=1).tolist()
-    groups = list(by_length(lengths, _TOKENS))
+    groups = list(by_length(lengths, _TOKENS_PER_GROUP))
     if len(groups) == 1:
-        return _rows(encoder, features)
-    rows = [_rows(encoder, _part(features, mask.shape, group, max(lengths[i] for i in group))) for group in groups]
+        return _forward(encoder, features)
+    rows = [_forward(encoder, _subset(features, mask.shape, group, max(lengths[i] for i in group))) for group in groups]
     order = torch.tensor([place for group in groups for place in group])
     return torch.cat(rows)[order.argsort()]
 
 
-def _part(features: Mapping[str, Any], shape: Any, group: list[int], longest: int) -> dict[str, Any]:
-    """Some rows; what has a number a token is cut to the longest of them."""
+def _subset(features: Mapping[str, Any], shape: Any, group: list[int], longest: int) -> dict[str, Any]:
+    """The features of one group; tensors with one value a token are cut to the longest text of the group."""
     found = dict(features)
     for name, value in features.items():
         own = getattr(value, "shape", ())
@@ -41,7 +41,7 @@ def _part(features: Mapping[str, Any], shape: Any, group: list[int], longest: in
     return found
 
 
-def _rows(encoder: Any, features: Mapping[str, Any]) -> Any:
+def _forward(encoder: Any, features: Mapping[str, Any]) -> Any:
     import torch
 
     return torch.nn.functional.normalize(encoder(dict(features))["sentence_embedding"].float(), dim=1)

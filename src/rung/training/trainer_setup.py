@@ -1,4 +1,4 @@
-"""What trainings by transformers' Trainer share: settings, a folder that is gone on with after a kill, events in a journal."""
+"""Set up transformers' Trainer: settings, a folder from which a killed training resumes, and a callback that writes the log."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 
 from rung.errors import UserError, nearest
 from rung.messages import tr
-from rung.training.provenance import FILE, Record
-from rung.training.training_log import Journal
+from rung.training.provenance import RECORD_FILE, Record
+from rung.training.training_log import TrainingLog
 
 Precision = Literal["float32", "bf16", "fp16"]
 CHECKPOINTS = "checkpoints"
@@ -22,16 +22,17 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class Settings:
-    """How weights are moved.
+    """Settings of the optimization.
 
-    epochs         times that the texts are gone through
-    batch          rows of one forward pass on one device; accumulate: passes before the weights move
-    learning_rate  the largest; it rises over the first tenth of the steps and falls to 0; None: the entry's own
+    epochs         how often each text is used
+    batch          texts of one forward pass on one device
+    accumulate     forward passes before each update of the weights
+    learning_rate  the peak: warmup over the first tenth of the steps, then linear decay to 0; None: the default of the function
     weight_decay   of AdamW
-    precision      float32, or bf16 or fp16 mixed with it
-    checkpointing  compute activations again rather than keep them: less memory, a third more time
-    save_every     steps between checkpoints; there is one after each epoch too
-    seed           of first weights, order, masks, dropout
+    precision      float32, or mixed precision with bf16 or fp16
+    checkpointing  recompute activations instead of keeping them: less memory, a third more time
+    save_every     steps between checkpoints; one more is written after each epoch
+    seed           of initial weights, order, masks and dropout
     """
 
     epochs: int = 5
@@ -45,82 +46,80 @@ class Settings:
     seed: int = 0
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], what: str) -> Settings:
-        """The settings given by name. Raises UserError for a name that is none, and for a value that cannot be."""
-        for name in given:
+    def of(cls, values: Mapping[str, Any], command: str) -> Settings:
+        """The settings given by name. Raises UserError for an unknown name and for an invalid value."""
+        for name in values:
             if name not in cls.__dataclass_fields__:
-                meant = nearest(name, cls.__dataclass_fields__)
+                near = nearest(name, cls.__dataclass_fields__)
                 known = ", ".join(cls.__dataclass_fields__)
                 raise UserError(
-                    "{value}: there is no setting {name!r}.",
-                    tr("Did you mean {meant}?", meant=meant) if meant else tr("The settings are {known}.", known=known),
-                    value=what,
+                    "{command}: there is no setting {name!r}.",
+                    tr("Did you mean {meant}?", meant=near) if near else tr("The settings are {known}.", known=known),
+                    command=command,
                     name=name,
                 )
-        settings = cls(**given)
-        settings._check(what)
+        settings = cls(**values)
+        settings._check(command)
         return settings
 
-    def _check(self, what: str) -> None:
+    def _check(self, command: str) -> None:
         for name in ("epochs", "batch", "accumulate", "save_every"):
             value = getattr(self, name)
             if value != int(value) or value < 1:
                 raise UserError(
-                    "{value}: {name} {value_2}.",
+                    "{command}: {name} is {value}.",
                     "Give a whole number, 1 or more.",
-                    value=what,
+                    command=command,
                     name=name,
-                    value_2=value,
+                    value=value,
                 )
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise UserError(
-                "{value}: learning_rate {learning_rate}.",
+                "{command}: learning_rate is {learning_rate}.",
                 "Give a small number above 0, such as 1e-3.",
-                value=what,
+                command=command,
                 learning_rate=self.learning_rate,
             )
         if not 0 <= self.weight_decay < 1:
             raise UserError(
-                "{value}: weight_decay {weight_decay}.",
+                "{command}: weight_decay is {weight_decay}.",
                 "Give 0 or a small number, such as 0.01.",
-                value=what,
+                command=command,
                 weight_decay=self.weight_decay,
             )
         if self.precision not in get_args(Precision):
             raise UserError(
-                "{value}: precision {precision!r}.",
-                "Choose one of {Precision}.",
-                value=what,
+                "{command}: there is no precision {precision!r}.",
+                "Choose one of {choices}.",
+                command=command,
                 precision=self.precision,
-                Precision=", ".join(get_args(Precision)),
+                choices=", ".join(get_args(Precision)),
             )
 
 
-def require(what: str, modules: tuple[str, ...] = ("torch", "transformers", "accelerate")) -> None:
-    """Raise UserError unless all that training needs is installed."""
+def require_packages(command: str, modules: tuple[str, ...] = ("torch", "transformers", "accelerate")) -> None:
+    """Raise UserError unless all packages that a training needs are installed."""
     missing = [each for each in modules if find_spec(each) is None]
     if missing:
         raise UserError(
-            "{value} needs {missing}, which is not installed."
-            if len(missing) == 1
-            else "{value} needs {missing}, which are not installed.",
+            "{command} needs packages that are not installed: {missing}.",
             "pip install 'rung[train]'",
-            value=what,
+            command=command,
             missing=", ".join(missing),
         )
 
 
-def leads() -> bool:
-    """Whether this process writes: under `accelerate launch` or torchrun the first of all, else the only one."""
+def is_main_process() -> bool:
+    """Whether this process writes files: the first one under `accelerate launch` or torchrun, else the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def begin(out: Path, record: Record) -> str | None:
-    """Make `out` ready for the work that `record` names; the checkpoint to go on from, None where there is none.
+def prepare_folder(out: Path, record: Record) -> str | None:
+    """Prepare the folder `out` for the training that `record` describes. Returns the checkpoint to resume from, or None.
 
-    Raises UserError if `out` holds something else, other work, or this work, done.
+    Raises UserError if `out` holds other files, another training, or this training and it is finished.
     """
-    if leads():
+    if is_main_process():
         _check_folder(out, record)
         out.mkdir(parents=True, exist_ok=True)
         record.write(out)
@@ -130,40 +129,42 @@ def begin(out: Path, record: Record) -> str | None:
 def _check_folder(out: Path, record: Record) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not (out / FILE).is_file():
+    if not (out / RECORD_FILE).is_file():
         raise UserError(
             "{by}: {out} is there already and holds other files.", "Name a new folder.", by=record.by, out=out
         )
     found = Record.read(out)
     if found.key != record.key:
-        other = ", ".join(_differences(found, record))
         raise UserError(
-            "{by}: {out} holds other work (another {other}).",
-            "Name a new folder; or give the same command again to go on with what is there.",
+            "{by}: {out} holds another training, which differs in: {differences}.",
+            "Name a new folder; or give the same command again to resume the training in this folder.",
             by=record.by,
             out=out,
-            other=other,
+            differences=", ".join(_differences(found, record)),
         )
     if found.results:
         raise UserError(
-            "{by}: {out} holds this very model, done.", "Name a new folder, or use it as it is.", by=record.by, out=out
+            "{by}: {out} holds this model already, finished.",
+            "Name a new folder, or use the model in this one.",
+            by=record.by,
+            out=out,
         )
 
 
 def _differences(a: Record, b: Record) -> list[str]:
-    """What two works differ in, in words."""
-    parts = {"entry": (a.by, b.by), "model to start from": (a.parent, b.parent)}
+    """The names of the inputs and settings in which two trainings differ."""
+    parts = {"command": (a.by, b.by), "start": (a.parent, b.parent)}
     parts |= {name: (a.inputs.get(name), b.inputs.get(name)) for name in {**a.inputs, **b.inputs}}
     parts |= {name: (a.settings.get(name), b.settings.get(name)) for name in {**a.settings, **b.settings}}
-    return [name for name, (one, other) in parts.items() if _plain(one) != _plain(other)]
+    return [name for name, (one, other) in parts.items() if _as_json(one) != _as_json(other)]
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
 def last_checkpoint(out: Path) -> str | None:
-    """The last checkpoint that was written whole: its state is what the Trainer writes last."""
+    """The last complete checkpoint. The Trainer writes the state last, so a checkpoint with a readable state is complete."""
     found = []
     for state in (out / CHECKPOINTS).glob("checkpoint-*/trainer_state.json"):
         try:
@@ -173,20 +174,20 @@ def last_checkpoint(out: Path) -> str | None:
     return max(found)[1] if found else None
 
 
-def wait() -> None:
-    """Until all processes are here: what the first one wrote can be read by the others."""
+def wait_for_everyone() -> None:
+    """Wait for all processes, so that the others can read what the first one wrote."""
     from accelerate import PartialState
 
     PartialState().wait_for_everyone()
 
 
-def finish(out: Path) -> None:
-    """Take away the checkpoints of a work that is done."""
+def remove_checkpoints(out: Path) -> None:
+    """Remove the checkpoints of a finished training."""
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
-def arguments(out: Path, settings: Settings, learning_rate: float, rows: int, **more: Any) -> Any:
-    """transformers' TrainingArguments, for texts of so many `rows`; `learning_rate` where the settings name none."""
+def training_arguments(out: Path, settings: Settings, learning_rate: float, rows: int, **more: Any) -> Any:
+    """transformers' TrainingArguments for `rows` texts an epoch. `learning_rate` holds if the settings give none."""
     import torch
     from transformers import TrainingArguments
 
@@ -202,61 +203,64 @@ def arguments(out: Path, settings: Settings, learning_rate: float, rows: int, **
         bf16=settings.precision == "bf16",
         fp16=settings.precision == "fp16",
         seed=settings.seed,
-        save_strategy="epoch",  # after the epoch was measured; those between are asked for by `telling`
+        save_strategy="epoch",  # after the evaluation; `logging_callback` asks for the checkpoints within an epoch
         save_steps=settings.save_every,
-        save_total_limit=2,  # should a kill break off the last one
-        logging_nan_inf_filter=False,  # a loss that is no number must be seen, not averaged away
+        save_total_limit=2,  # the last one may be incomplete after a kill
+        logging_nan_inf_filter=False,  # a loss of NaN must show, not be averaged away
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to=[],
         disable_tqdm=True,
         **more,
     )
-    at_once = made.train_batch_size * made.world_size * settings.accumulate
-    made.logging_steps = max(1, -(-rows // at_once) // 10)  # ten lines an epoch
+    rows_per_step = made.train_batch_size * made.world_size * settings.accumulate
+    made.logging_steps = max(1, -(-rows // rows_per_step) // 10)  # ten lines an epoch
     return made
 
 
-def telling(journal: Journal, dataset: Any) -> Any:
-    """A callback of the Trainer that writes what happens into the journal, and tells the rows which epoch it is."""
+def logging_callback(log: TrainingLog, dataset: Any) -> Any:
+    """A callback of the Trainer that writes each event into the log, and sets the current epoch of the data set."""
     from transformers import TrainerCallback
 
-    class Telling(TrainerCallback):  # type: ignore[misc]
+    class LoggingCallback(TrainerCallback):  # type: ignore[misc]
         loss: float | None = None
 
         def on_epoch_begin(self, args: Any, state: Any, _: Any, **__: Any) -> None:
-            steps = _of_epoch(args, state)
-            dataset.epoch = round((state.epoch or 0) * steps) // steps  # a whole number again, whatever was rounded
+            steps = _steps_per_epoch(args, state)
+            dataset.epoch = round((state.epoch or 0) * steps) // steps  # state.epoch is a rounded float
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step % args.save_steps == 0 and state.global_step % _of_epoch(args, state):
+            if state.global_step % args.save_steps == 0 and state.global_step % _steps_per_epoch(args, state):
                 control.should_save = True
-            if leads():
-                journal.at(state.global_step, state.max_steps, self.loss)
+            if is_main_process():
+                log.report_progress(state.global_step, state.max_steps, self.loss)
 
         def on_log(self, _: Any, state: Any, __: Any, logs: dict[str, Any] | None = None, **___: Any) -> None:
-            said = {name: float(value) for name, value in (logs or {}).items() if name != "total_flos"}
-            held = {name.removeprefix("eval_"): value for name, value in said.items() if name.startswith("eval_")}
-            self.loss = said.get("loss", self.loss)
-            if held:
-                kept = {_HELD.get(name, name): value for name, value in held.items() if name not in _CLOCKS}
-                _write(journal, "held out", state, said.get("epoch", 0.0), kept)
-            elif "loss" in said:
-                kept = {name: said[name] for name in ("loss", "learning_rate")}
-                _write(journal, "train", state, said["epoch"], kept)
+            metrics = {name: float(value) for name, value in (logs or {}).items() if name != "total_flos"}
+            held_out = {
+                name.removeprefix("eval_"): value for name, value in metrics.items() if name.startswith("eval_")
+            }
+            self.loss = metrics.get("loss", self.loss)
+            if held_out:
+                kept = {
+                    _HELD_OUT_NAMES.get(name, name): value for name, value in held_out.items() if name not in _TIMINGS
+                }
+                _write_event(log, "held out", state, metrics.get("epoch", 0.0), kept)
+            elif "loss" in metrics:
+                kept = {name: metrics[name] for name in ("loss", "learning_rate")}
+                _write_event(log, "train", state, metrics["epoch"], kept)
 
-    return Telling()
+    return LoggingCallback()
 
 
-def _of_epoch(args: Any, state: Any) -> int:
-    """Steps of an epoch."""
+def _steps_per_epoch(args: Any, state: Any) -> int:
     return max(1, round(float(state.max_steps) / float(args.num_train_epochs)))
 
 
-_HELD = {"loss": "held_out_loss"}
-_CLOCKS = {"runtime", "samples_per_second", "steps_per_second", "model_preparation_time"}
+_HELD_OUT_NAMES = {"loss": "held_out_loss"}
+_TIMINGS = {"runtime", "samples_per_second", "steps_per_second", "model_preparation_time"}
 
 
-def _write(journal: Journal, event: str, state: Any, epoch: float, numbers: Mapping[str, float]) -> None:
-    if leads():
-        journal.write(event, step=state.global_step, epoch=round(epoch, 3), **numbers)
+def _write_event(log: TrainingLog, event: str, state: Any, epoch: float, numbers: Mapping[str, float]) -> None:
+    if is_main_process():
+        log.write(event, step=state.global_step, epoch=round(epoch, 3), **numbers)

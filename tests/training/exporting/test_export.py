@@ -1,4 +1,4 @@
-"""Export: a graph on disk says what the classifier says, runs without rung, and is refused where it does not."""
+"""Export: the graph on disk gives the answers of the classifier, runs without rung, and is refused if its answers differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytest.importorskip("openvino")
 
 from rung import Classifier, UserError, load
 from rung.training.exporting.export import export
-from rung.training.exporting.graphs import Exported
+from rung.training.exporting.graphs import ExportedGraph
 from rung.training.provenance import Record
 
 pytestmark = [
@@ -41,20 +41,20 @@ def clf(tiny_encoder: Path) -> Classifier:
 
 
 @pytest.mark.parametrize("to", ["onnx", "openvino"])
-def test_the_graph_says_what_the_classifier_says(clf: Classifier, to: Any, tmp_path: Path) -> None:
-    """On the rung names to a thousandth of a nat, for any number of texts of any length."""
+def test_the_graph_gives_the_probabilities_of_the_classifier(clf: Classifier, to: Any, tmp_path: Path) -> None:
+    """On the rung names the probabilities agree to a thousandth, for any number of texts of any length."""
     export(clf, tmp_path / "graph", to=to)
-    embedding, said = Exported.open(tmp_path / "graph").run([*TEXTS[:33], "card", "a " * 99])
+    embedding, said = ExportedGraph.open(tmp_path / "graph").run([*TEXTS[:33], "card", "a " * 99])
     texts = [*TEXTS[:33], "card", "a " * 99]
     assert np.exp(said) == pytest.approx(clf.predict_proba(texts), abs=1e-3)
     assert embedding == pytest.approx(clf.loaded_backbone.embed(texts), abs=1e-4)
     assert Record.read(tmp_path / "graph").results["decision"] == "exact"
 
 
-def test_other_rungs_are_learned_from_texts(clf: Classifier, tmp_path: Path) -> None:
-    """The rung pool looks at neighbours; one matrix learns to say the same, and how often it does is told."""
+def test_other_rungs_are_fitted_on_texts(clf: Classifier, tmp_path: Path) -> None:
+    """The rung pool is not linear; a linear head is fitted to it, and the record holds how often the labels agree."""
     clf.fit(TEXTS)
-    with pytest.raises(UserError, match="texts to learn one from are missing"):
+    with pytest.raises(UserError, match="texts to fit one are missing"):
         export(clf, tmp_path / "graph")
     record = export(clf, tmp_path / "graph", texts=TEXTS, most_flips=0.2)
     assert record.results["labels_kept"]["share"] >= 0.8
@@ -62,7 +62,7 @@ def test_other_rungs_are_learned_from_texts(clf: Classifier, tmp_path: Path) -> 
 
 
 def test_int8_is_measured_and_refused_where_labels_flip(clf: Classifier, tmp_path: Path) -> None:
-    """It needs texts; with no flip allowed a random model is refused and nothing is left; allowed, it stands with its loss."""
+    """int8 needs texts; if labels flip and no flip is allowed, nothing is written; else the record holds the loss."""
     with pytest.raises(UserError, match="int8 needs at least 40 texts"):
         export(clf, tmp_path / "graph", precision="int8")
     record = export(clf, tmp_path / "graph", precision="int8", texts=TEXTS, most_flips=1.0)
@@ -75,7 +75,7 @@ def test_int8_is_measured_and_refused_where_labels_flip(clf: Classifier, tmp_pat
 
 @pytest.mark.parametrize("to", ["onnx", "openvino"])
 def test_the_readme_runs_without_rung(clf: Classifier, to: Any, tmp_path: Path) -> None:
-    """The ten lines beside the graph, as they stand, in a process that has not imported rung."""
+    """The code of the README runs unchanged in a process that does not import rung."""
     export(clf, tmp_path / "graph", to=to)
     page = (tmp_path / "graph" / "README.md").read_text("utf-8")
     code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
@@ -86,22 +86,23 @@ def test_the_readme_runs_without_rung(clf: Classifier, to: Any, tmp_path: Path) 
     assert ran.stdout.strip() == str(clf.predict(["your text", "another"]).tolist())
 
 
-def test_a_graph_that_strays_is_not_kept(clf: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check runs on the file; here the file says something else."""
-    run = Exported.run
+def test_a_graph_that_differs_is_not_kept(clf: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verification runs the file; if it gives other answers, the export is deleted."""
+    run = ExportedGraph.run
 
-    def other(self: Exported, texts: list[str]) -> Any:
+    def other(self: ExportedGraph, texts: list[str]) -> Any:
         embedding, said = run(self, texts)
         return embedding, said[:, ::-1]
 
-    monkeypatch.setattr(Exported, "run", other)
-    with pytest.raises(UserError, match="strays"):
+    monkeypatch.setattr(ExportedGraph, "run", other)
+    with pytest.raises(UserError, match="differ by"):
         export(clf, tmp_path / "graph")
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("how", "said"), [({"to": "coreml"}, "no coreml"), ({"most_flips": 2}, "most_flips 2")])
-def test_mistakes_are_told(clf: Classifier, tmp_path: Path, how: Any, said: str) -> None:
+@pytest.mark.parametrize(("how", "said"), [({"to": "coreml"}, "no coreml"), ({"most_flips": 2}, "most_flips is 2")])
+def test_mistakes_are_refused(clf: Classifier, tmp_path: Path, how: Any, said: str) -> None:
+    """An invalid setting, a backbone that is no sentence encoder, and a folder in use raise UserError."""
     with pytest.raises(UserError, match=said):
         export(clf, tmp_path / "graph", **how)
     with pytest.raises(UserError, match="no sentence encoder"):

@@ -1,4 +1,4 @@
-"""Pretraining: what a model learns from texts alone, how it is measured, and how it goes on after a kill."""
+"""Pretraining: a model learns from texts alone, is measured on held-out texts, and a killed run resumes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ import pytest
 import tiny
 from rung import UserError, load
 from rung.training import memory_estimate
-from rung.training.pretraining.from_scratch import Size, tokenizer_for
-from rung.training.pretraining.lm_datasets import IGNORED, Blocks, Gaps, Neighbours, hidden_places, joined, pieces
+from rung.training.pretraining.from_scratch import Size, train_tokenizer
+from rung.training.pretraining.lm_datasets import (
+    IGNORED_LABEL,
+    CausalDataset,
+    MaskedDataset,
+    NextSentenceDataset,
+    concatenate,
+    tokenize_texts,
+    whole_word_mask,
+)
 from rung.training.pretraining.pretrain import pretrain
 from rung.training.provenance import Record
 
@@ -30,18 +38,18 @@ TEXTS = [
 QUICK: dict[str, Any] = {"size": SMALL, "max_tokens": 32, "epochs": 2, "batch": 4}
 
 
-def falls(folder: Path) -> list[float]:
+def held_out_perplexities(folder: Path) -> list[float]:
     return [line["perplexity"] for line in Record.read(folder).results["epochs"]]
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked", "masked+next"])
 def test_a_new_model_learns_from_texts_alone(kind: Any, tmp_path: Path) -> None:
-    """Held-out perplexity falls from that of a guess; the folder loads as a backbone of its kind, with record, log and curves."""
+    """The held-out perplexity falls from that of a random guess; the folder loads as a backbone, with record and log."""
     made = pretrain(TEXTS, out=tmp_path / "model", kind=kind, **(QUICK | {"epochs": 6}))
     record = Record.read(tmp_path / "model")
-    first, *_, last = falls(tmp_path / "model")
+    first, *_, last = held_out_perplexities(tmp_path / "model")
     assert last < 0.8 * first
-    assert 0.5 < first / made.config["vocab_size"] < 2.5  # about a guess: first weights are random
+    assert 0.5 < first / made.config["vocab_size"] < 2.5  # about a random guess: the initial weights are random
     assert (record.by, record.parent, record.settings["kind"]) == ("pretrain", None, kind)
     assert record.inputs["texts"]["rows"] + record.inputs["held-out texts"]["rows"] == len(TEXTS)
     again = load(str(tmp_path / "model"))
@@ -58,7 +66,7 @@ def test_a_new_model_learns_from_texts_alone(kind: Any, tmp_path: Path) -> None:
 
 
 def test_curves_are_drawn(tmp_path: Path) -> None:
-    """An SVG with loss, held-out perplexity and learning rate."""
+    """The SVG shows loss, held-out perplexity and learning rate."""
     pytest.importorskip("matplotlib")
     pretrain(TEXTS, out=tmp_path / "model", **QUICK)
     page = (tmp_path / "model" / "curves.svg").read_text("utf-8")
@@ -67,25 +75,27 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
 
 
 def test_the_measured_perplexity_is_the_backbones_own(tmp_path: Path) -> None:
-    """What is told of a held-out text is what the finished model says of it, up to the end of the text."""
+    """The perplexity that was logged for a held-out text is the one that the finished model gives, end token included."""
     texts = [*TEXTS[:4], "the horse went home"]
     for seed in range(20):  # until the short one is held out
         shutil.rmtree(tmp_path / "model", ignore_errors=True)
         made: Any = pretrain(texts, out=tmp_path / "model", seed=seed, **(QUICK | {"epochs": 1, "max_tokens": 64}))
         if Record.read(tmp_path / "model").results["held_out_rows"] == 1:
             break
-    held = next(text for text in texts if text not in _learned(texts, seed))
-    assert falls(tmp_path / "model")[-1] == pytest.approx(made.perplexity([held + "<|endoftext|>"])[0], rel=1e-4)
+    held = next(text for text in texts if text not in _training_texts(texts, seed))
+    assert held_out_perplexities(tmp_path / "model")[-1] == pytest.approx(
+        made.perplexity([held + "<|endoftext|>"])[0], rel=1e-4
+    )
 
 
-def _learned(texts: list[str], seed: int) -> list[str]:
-    from rung.training.pretraining.pretrain import _split
+def _training_texts(texts: list[str], seed: int) -> list[str]:
+    from rung.training.pretraining.pretrain import _split_held_out
 
-    return _split(texts, False, 0.1, seed)[0]
+    return _split_held_out(texts, False, 0.1, seed)[0]
 
 
 def test_same_texts_and_seed_make_the_same_model(tmp_path: Path) -> None:
-    """The fingerprint hangs on texts, settings and seed, and on nothing else."""
+    """The fingerprint depends on texts, settings and seed, and on nothing else."""
     made = [
         pretrain(TEXTS, out=tmp_path / name, seed=seed, kind="masked", **(QUICK | {"epochs": 1}))
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
@@ -94,8 +104,8 @@ def test_same_texts_and_seed_make_the_same_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked", "masked+next"])
-def test_going_on_leaves_the_start_as_it_was(kind: Any, tmp_path: Path) -> None:
-    """A new backbone with its own fingerprint, better on such texts; the start's fingerprint is in its record."""
+def test_continued_pretraining_leaves_the_start_as_it_was(kind: Any, tmp_path: Path) -> None:
+    """The new backbone has its own fingerprint and is better on such texts; its record holds the fingerprint of the start."""
     if kind == "causal":
         start = load(str(tiny.gpt2(tmp_path / "start")))
     else:
@@ -106,7 +116,7 @@ def test_going_on_leaves_the_start_as_it_was(kind: Any, tmp_path: Path) -> None:
     made = pretrain(TEXTS, out=tmp_path / "model", start=start, kind=kind, epochs=2, learning_rate=3e-3, max_tokens=32)
     assert made.fingerprint != before == load(str(tmp_path / "start")).fingerprint
     assert Record.read(tmp_path / "model").parent == {"name": start.name, "fingerprint": before}
-    first, *_, last = falls(tmp_path / "model")
+    first, *_, last = held_out_perplexities(tmp_path / "model")
     assert last < first
     assert made.tokenizer.get_vocab() == start.tokenizer.get_vocab()  # type: ignore[attr-defined]
 
@@ -116,8 +126,8 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize(("kind", "at"), [("causal", 14), ("causal", 18), ("masked+next", 14)])
-def test_a_killed_run_goes_on_to_the_same_end(kind: Any, at: int, tmp_path: Path) -> None:
-    """Broken off in the middle of an epoch and called again, it ends with the very weights of a run that was left alone."""
+def test_a_killed_run_resumes_to_the_same_weights(kind: Any, at: int, tmp_path: Path) -> None:
+    """A run that is killed within an epoch and called again ends with the same weights as a run that was not interrupted."""
     how = QUICK | {"epochs": 3, "save_every": 3, "kind": kind}
     alone = pretrain(TEXTS, out=tmp_path / "alone", **how)
 
@@ -131,11 +141,11 @@ def test_a_killed_run_goes_on_to_the_same_end(kind: Any, at: int, tmp_path: Path
     again = pretrain(TEXTS, out=tmp_path / "killed", progress=lambda step, *_: steps.append(step), **how)
     assert 1 < steps[0] <= at
     assert again.fingerprint == alone.fingerprint
-    assert falls(tmp_path / "killed") == falls(tmp_path / "alone")
+    assert held_out_perplexities(tmp_path / "killed") == held_out_perplexities(tmp_path / "alone")
 
 
-def test_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
-    """A folder with a checkpoint of other work, with a finished model, or with other files: two lines, nothing is touched."""
+def test_another_training_is_not_resumed(tmp_path: Path) -> None:
+    """A folder with a checkpoint of another training, with a finished model, or with other files is refused and not touched."""
     how = QUICK | {"epochs": 1}
 
     def kill(*_: object) -> None:
@@ -143,12 +153,12 @@ def test_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
 
     with pytest.raises(KilledError):
         pretrain(TEXTS, out=tmp_path / "model", progress=kill, **how)
-    with pytest.raises(UserError, match="epochs, seed"):
+    with pytest.raises(UserError, match="differs in: epochs, seed"):
         pretrain(TEXTS, out=tmp_path / "model", seed=3, **(how | {"epochs": 2}))
-    with pytest.raises(UserError, match="another texts"):
+    with pytest.raises(UserError, match="differs in: texts"):
         pretrain(TEXTS[1:], out=tmp_path / "model", **how)
     pretrain(TEXTS, out=tmp_path / "model", **how)
-    with pytest.raises(UserError, match="this very model"):
+    with pytest.raises(UserError, match="this model already"):
         pretrain(TEXTS, out=tmp_path / "model", **how)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("x", "utf-8")
@@ -156,8 +166,8 @@ def test_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
         pretrain(TEXTS, out=tmp_path / "mine", **how)
 
 
-def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
-    """Weights that overflow end the work in two lines."""
+def test_a_loss_of_nan_is_an_error(tmp_path: Path) -> None:
+    """Weights that overflow end the training with a UserError."""
     import torch
     from transformers import GPT2LMHeadModel
 
@@ -169,82 +179,82 @@ def test_a_loss_that_is_no_number_is_told(tmp_path: Path) -> None:
         pretrain(TEXTS, out=tmp_path / "model", start=tmp_path / "start", epochs=1, max_tokens=32)
 
 
-def test_too_little_memory_is_told_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two lines with what is needed and what is free, and no folder."""
-    monkeypatch.setattr(memory_estimate, "available", lambda: 1000)
+def test_too_little_memory_is_an_error_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error gives the memory that is needed and that is free, and no folder is made."""
+    monkeypatch.setattr(memory_estimate, "available_bytes", lambda: 1000)
     with pytest.raises(UserError, match=r"of memory are needed, 0.0 GiB are free"):
         pretrain(TEXTS, out=tmp_path / "model", **QUICK)
     assert not (tmp_path / "model").exists()
 
 
 def test_memory_grows_with_the_batch_and_less_with_checkpointing() -> None:
-    """The estimate holds weights, slopes and both means of Adam at least."""
+    """The estimate covers at least weights, gradients and both moments of Adam."""
     from transformers import GPT2Config
 
     config = GPT2Config()
-    few, many = (memory_estimate.needed(10**8, config, rows=rows, tokens=512) for rows in (1, 16))
+    few, many = (memory_estimate.training_bytes(10**8, config, rows=rows, tokens=512) for rows in (1, 16))
     assert 16 * 10**8 < few < many
-    assert memory_estimate.needed(10**8, config, rows=16, tokens=512, checkpointing=True) < many
-    assert memory_estimate.available() > 0
+    assert memory_estimate.training_bytes(10**8, config, rows=16, tokens=512, checkpointing=True) < many
+    assert memory_estimate.available_bytes() > 0
 
 
 def test_fifteen_percent_in_whole_words() -> None:
-    """All pieces of a word are hidden or none; over many rows, 15 % of tokens and a little more, since words are whole."""
+    """Either all tokens of a word are masked or none; on average 15 % of the tokens, and a little more for whole words."""
     words = np.repeat(np.arange(40), np.tile([1, 2, 3, 1], 10))
     shares = []
     for seed in range(200):
-        places = hidden_places(words, np.random.default_rng(seed))
+        places = whole_word_mask(words, np.random.default_rng(seed))
         assert set(words[places]).isdisjoint(words[np.setdiff1d(np.arange(len(words)), places)])
         shares.append(len(places) / len(words))
     assert 0.15 <= np.mean(shares) <= 0.17
 
 
-def test_gaps_change_with_the_epoch_but_never_for_held_out_texts() -> None:
-    """What is to be told is what stood there; of held-out texts every hidden token is a mask."""
-    tokenizer = tokenizer_for("masked", TEXTS, 320, 32)
-    learned = Gaps(TEXTS, tokenizer, 32, seed=0)
-    first = learned[0]
-    learned.epoch = 1
-    assert not np.array_equal(first["labels"], learned[0]["labels"])
-    held = Gaps(TEXTS, tokenizer, 32, seed=0, held_out=True)
+def test_masks_change_with_the_epoch_but_never_for_held_out_texts() -> None:
+    """The labels are the original tokens; in held-out texts every predicted token is the mask token."""
+    tokenizer = train_tokenizer("masked", TEXTS, 320, 32)
+    masked = MaskedDataset(TEXTS, tokenizer, 32, seed=0)
+    first = masked[0]
+    masked.epoch = 1
+    assert not np.array_equal(first["labels"], masked[0]["labels"])
+    held = MaskedDataset(TEXTS, tokenizer, 32, seed=0, held_out=True)
     for i in range(len(held)):
-        row, hidden = held[i], held[i]["labels"] != IGNORED
+        row, hidden = held[i], held[i]["labels"] != IGNORED_LABEL
         assert (row["input_ids"][hidden] == tokenizer.mask_token_id).all()
         restored = np.where(hidden, row["labels"], row["input_ids"])
-        assert restored[1:-1].tolist() == held.parts[i].ids.tolist()
+        assert restored[1:-1].tolist() == held.chunks[i].ids.tolist()
         assert len(restored) <= 32
 
 
-def test_pairs_are_what_they_are_said_to_be() -> None:
-    """A second run that is said to follow stands right after the first in its text; else it is of another text; about half each."""
+def test_pairs_have_the_right_next_sentence_label() -> None:
+    """A second span that is labelled as the next one follows the first in its text; else it is of another text; half each."""
     words = ["red", "blue", "gold", "pink"]
     texts = [" ".join(f"{word} n{i}." for i in range(12)) for word in words]
-    tokenizer = tokenizer_for("masked", texts, 320, 40)
-    rows = Neighbours(texts, tokenizer, 40, seed=0)
-    apart = []
+    tokenizer = train_tokenizer("masked", texts, 320, 40)
+    rows = NextSentenceDataset(texts, tokenizer, 40, seed=0)
+    unrelated = []
     for epoch in range(60):
         rows.epoch = epoch
-        first, second, elsewhere = rows._pair(rows._drawing(epoch))
+        first, second, elsewhere = rows._sentence_pair(rows._generator(epoch))
         a, b = (tokenizer.decode(piece.ids).replace(" ", "") for piece in (first, second))
         whole = "".join(texts[words.index(next(word for word in words if word in a))].split())
         assert (a + b in whole) != elsewhere
-        apart.append(elsewhere)
+        unrelated.append(elsewhere)
         row = rows[epoch % len(rows)]
         assert len(row["input_ids"]) == len(row["labels"]) == len(row["token_type_ids"]) <= 40
-    assert 0.3 < np.mean(apart) < 0.7
+    assert 0.3 < np.mean(unrelated) < 0.7
 
 
 def test_blocks_hold_every_token_once() -> None:
-    """Cut into blocks, no token is lost and texts are divided by their end."""
-    tokenizer = tokenizer_for("causal", TEXTS, 320, 16)
-    blocks = Blocks(TEXTS, tokenizer, 16, seed=0)
-    flow = [int(i) for row in range(len(blocks)) for i in blocks[row]["input_ids"]]
-    assert tokenizer.decode(flow).split("<|endoftext|>")[1:-1] == TEXTS
+    """The blocks lose no token, and the end token separates the texts."""
+    tokenizer = train_tokenizer("causal", TEXTS, 320, 16)
+    blocks = CausalDataset(TEXTS, tokenizer, 16, seed=0)
+    stream = [int(i) for row in range(len(blocks)) for i in blocks[row]["input_ids"]]
+    assert tokenizer.decode(stream).split("<|endoftext|>")[1:-1] == TEXTS
 
 
-def test_words_of_two_pieces_stay_apart() -> None:
-    """Joined pieces share no word."""
-    both = joined(pieces(tokenizer_for("masked", TEXTS, 320, 40), ["the king", "a horse"]))
+def test_words_of_two_texts_stay_apart() -> None:
+    """Concatenated texts share no word index."""
+    both = concatenate(tokenize_texts(train_tokenizer("masked", TEXTS, 320, 40), ["the king", "a horse"]))
     assert len(np.unique(both.words)) == 4
 
 
@@ -252,28 +262,28 @@ def test_words_of_two_pieces_stay_apart() -> None:
     ("how", "match"),
     [
         ({"epoch": 3}, "Did you mean epochs"),
-        ({"epochs": 0}, "epochs 0"),
+        ({"epochs": 0}, "epochs is 0"),
         ({"kind": "cusal"}, "there is no kind"),
-        ({"held_out": 1.0}, "held_out 1.0"),
+        ({"held_out": 1.0}, "held_out is 1.0"),
         ({"learning_rate": -1.0}, "learning_rate"),
-        ({"precision": "int8"}, "precision 'int8'"),
-        ({"max_tokens": 2}, "max_tokens 2"),
-        ({"size": Size(heads=3)}, "cannot be shared by 3 heads"),
+        ({"precision": "int8"}, "no precision 'int8'"),
+        ({"max_tokens": 2}, "max_tokens is 2"),
+        ({"size": Size(heads=3)}, "cannot be divided among 3 heads"),
         ({"size": Size(vocabulary=10)}, "a vocabulary of 10"),
         ({"start": "builtin"}, "neither a causal nor a masked"),
         ({"texts": ["one", "one", None, " "]}, "1 different texts are too few"),
         ({"texts": ["one", "two", "three"], "kind": "masked+next"}, "two sentences or more"),
     ],
 )
-def test_what_cannot_be_is_told(how: dict[str, Any], match: str, tmp_path: Path) -> None:
-    """Each in two lines, before a folder is made."""
+def test_invalid_settings_are_refused(how: dict[str, Any], match: str, tmp_path: Path) -> None:
+    """Each invalid setting raises UserError before a folder is made."""
     with pytest.raises(UserError, match=match):
         pretrain(how.pop("texts", TEXTS), out=tmp_path / "model", **how)
     assert not (tmp_path / "model").exists()
 
 
 def test_a_start_without_the_head_is_refused(tmp_path: Path) -> None:
-    """A model that fills gaps and knows no next sentence, and one that is asked for the other kind."""
+    """A masked model without next-sentence head, and a model of another kind, raise UserError."""
     start = tiny.bert("BertForMaskedLM", tmp_path / "start")
     with pytest.raises(UserError, match="no head for the next sentence"):
         pretrain(TEXTS, out=tmp_path / "model", start=start, kind="masked+next")

@@ -1,4 +1,4 @@
-"""Comparing settings: the same held-out labels for all, intervals, a study that learns, and nothing measured twice."""
+"""Comparison of settings: the same held-out labels for all, intervals, a search that improves, and nothing measured twice."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ pytest.importorskip("torch")
 
 from rung import Classifier, UserError, load
 from rung.training.settings import compare as module
-from rung.training.settings.compare import Between, compare, plain
+from rung.training.settings.compare import SearchRange, canonical_setting, compare
 
 pytestmark = pytest.mark.torch
 
-NAMES = ["invoice", "topic"]  # say nothing of what the texts are about
+NAMES = ["invoice", "topic"]  # the names have no relation to the texts
 OTHERS = ["the", "a", "is", "my", "lost", "refund", "money", "crashes", "about", "text", "help"]
 GRID: dict[str, Any] = {"way": ["frozen", "contrastive"], "learning_rate": [1e-12, 2e-3], "steps": [80]}
 
 
 def texts(n: int = 60) -> tuple[list[str], list[str]]:
-    """Texts whose label is which of two words comes first, which a mean over words hardly shows."""
+    """Texts whose label depends on which of two words comes first, which a mean over words hardly shows."""
     rng = np.random.default_rng(0)
     order = {"invoice": "card app", "topic": "app card"}
     said = rng.permutation(NAMES * (n // 2)).tolist()
@@ -36,8 +36,8 @@ def clf(tiny_encoder: Path) -> Classifier:
     return Classifier(NAMES, backbone=load(str(tiny_encoder)), cache=False)
 
 
-def test_what_learns_is_ahead_and_what_cannot_is_not(clf: Classifier, tmp_path: Path) -> None:
-    """Of a grid with a rate far too small the other one wins, with intervals; `frozen` is not measured three times."""
+def test_the_setting_that_learns_is_ahead(clf: Classifier, tmp_path: Path) -> None:
+    """In a grid with one learning rate far too small the other one wins, with intervals; `frozen` is measured only once."""
     found = compare(clf, *texts(), GRID, out=tmp_path / "out")
     assert [row.name for row in found.rows] == [
         "as it is",
@@ -64,13 +64,13 @@ def test_what_learns_is_ahead_and_what_cannot_is_not(clf: Classifier, tmp_path: 
 
 
 def test_the_first_row_is_the_classifier_as_it_is(clf: Classifier) -> None:
-    """Its held-out answers are those of a fit on the other parts, made by hand."""
+    """The held-out answers of the baseline are those of a fit on the other folds, computed by hand."""
     said, names = texts()
     found = compare(clf, said, names, {"way": ["frozen"]}, folds=2)
     assert len(found.rows) == 1
     right = []
-    given = module.read_given(clf, said, names, "test")
-    for shown, hidden, truth in given.in_turn(2, 0):
+    given = module.read_labeled_texts(clf, said, names, "test")
+    for shown, hidden, truth in given.cross_validation_splits(2, 0):
         fresh = Classifier(NAMES, backbone=clf.backbone, cache=False).fit(shown.texts, shown.y())
         right += [a == given.names[b] for a, b in zip(fresh.predict(hidden), truth, strict=True)]
     assert found.rows[0].right == right
@@ -78,28 +78,30 @@ def test_the_first_row_is_the_classifier_as_it_is(clf: Classifier) -> None:
 
 
 def test_nothing_is_measured_twice(clf: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a stop what was measured stands, byte for byte, and a line broken off is measured again; other texts are refused."""
+    """After a stop the saved results are kept, and an incomplete line is measured again; other texts are refused."""
     out, grid = tmp_path / "out", {"balanced": [False, True], "way": ["frozen"]}
     whole = compare(clf, *texts(), grid, out=out)
     lines = (out / "settings.jsonl").read_text("utf-8").splitlines()
     (out / "settings.jsonl").write_text("\n".join([*lines[:-1], lines[-1][:40]]) + "\n", "utf-8")
     measured: list[Any] = []
-    kept = module._Bench.tried
-    monkeypatch.setattr(module._Bench, "tried", lambda self, setting: measured.append(setting) or kept(self, setting))
+    kept = module.SettingsEvaluator.evaluate
+    monkeypatch.setattr(
+        module.SettingsEvaluator, "evaluate", lambda self, setting: measured.append(setting) or kept(self, setting)
+    )
     again = compare(clf, *texts(), grid | {"balanced": [False, True]}, out=out)
     assert measured == [json.loads(lines[-1])["settings"]]
     assert [row.right for row in again.rows] == [row.right for row in whole.rows]
     measured.clear()
     compare(clf, *texts(), {"way": ["probe"]}, out=out)
     assert measured == [{"way": "probe"}]
-    with pytest.raises(UserError, match="another texts"):
+    with pytest.raises(UserError, match="differs in: texts"):
         compare(clf, *texts(40), grid, out=out)
 
 
-def test_a_study_looks_where_it_is_better(clf: Classifier) -> None:
-    """Of rates over twelve orders of magnitude it finds one that learns; the same seed tries the same ones."""
+def test_the_search_finds_a_better_setting(clf: Classifier) -> None:
+    """Among learning rates over seven orders of magnitude it finds one that learns; the same seed proposes the same settings."""
     pytest.importorskip("optuna")
-    space: dict[str, Any] = {"way": ["contrastive"], "steps": [60], "learning_rate": Between(1e-9, 1e-2)}
+    space: dict[str, Any] = {"way": ["contrastive"], "steps": [60], "learning_rate": SearchRange(1e-9, 1e-2)}
     found = compare(clf, *texts(40), space, trials=6, folds=2)
     assert len(found.rows) == 7
     assert found.best.settings["learning_rate"] > 1e-5
@@ -107,8 +109,8 @@ def test_a_study_looks_where_it_is_better(clf: Classifier) -> None:
     assert [row.settings for row in again.rows] == [row.settings for row in found.rows[:4]]
 
 
-def test_what_cannot_be_is_told_and_the_rest_goes_on(clf: Classifier, tmp_path: Path) -> None:
-    """A backbone that cannot learn has its reason in the table."""
+def test_a_setting_that_fails_does_not_stop_the_others(clf: Classifier, tmp_path: Path) -> None:
+    """A backbone that cannot be tuned has its reason in the table."""
     found = compare(clf, *texts(), {"backbone": ["builtin"], "way": ["frozen", "contrastive"]}, out=tmp_path / "out")
     assert [row.error is None for row in found.rows] == [True, True, False]
     assert "sentence encoder" in str(found.rows[2].error)
@@ -119,26 +121,26 @@ def test_what_cannot_be_is_told_and_the_rest_goes_on(clf: Classifier, tmp_path: 
     ("space", "how", "said"),
     [
         ({"lerning_rate": [1e-3]}, {}, "Did you mean learning_rate"),
-        ({"learning_rate": Between(1e-5, 1e-3)}, {}, "trials=20"),
+        ({"learning_rate": SearchRange(1e-5, 1e-3)}, {}, "trials=20"),
         ({"way": "contrastive"}, {}, "no list of values"),
         ({"way": []}, {}, "no list of values"),
-        ({"way": ["frozen"]}, {"folds": 1}, "folds 1"),
+        ({"way": ["frozen"]}, {"folds": 1}, "folds is 1"),
     ],
 )
 def test_mistakes(clf: Classifier, space: Any, how: Any, said: str) -> None:
-    """Told before anything is measured."""
+    """Each mistake raises UserError before anything is measured."""
     with pytest.raises(UserError, match=said):
         compare(clf, *texts(), space, **how)
 
 
 def test_too_few_labels(clf: Classifier) -> None:
-    """With a text of each label nothing can be hidden."""
+    """With one text of each label no label can be hidden."""
     with pytest.raises(UserError, match="too few to hide"):
         compare(clf, ["my card", "the app"], NAMES, {"way": ["frozen"]})
 
 
 def test_settings_that_mean_the_same_are_one() -> None:
-    """What no way heeds is left out."""
-    assert plain({"way": "frozen", "steps": 3, "backbone": "x"}) == {"backbone": "x"}
-    assert plain({"way": "probe", "steps": 3}) == {"way": "probe"}
-    assert plain({"steps": 3}) == {"steps": 3, "way": "contrastive"}
+    """Values that the way ignores are left out."""
+    assert canonical_setting({"way": "frozen", "steps": 3, "backbone": "x"}) == {"backbone": "x"}
+    assert canonical_setting({"way": "probe", "steps": 3}) == {"way": "probe"}
+    assert canonical_setting({"steps": 3}) == {"steps": 3, "way": "contrastive"}

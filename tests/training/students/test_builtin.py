@@ -1,4 +1,4 @@
-"""The built-in model is what its record says, and can be made again."""
+"""The built-in model agrees with its record, and can be made again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_record_names_the_files_that_are_shipped() -> None:
 
 
 def test_the_record_names_its_inputs() -> None:
-    """Teacher and free texts stand in the record by version and sha256, and the teacher is the catalog's MiniLM."""
+    """The record gives teacher and free texts by version and sha256, and the teacher is the MiniLM of the catalog."""
     assert RECORD["teacher"]["sha256"]["model.safetensors"] == catalog()["minilm"].sha256
     for source in RECORD["sources"]:
         assert source["version"]
@@ -44,7 +44,7 @@ def test_the_model_is_small_and_carries_its_licence() -> None:
 
 @pytest.mark.torch
 def test_token_vectors_can_be_made_again_from_minilm() -> None:
-    """Tokens that the fit left alone are, to rounding, what MiniLM says of them today; those it moved still resemble it."""
+    """Vectors of unfitted tokens equal, up to rounding, those computed from MiniLM; vectors of fitted tokens resemble them."""
     model = StaticBackbone.open(BUILTIN, "builtin")
     counts = model.tensor("counts")
     rng = np.random.default_rng(0)
@@ -62,8 +62,8 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def test_a_machine_without_apt_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Debian's tools are missing, making the model fails with two lines, and exit code 2."""
+def test_a_machine_without_apt_gets_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If Debian's tools are missing, making the model fails with a UserError and exit code 2."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="apt-get is not on this machine"):
         free_corpora.fetch_wordnet(tmp_path / "work")
@@ -84,12 +84,12 @@ def test_a_description_is_split_into_title_and_running_paragraphs() -> None:
 
 
 def test_phrases_are_the_same_for_the_same_seed() -> None:
-    """Phrasing draws from the generator that it is given, so the same seed makes the same texts."""
+    """The phrases are sampled with the given generator, so the same seed makes the same texts."""
     words = free_corpora.WordNet(
         [("noun", ["cat"], "a small animal"), ("verb", ["run"], "move fast; hurry")], ["cats run"]
     )
     sentences = [f"a sentence of more than five words, number {i}" for i in range(50)]
-    first, second = (free_corpora.phrase(words, sentences, np.random.default_rng(3)) for _ in range(2))
+    first, second = (free_corpora.phrase_texts(words, sentences, np.random.default_rng(3)) for _ in range(2))
     assert first == second
     assert all(2 <= len(text.split()) <= 5 for text in first["cut"])
     assert len(first["asked"]) == 3

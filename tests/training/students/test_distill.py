@@ -1,4 +1,4 @@
-"""Students: they say what their teacher says, run without it, and know how often they agree."""
+"""Students: they give the labels of their teacher, run without it, and know how often they agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from rung import Classifier, UserError, distill
 from rung.rungs.linear import fit_student, loss
 from rung.training.provenance import Record
-from rung.training.students.distill import listen
+from rung.training.students.distill import query_teacher
 
 THINGS = {
     "billing": ["invoice", "payment", "charge", "price", "refund"],
@@ -39,8 +39,8 @@ def teacher() -> Classifier:
 
 
 @pytest.mark.parametrize("student", ["ngram", "static"])
-def test_a_student_says_what_its_teacher_says(teacher: Classifier, student: Any, tmp_path: Path) -> None:
-    """Nine of ten texts that it did not learn from get the teacher's label; saved and loaded it answers bit for bit the same."""
+def test_a_student_gives_the_labels_of_its_teacher(teacher: Classifier, student: Any, tmp_path: Path) -> None:
+    """Nine of ten test texts get the teacher's label; a saved and loaded student gives exactly the same probabilities."""
     made = distill(teacher, TEXTS, student=student, out=tmp_path / "student")
     assert made.rung_ == "student"
     assert made.agreement_["share"] >= 0.9
@@ -54,7 +54,7 @@ def test_a_student_says_what_its_teacher_says(teacher: Classifier, student: Any,
     assert record.results["chosen"]["student"] == student
 
 
-def test_it_is_as_sure_as_its_teacher(teacher: Classifier) -> None:
+def test_it_is_as_confident_as_its_teacher(teacher: Classifier) -> None:
     """The mean of the largest probability is the teacher's, within a few points."""
     made = distill(teacher, TEXTS, student="ngram")
     assert made.predict_proba(TEXTS).max(axis=1).mean() == pytest.approx(
@@ -63,7 +63,7 @@ def test_it_is_as_sure_as_its_teacher(teacher: Classifier) -> None:
 
 
 def test_a_student_needs_no_torch(teacher: Classifier, tmp_path: Path) -> None:
-    """ngram and static answer in a process in which torch cannot be imported."""
+    """The students ngram and static predict in a process in which torch cannot be imported."""
     for student in ("ngram", "static"):
         distill(teacher, TEXTS, student=student, out=tmp_path / student)  # type: ignore[arg-type]
         code = f"""
@@ -82,24 +82,24 @@ print(Classifier.load({str(tmp_path / student)!r}).predict({TEXTS[:2]!r} + [{TEX
         assert said.strip() == "['billing', 'billing', 'praise']"
 
 
-def test_true_labels_weigh_in() -> None:
-    """With λ the slope goes towards the label; without, it is that of T² KL alone, and both are the loss's own slope."""
+def test_the_gradient_of_the_loss_is_exact() -> None:
+    """With and without true labels (λ > 0, λ = 0), the gradient is the one from finite differences of the loss."""
     rng = np.random.default_rng(0)
     logits, teacher = rng.standard_normal((2, 5, 3))
     labels = np.array([0, -1, 2, 1, -1])
     for weight in (0.0, 0.7):
-        _, slope = loss(logits, teacher, labels, 2.0, weight)
+        _, gradient = loss(logits, teacher, labels, 2.0, weight)
         by_hand = np.zeros_like(logits)
         for i, j in np.ndindex(*logits.shape):
             step = np.zeros_like(logits)
             step[i, j] = 1e-6
             up, down = (loss(logits + s * step, teacher, labels, 2.0, weight)[0] for s in (1, -1))
             by_hand[i, j] = (up - down) / 2e-6
-        assert slope == pytest.approx(by_hand, abs=1e-6)
+        assert gradient == pytest.approx(by_hand, abs=1e-6)
 
 
-def test_what_can_be_imitated_exactly_is() -> None:
-    """A teacher that is itself linear in the rows is found again."""
+def test_a_linear_teacher_is_recovered() -> None:
+    """A teacher that is linear in the features is recovered."""
     rng = np.random.default_rng(0)
     rows, W = rng.standard_normal((400, 6)), rng.standard_normal((6, 3))
     found, bias = fit_student(rows, rows @ W + [0.5, 0, -0.5], penalty=1e-9)
@@ -107,8 +107,8 @@ def test_what_can_be_imitated_exactly_is() -> None:
     assert np.abs(gap - gap.mean(axis=1, keepdims=True)).max() < 0.02
 
 
-def test_none_of_these_goes_over(tmp_path: Path) -> None:
-    """A teacher that leaves texts out has a student that leaves out as many, after loading too."""
+def test_the_student_rejects_as_its_teacher_does(tmp_path: Path) -> None:
+    """If the teacher rejects texts, the student rejects as many, after loading too."""
     texts = TEXTS + [f"{word} mountain weather {i}" for i in range(10) for word in ("rain", "sun", "snow")]
     teacher = Classifier(dict.fromkeys(THINGS, ""), backbone="builtin", reject=0.1, cache=False).fit(texts)
     made = distill(teacher, texts, student="static", out=tmp_path / "student")
@@ -116,33 +116,35 @@ def test_none_of_these_goes_over(tmp_path: Path) -> None:
     assert sum(label is None for label in made.predict(texts)) == pytest.approx(sum(out), abs=2)
 
 
-def test_equal_texts_are_never_learned_from_and_measured_on(teacher: Classifier) -> None:
-    """However often a text occurs, all of its copies lie in one part."""
-    told = listen(teacher, TEXTS * 3)
-    parts = [{told.texts[i] for i in part} for part in (told.fit, told.choose, told.measure)]
+def test_copies_of_a_text_are_in_one_part(teacher: Classifier) -> None:
+    """However often a text occurs, all of its copies are in the same part, so that no test text is a training text."""
+    answers = query_teacher(teacher, TEXTS * 3)
+    parts = [
+        {answers.texts[i] for i in part} for part in (answers.train_rows, answers.validation_rows, answers.test_rows)
+    ]
     assert len(parts[0] | parts[1] | parts[2]) == sum(map(len, parts))
-    assert sum(map(len, (told.fit, told.choose, told.measure))) == len(TEXTS) * 3
+    assert sum(map(len, (answers.train_rows, answers.validation_rows, answers.test_rows))) == len(TEXTS) * 3
 
 
 @pytest.mark.parametrize(
     ("how", "match"),
     [
         ({"student": "tiny"}, "there is no student"),
-        ({"temperature": 0}, "temperature 0"),
-        ({"ce_weight": -1}, "ce_weight -1"),
+        ({"temperature": 0}, "temperature is 0"),
+        ({"ce_weight": -1}, "ce_weight is -1"),
         ({"size": 8}, "means something else for every student"),
         ({"student": "shallow"}, "no sentence encoder"),
         ({"student": "static", "size": 10_000}, "Ask for fewer"),
     ],
 )
-def test_settings_that_cannot_be(teacher: Classifier, how: dict[str, Any], match: str) -> None:
-    """Each in two lines."""
+def test_invalid_settings_are_refused(teacher: Classifier, how: dict[str, Any], match: str) -> None:
+    """Each invalid setting raises UserError."""
     with pytest.raises(UserError, match=match):
         distill(teacher, TEXTS, **how)
 
 
-def test_teachers_that_cannot_be_imitated(tmp_path: Path) -> None:
-    """Several labels a text, numbers, too few texts, a folder in use."""
+def test_teachers_that_cannot_be_distilled(tmp_path: Path) -> None:
+    """A teacher with several labels a text, too few texts, and a folder in use raise UserError."""
     labels = dict.fromkeys(THINGS, "")
     with pytest.raises(UserError, match="several labels a text"):
         distill(Classifier(labels, backbone="builtin", multi_label=True).fit(TEXTS), TEXTS)
@@ -155,7 +157,7 @@ def test_teachers_that_cannot_be_imitated(tmp_path: Path) -> None:
 
 @pytest.mark.torch
 def test_a_shallow_student_keeps_some_layers(tiny_encoder: Path, tmp_path: Path) -> None:
-    """Half of the layers of the teacher's encoder, saved with the student; the teacher's encoder stays as it was."""
+    """The student keeps half of the layers of the teacher's encoder and is saved with them; the teacher stays as it was."""
     from rung import load
 
     backbone = load(str(tiny_encoder))

@@ -1,4 +1,4 @@
-"""Fitting token vectors: the mathematics, on small random arrays."""
+"""Static distillation: the mathematics of fitting token vectors, on small random arrays."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from scipy.sparse import csr_array
 from rung.training.students.static_distillation import (
     fit_vectors,
     frequency_weights,
+    initial_vectors,
     mapped_vectors,
     principal_directions,
     shared_map,
-    start_vectors,
 )
 
 
@@ -32,7 +32,7 @@ def agreement(counts: csr_array, targets: np.ndarray, vectors: np.ndarray) -> fl
 
 
 def test_a_fit_finds_vectors_that_explain_the_texts() -> None:
-    """Where texts are sums of token vectors, fitting from a bad start brings the texts' directions back."""
+    """If texts are sums of token vectors, fitting from a bad start recovers the texts' directions."""
     counts, targets, hidden = made_up()
     start = hidden + np.random.default_rng(1).normal(size=hidden.shape).astype(np.float32)
     fitted = fit_vectors(counts, targets, start, rounds=100, rng=np.random.default_rng(2))
@@ -41,7 +41,7 @@ def test_a_fit_finds_vectors_that_explain_the_texts() -> None:
 
 
 def test_a_token_that_no_text_holds_keeps_its_start_exactly() -> None:
-    """The fit touches what it has seen and nothing else, so unfitted vectors can be made again without the texts."""
+    """The fit changes only tokens that occur, so unfitted vectors can be made again without the texts."""
     counts, targets, hidden = made_up()
     fitted = fit_vectors(counts, targets, hidden, rounds=2, rng=np.random.default_rng(2))
     assert np.array_equal(fitted[0], hidden[0])
@@ -55,7 +55,7 @@ def test_no_rounds_give_the_start() -> None:
 
 
 def test_the_same_seed_gives_the_same_vectors() -> None:
-    """A fit is repeated to the last bit by its generator's seed."""
+    """The same seed repeats a fit exactly."""
     counts, targets, hidden = made_up()
     first, second = (
         fit_vectors(counts, targets, hidden * 0.5, rounds=3, rng=np.random.default_rng(7)) for _ in range(2)
@@ -73,15 +73,15 @@ def test_principal_directions_keep_the_most() -> None:
 
 
 def test_frequent_tokens_weigh_less() -> None:
-    """A token never seen weighs 1, one at a share of `half` weighs one half, and more frequent ones less."""
+    """A token that never occurs weighs 1, one with a share of `half` weighs one half, and more frequent ones less."""
     weights = frequency_weights(np.array([0, 1, 999]), 1000, half=1e-3)
     assert np.allclose(weights[:2], [1, 0.5])
     assert weights[2] < 0.01
-    assert np.allclose(np.linalg.norm(start_vectors(np.eye(3), np.zeros(3), np.eye(3), weights), axis=1), weights)
+    assert np.allclose(np.linalg.norm(initial_vectors(np.eye(3), np.zeros(3), np.eye(3), weights), axis=1), weights)
 
 
-def test_the_shared_map_carries_what_was_learned_to_tokens_never_seen() -> None:
-    """Where vectors follow from the encoder's words by an affine map, tokens that no text holds get theirs by it."""
+def test_the_shared_map_generalizes_to_unseen_tokens() -> None:
+    """If vectors are an affine function of the encoder's embeddings, tokens that no text holds get the right vectors."""
     rng = np.random.default_rng(0)
     tokens, turn = rng.normal(size=(500, 5)), rng.normal(size=(5, 3))
     vectors = tokens @ turn + 1.0

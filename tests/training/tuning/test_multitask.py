@@ -1,4 +1,4 @@
-"""Several tasks over one encoder: what is learned, how tasks are drawn and weighed, and what the report says."""
+"""Multi-task learning: training, sampling and weighting of tasks, and the report on transfer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from rung import UserError, load
 from rung.training.provenance import Record
 from rung.training.trainer_setup import Settings
-from rung.training.tuning.multitask import Drawn, Multitask, Plan, multitask
+from rung.training.tuning.multitask import Multitask, TaskBatches, TrainingPlan, multitask
 from rung.training.tuning.task_heads import Task
-from rung.training.tuning.transfer_gain import compared
+from rung.training.tuning.transfer_gain import compare_runs
 
 pytestmark = pytest.mark.torch
 
@@ -35,7 +35,7 @@ QUICK: dict[str, Any] = {"epochs": 3, "batch": 8, "learning_rate": 3e-3}
 
 
 def test_each_task_is_learned_beside_its_single_run(tiny_encoder: Path, tmp_path: Path) -> None:
-    """Classes, numbers, and pairs over one encoder; the report has both runs with intervals; the folder loads and says the same."""
+    """Classes, numbers and pairs share one encoder; the report has both runs; the loaded folder predicts the same."""
     backbone = load(str(tiny_encoder))
     before = backbone.fingerprint
     made = multitask(backbone, TASKS, out=tmp_path / "out", **QUICK)
@@ -62,28 +62,28 @@ def test_each_task_is_learned_beside_its_single_run(tiny_encoder: Path, tmp_path
     assert not (tmp_path / "out" / "checkpoints").exists()
 
 
-def test_the_network_and_the_head_at_rest_say_the_same(tiny_encoder: Path, tmp_path: Path) -> None:
-    """What training saw of a text is what `predict` says of it from the saved files."""
+def test_the_network_and_the_saved_head_predict_the_same(tiny_encoder: Path, tmp_path: Path) -> None:
+    """The outputs of the network in training are those of `predict`."""
     from rung.training.layer_pruning import read_encoder
-    from rung.training.tuning.task_heads import network
+    from rung.training.tuning.task_heads import build_network
 
     task = Task.of("alike", *ALIKE, test=None, held_out=0.2, seed=0)
-    net = network(read_encoder(load(str(tiny_encoder))), [task], "fixed", {}).eval()
-    batch = net.collated([(0, i) for i in range(5)])
+    net = build_network(read_encoder(load(str(tiny_encoder))), [task], "fixed", {}).eval()
+    batch = net.collate([(0, i) for i in range(5)])
     batch.pop("task"), batch.pop("labels")
-    outputs = net.heads[0](net.rows(batch)).detach().numpy()[:, 0]
-    head = net.frozen()[0]
-    assert net.predicted(0, task.texts[:5])[:, 0] == pytest.approx(outputs * head.scale + head.center, abs=1e-4)
+    outputs = net.heads[0](net.features(batch)).detach().numpy()[:, 0]
+    head = net.detached_heads()[0]
+    assert net.predict(0, task.texts[:5])[:, 0] == pytest.approx(outputs * head.scale + head.center, abs=1e-4)
 
 
-def test_tasks_are_drawn_by_the_root_of_their_size() -> None:
-    """p_t ∝ n_t^(1/T); every batch is of one task, whose texts all come before one comes again."""
+def test_tasks_are_sampled_by_the_root_of_their_size() -> None:
+    """p_t ∝ n_t^(1/T); each batch holds one task, and all its texts are used before one is used again."""
     small = Task.of("small", PLACES[:20], LOST[1][:20], test=LOST, held_out=0.1, seed=0)
     large = Task.of("large", PLACES * 5, LOST[1] * 5, test=LOST, held_out=0.1, seed=0)
     sizes = np.array([20, 360])
     for T in (1.0, 2.0, 100.0):
-        plan = Plan(Settings(epochs=10, batch=4), T, "fixed", {})
-        drawn = Drawn([small, large], plan)
+        plan = TrainingPlan(Settings(epochs=10, batch=4), T, "fixed", {})
+        drawn = TaskBatches([small, large], plan)
         found = np.bincount(drawn.tasks, minlength=2) / len(drawn.tasks)
         assert found == pytest.approx(sizes ** (1 / T) / (sizes ** (1 / T)).sum(), abs=0.01)
         assert all(len({t for t, _ in drawn.rows[at : at + 4]}) == 1 for at in range(0, len(drawn), 4))
@@ -92,7 +92,7 @@ def test_tasks_are_drawn_by_the_root_of_their_size() -> None:
 
 
 def test_uncertainty_learns_weights(tiny_encoder: Path, tmp_path: Path) -> None:
-    """A task of pure noise ends with less weight than one that can be learned."""
+    """A task of pure noise ends with a lower weight than one that can be learned."""
     noise = (PLACES, np.random.default_rng(0).permutation(LOST[1]).tolist())
     how = QUICK | {"epochs": 8, "learning_rate": 1e-2}
     tasks = {"lost": LOST, "noise": noise}
@@ -102,7 +102,7 @@ def test_uncertainty_learns_weights(tiny_encoder: Path, tmp_path: Path) -> None:
 
 
 def test_weights_are_learned_at_their_own_rate(tiny_encoder: Path, tmp_path: Path) -> None:
-    """However slowly the encoder moves: of two labels that nothing is known about, exp(−s) falls to 1 / (2 log 2)."""
+    """Whatever the encoder's learning rate, exp(−s) of two labels at chance converges to 1 / (2 log 2)."""
     how = QUICK | {"epochs": 8, "learning_rate": 1e-6, "alone": False}
     multitask(load(str(tiny_encoder)), {"lost": LOST}, out=tmp_path / "out", weighting="uncertainty", **how)
     assert Record.read(tmp_path / "out").results["weights"]["lost"] == pytest.approx(1 / (2 * np.log(2)), abs=0.15)
@@ -112,8 +112,8 @@ class KilledError(Exception):
     pass
 
 
-def test_a_killed_run_goes_on(tiny_encoder: Path, tmp_path: Path) -> None:
-    """Broken off and called again, it ends with the same encoder."""
+def test_a_killed_run_resumes(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A run that is killed and called again ends with the same encoder as an uninterrupted one."""
     how = QUICK | {"save_every": 5, "epochs": 2, "alone": False}
     backbone, tasks = load(str(tiny_encoder)), {"lost": LOST, "long": LONG}
     alone = multitask(backbone, tasks, out=tmp_path / "alone", **how)
@@ -128,26 +128,26 @@ def test_a_killed_run_goes_on(tiny_encoder: Path, tmp_path: Path) -> None:
     again = multitask(backbone, tasks, out=tmp_path / "killed", progress=lambda step, *_: steps.append(step), **how)
     assert steps[0] == 11
     assert again.backbone.fingerprint == alone.backbone.fingerprint
-    with pytest.raises(UserError, match=r"another .*temperature"):
+    with pytest.raises(UserError, match=r"differs in: .*temperature"):
         multitask(backbone, tasks, out=tmp_path / "killed", temperature=1.0, **how)
 
 
 def test_a_label_that_is_only_in_the_test_counts_as_wrong() -> None:
-    """Rare labels may be missing among the texts to learn from."""
+    """A label that is missing in the training texts counts as wrong in the test, and is no error."""
     task = Task.of("lost", *LOST, test=(["x", "y", "z", "u"], ["lost", "new", "back", "back"]), held_out=0.1, seed=0)
     assert task.test_truth.tolist() == [1, -1, 0, 0]
-    assert task.worth(np.eye(2)[[1, 0, 0, 0]]) == 0.75
+    assert task.score(np.eye(2)[[1, 0, 0, 0]]) == 0.75
 
 
-def test_harm_is_told() -> None:
-    """Where the run alone is right and the shared one is not, the interval leaves out zero and the report says harm."""
+def test_negative_transfer_is_reported() -> None:
+    """If the single-task run is right where the joint one is not, the interval excludes zero and the report says harm."""
     task = Task.of("lost", *LOST, test=LOST, held_out=0.1, seed=0)
     right = np.eye(2)[task.test_truth]
     worse = right.copy()
     worse[:20] = worse[:20, ::-1]
-    assert compared(task, worse, right)["transfer"] == "harm"
-    assert compared(task, right, worse)["transfer"] == "gain"
-    assert compared(task, right, right)["transfer"] == "none seen"
+    assert compare_runs(task, worse, right)["transfer"] == "harm"
+    assert compare_runs(task, right, worse)["transfer"] == "gain"
+    assert compare_runs(task, right, right)["transfer"] == "none seen"
 
 
 @pytest.mark.parametrize(
@@ -159,16 +159,16 @@ def test_harm_is_told() -> None:
         ({"a": (PLACES, [1.0] * len(PLACES))}, {}, "one number only"),
         ({"a": (ALIKE[0], LOST[1])}, {}, "pairs of texts with labels"),
         ({"a": ([1, 2, 3, 4], ["a", "b", "a", "b"])}, {}, "holds '1'"),
-        ({"a": LOST}, {"temperature": 0}, "temperature 0"),
-        ({"a": LOST}, {"weighting": "best"}, "weighting 'best'"),
+        ({"a": LOST}, {"temperature": 0}, "temperature is 0"),
+        ({"a": LOST}, {"weighting": "best"}, "no weighting 'best'"),
         ({"a": LOST}, {"weights": {"b": 1.0}}, "no task"),
         ({"a": LOST}, {"test": {"a": (PLACES, ["new"] * len(PLACES))}}, "never learns"),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_invalid_tasks_are_refused(
     tasks: Any, how: dict[str, Any], match: str, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    """Each in two lines, before a folder is made."""
+    """Each mistake raises UserError before a folder is made."""
     with pytest.raises(UserError, match=match):
         multitask(load(str(tiny_encoder)), tasks, out=tmp_path / "out", **how)
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Tuning: a new encoder that tells labels apart, kept only where it pays; the old one as it was; nothing lost by a kill."""
+"""Tuning: a new encoder that separates labels, kept only if it is better; the old one is unchanged; a killed run resumes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ pytest.importorskip("torch")
 
 from rung import Classifier, UserError, load, tune
 from rung.training import memory_estimate
-from rung.training.cross_validation import parts
-from rung.training.labeled_texts import Given
+from rung.training.cross_validation import stratified_folds
+from rung.training.labeled_texts import LabeledTexts
 from rung.training.provenance import Record
 from rung.training.training_log import read
 from rung.training.tuning import encoder_trainer
-from rung.training.tuning.batch_sampling import by_label, by_pass, changed
-from rung.training.tuning.tune import Work
+from rung.training.tuning.batch_sampling import augment_texts, label_balanced_batches, shuffled_passes
+from rung.training.tuning.tune import TuningRun
 
 pytestmark = pytest.mark.torch
 
@@ -34,7 +34,7 @@ BACK = [
 ]
 ENDS = ["", " again", " money", " topic", " invoice", " refund"]
 OTHERS = ["the", "a", "is", "my", "lost", "refund", "money", "crashes", "about", "text", "help"]
-NAMES = ["invoice", "topic"]  # say nothing of what the texts are about
+NAMES = ["invoice", "topic"]  # the names have no relation to the texts
 
 
 def texts(n: int = 36) -> tuple[list[str], list[str]]:
@@ -59,8 +59,8 @@ def right(clf: Classifier, n: int = 72) -> float:
 
 
 @pytest.mark.parametrize(("way", "rate"), [("contrastive", 1e-3), ("full", 1e-3), ("lora", 1e-2)])
-def test_a_new_encoder_tells_labels_apart(clf: Classifier, way: Any, rate: float, tmp_path: Path) -> None:
-    """Each way finds what names do not say; the backbone it came from is as it was; the folder holds all that is needed."""
+def test_a_new_encoder_separates_labels(clf: Classifier, way: Any, rate: float, tmp_path: Path) -> None:
+    """Each way learns what the names do not say; the original backbone is unchanged; the folder holds all files."""
     before = clf.loaded_backbone.fingerprint
     made = tune(clf, *texts(), way=way, steps=25, learning_rate=rate, out=tmp_path / "new", guard=False)
     assert right(made) > 0.9 > right(clf)
@@ -77,8 +77,8 @@ def test_a_new_encoder_tells_labels_apart(clf: Classifier, way: Any, rate: float
     assert not list(tmp_path.glob(".*"))
 
 
-def test_it_is_kept_where_held_out_labels_say_so(clf: Classifier) -> None:
-    """The guard sees that tuned weights are ahead, and says by how much."""
+def test_tuned_weights_are_kept_if_held_out_labels_show_a_gain(clf: Classifier) -> None:
+    """The guard finds that the tuned weights are better, and says by how much."""
     rng = np.random.default_rng(0)
     said = rng.permutation(NAMES * 60).tolist()
     order = {"invoice": "card app", "topic": "app card"}  # which a mean over words hardly shows
@@ -92,7 +92,7 @@ def test_it_is_kept_where_held_out_labels_say_so(clf: Classifier) -> None:
 
 
 def test_labels_at_random_leave_the_weights_frozen(clf: Classifier) -> None:
-    """Where nothing can be learned, nothing changes."""
+    """If nothing can be learned, the weights stay frozen."""
     said = np.random.default_rng(0).choice(NAMES, 36).tolist()
     made = tune(clf, texts()[0], said, steps=10)
     assert made.rung_ == "shots"
@@ -100,17 +100,17 @@ def test_labels_at_random_leave_the_weights_frozen(clf: Classifier) -> None:
     assert made.loaded_backbone is clf.loaded_backbone
 
 
-def test_what_is_surely_worse_on_the_first_half_is_not_trained_again(
+def test_weights_that_are_clearly_worse_on_the_first_fold_are_not_trained_again(
     clf: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights that unlearn what the frozen ones know are given up after one training."""
+    """Weights that are worse than the frozen ones are given up after one training."""
     trained: list[str] = []
 
-    def worse(work: Work, given: Given, name: str) -> Classifier:
+    def worse(run: TuningRun, labeled: LabeledTexts, name: str) -> Classifier:
         trained.append(name)
-        return work.frozen(replace(given, labels=np.where(given.labels >= 0, 1 - given.labels, -1)))
+        return run.fit_frozen(replace(labeled, labels=np.where(labeled.labels >= 0, 1 - labeled.labels, -1)))
 
-    monkeypatch.setattr(Work, "tuned", worse)
+    monkeypatch.setattr(TuningRun, "fit_tuned", worse)
     said = [f"{'card lost' if i % 2 else 'app crashes'} {OTHERS[i % 11]} {i}" for i in range(40)]
     made = tune(clf, said, [NAMES[i % 2] for i in range(40)])
     assert trained == ["part-0"]
@@ -118,8 +118,8 @@ def test_what_is_surely_worse_on_the_first_half_is_not_trained_again(
 
 
 @pytest.mark.parametrize("k", [0, 1, 7])
-def test_few_labels_are_no_worse_than_without(clf: Classifier, k: int) -> None:
-    """Too few to tell: the answers are those of the rung shots on the same texts."""
+def test_few_labels_are_no_worse_than_without_tuning(clf: Classifier, k: int) -> None:
+    """With too few labels to compare, the answers are those of the rung shots on the same texts."""
     given, said = texts()
     y = [name if i < 2 * k else None for i, name in enumerate(said)]
     made, frozen = tune(clf, given, y), Classifier(NAMES, backbone=clf.loaded_backbone, cache=False).fit(given, y)
@@ -127,24 +127,24 @@ def test_few_labels_are_no_worse_than_without(clf: Classifier, k: int) -> None:
 
 
 def test_a_probe_learns_without_changing_a_weight(clf: Classifier, tmp_path: Path) -> None:
-    """A convex head on frozen features; saved and loaded like everything."""
+    """The way "probe" fits a convex head on frozen features; it is saved and loaded like the others."""
     made = tune(clf, *texts(), way="probe", guard=False, out=tmp_path / "probe")
     assert made.rung_ == "probe"
     assert made.loaded_backbone.fingerprint == clf.loaded_backbone.fingerprint
     assert right(made) > right(clf)
 
 
-def test_a_teacher_speaks_for_texts_without_label(clf: Classifier) -> None:
-    """With teach the unlabelled texts are learned from; without, they are not."""
+def test_teach_uses_texts_without_label(clf: Classifier) -> None:
+    """With teach the encoder is trained on the unlabelled texts too; without it, it is not."""
     given, said = texts()
     y = [name if i < 24 else None for i, name in enumerate(said)]
     with_it, without = (tune(clf, given, y, teach=teach, steps=5, guard=False) for teach in (True, False))
     assert with_it.loaded_backbone.fingerprint != without.loaded_backbone.fingerprint
 
 
-def test_a_killed_run_goes_on(clf: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same command goes on at the last checkpoint, and ends where the unbroken run does."""
-    monkeypatch.setattr(encoder_trainer, "_SAVED_AFTER", 4)
+def test_a_killed_run_resumes(clf: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same call resumes from the last checkpoint, and ends with the weights of an uninterrupted run."""
+    monkeypatch.setattr(encoder_trainer, "_SAVE_STEPS", 4)
     how: dict[str, Any] = {"steps": 12, "guard": False, "learning_rate": 1e-3}
 
     def killed(step: int, *_: Any) -> None:
@@ -164,7 +164,7 @@ def test_a_killed_run_goes_on(clf: Classifier, tmp_path: Path, monkeypatch: pyte
 
 
 def test_it_stops_early(clf: Classifier) -> None:
-    """Labelled texts kept apart end a training that gains nothing any more."""
+    """Held-out labelled texts end a training that no longer improves."""
     seen: list[int] = []
     how: dict[str, Any] = {"steps": 200, "validation": 0.3, "patience": 2, "checks": 20, "learning_rate": 1e-3}
     made = tune(clf, *texts(), guard=False, progress=lambda step, *_: seen.append(step), **how)
@@ -176,19 +176,21 @@ def test_it_stops_early(clf: Classifier) -> None:
     ("y", "how", "said"),
     [
         (["invoice"] * 36, {}, "all labels given are 'invoice'"),
-        (["invoice"] + ["topic"] * 35, {"validation": 0.3, "guard": False}, "too few texts to keep some apart"),
+        (["invoice"] + ["topic"] * 35, {"validation": 0.3, "guard": False}, "too few texts to hold some out"),
         (None, {"way": "magic"}, "there is no way 'magic'"),
         (None, {"batch": 1}, "a batch of one text"),
-        (None, {"dropout": 1.5}, "dropout 1.5"),
+        (None, {"dropout": 1.5}, "dropout is 1.5"),
     ],
 )
-def test_what_cannot_be_is_said_at_once(clf: Classifier, y: Any, how: dict[str, Any], said: str) -> None:
+def test_invalid_settings_are_refused(clf: Classifier, y: Any, how: dict[str, Any], said: str) -> None:
+    """Each mistake raises UserError before the training starts."""
     given, truth = texts()
     with pytest.raises(UserError, match=said):
         tune(clf, given, truth if y is None else y, **how)
 
 
-def test_a_loss_that_is_no_number_ends_it(clf: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_of_nan_is_an_error(clf: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss of NaN ends the training with a UserError."""
     import torch
 
     def broken(encoder: Any) -> Any:
@@ -198,40 +200,46 @@ def test_a_loss_that_is_no_number_ends_it(clf: Classifier, monkeypatch: pytest.M
 
         return Broken()
 
-    monkeypatch.setattr(encoder_trainer, "contrast", broken)
+    monkeypatch.setattr(encoder_trainer, "contrastive_loss", broken)
     with pytest.raises(UserError, match="the loss is nan"):
         tune(clf, *texts(), steps=5, guard=False)
 
 
-def test_too_little_memory_is_seen_before(clf: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_estimate, "available", lambda: 1000)
+def test_too_little_memory_is_an_error_before_it_starts(clf: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that does not fit into the memory is refused before it starts."""
+    monkeypatch.setattr(memory_estimate, "available_bytes", lambda: 1000)
     with pytest.raises(UserError, match="memory"):
         tune(clf, *texts(), guard=False)
 
 
 def test_other_backbones_are_refused() -> None:
+    """A backbone that is no sentence encoder cannot be tuned."""
     with pytest.raises(UserError, match="no sentence encoder"):
         tune(Classifier(NAMES, backbone="builtin"), *texts(), guard=False)
 
 
 def test_batches_hold_labels_evenly() -> None:
-    """However uneven the labels, every batch holds two of each; drawing a million takes no memory for pairs."""
+    """However imbalanced the labels are, every batch holds two texts of each."""
     labels = np.array([0] * 97 + [1] * 2 + [2])
-    drawn = by_label(labels, 12, 50, seed=0).reshape(50, 12)
-    for batch in drawn:
+    sampled = label_balanced_batches(labels, 12, 50, seed=0).reshape(50, 12)
+    for batch in sampled:
         assert np.bincount(labels[batch], minlength=3).min() >= 2
-    assert np.bincount(by_pass(7, 7, 3, seed=1)).tolist() == [3] * 7
+    assert np.bincount(shuffled_passes(7, 7, 3, seed=1)).tolist() == [3] * 7
 
 
 def test_texts_lose_words_only_when_asked() -> None:
+    """Without dropout texts stay as they are, and with it no text becomes empty."""
     given = ["one two three", "one two four"]
-    assert changed(given, dropped=0.0, rare=0.0, unknown="?", seed=0) == given
-    assert changed(given * 50, dropped=0.5, rare=0.0, unknown="?", seed=0) != given * 50
-    assert all(text for text in changed(["one"] * 99, dropped=0.9, rare=0.0, unknown="?", seed=0))
+    assert augment_texts(given, word_dropout=0.0, rare_words=0.0, unknown_token="?", seed=0) == given
+    assert augment_texts(given * 50, word_dropout=0.5, rare_words=0.0, unknown_token="?", seed=0) != given * 50
+    assert all(
+        text for text in augment_texts(["one"] * 99, word_dropout=0.9, rare_words=0.0, unknown_token="?", seed=0)
+    )
 
 
-def test_halves_hold_every_label_and_keep_equal_texts_together() -> None:
+def test_folds_hold_every_label_and_keep_equal_texts_together() -> None:
+    """Each label is spread over both folds, and equal texts are in the same fold."""
     labels, said = np.array([0, 0, 1, 1, 0, 0]), ["a", "b", "c", "d", "a", "e"]
-    part = parts(labels, said, 2, seed=0)
-    assert part[0] == part[4]
-    assert {0, 1} == set(part[labels == 1].tolist())
+    fold = stratified_folds(labels, said, 2, seed=0)
+    assert fold[0] == fold[4]
+    assert {0, 1} == set(fold[labels == 1].tolist())

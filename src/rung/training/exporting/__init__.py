@@ -1,1 +1,1 @@
-"""A classifier as one graph that runs without rung."""
+"""Export of a classifier as one ONNX or OpenVINO graph that runs without rung."""

@@ -1,4 +1,4 @@
-"""Encoder and head as one graph in a file, and that file run by its own library: onnxruntime or OpenVINO, with tokenizers."""
+"""Write encoder and head as one ONNX or OpenVINO graph, and run such a graph with onnxruntime or OpenVINO, and tokenizers."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from rung.training.layer_pruning import read_encoder
 Array = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
-_AT_ONCE = 32  # texts of one run
-_CALIBRATING = 300  # texts whose activations are looked at
+_BATCH_SIZE = 32
+_CALIBRATION_TEXTS = 300  # at most so many texts calibrate the ranges of activations
 _OUTPUTS = ["embedding", "log_probabilities"]
 _EXAMPLE = ["one text", "and one that is a little longer than the first"]
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A graph on disk with its tokenizer."""
+class ExportedGraph:
+    """An exported graph with its tokenizer."""
 
-    run_once: Callable[[dict[str, Any]], dict[str, Any]]
+    run_batch: Callable[[dict[str, Any]], dict[str, Any]]
     tokenizer: Any
     facts: dict[str, Any]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """The graph in `folder`, read anew."""
+        """Load the graph from `folder`."""
         from tokenizers import Tokenizer
 
         facts = json.loads((folder / "labels.json").read_text("utf-8"))
@@ -43,27 +43,27 @@ class Exported:
         return cls(graph, Tokenizer.from_file(str(folder / "tokenizer.json")), facts)
 
     def run(self, texts: list[str]) -> tuple[Array, Floats]:
-        """Embeddings (n, d) and log-probabilities (n, k) of texts, some at a time, the short ones first."""
+        """Embeddings (n, d) and log-probabilities (n, k) of texts, in batches of similar length."""
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        found = [self.run_once(inputs) for inputs in self.inputs([texts[i] for i in order])]
-        embedding, said = (np.concatenate([each[name] for each in found]) for name in _OUTPUTS)
+        found = [self.run_batch(inputs) for inputs in self.inputs([texts[i] for i in order])]
+        embedding, log_probabilities = (np.concatenate([each[name] for each in found]) for name in _OUTPUTS)
         back = np.argsort(order)
-        return embedding[back], said[back].astype(np.float64)
+        return embedding[back], log_probabilities[back].astype(np.float64)
 
     def inputs(self, texts: list[str]) -> Iterator[dict[str, Any]]:
-        """What the graph takes, some texts at a time."""
-        for start in range(0, len(texts), _AT_ONCE):
-            part = [encodable(self.facts["prompt"] + text) for text in texts[start : start + _AT_ONCE]]
-            told = self.tokenizer.encode_batch(part)
+        """The input tensors of the graph, batch by batch."""
+        for start in range(0, len(texts), _BATCH_SIZE):
+            part = [encodable(self.facts["prompt"] + text) for text in texts[start : start + _BATCH_SIZE]]
+            encodings = self.tokenizer.encode_batch(part)
             parts = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
             yield {
-                name: np.array([getattr(each, parts[name]) for each in told], dtype=np.int64)
+                name: np.array([getattr(each, parts[name]) for each in encodings], dtype=np.int64)
                 for name in self.facts["inputs"]
             }
 
 
 def facts(backbone: EncoderBackbone, labels: list[Any]) -> dict[str, Any]:
-    """What is to be known beside the graph."""
+    """The content of labels.json: labels, names of the input tensors, prompt, maximum tokens."""
     names, _ = traceable(read_encoder(backbone))
     prompt = backbone.prompts.get("text", "")
     return {"labels": labels, "inputs": names, "prompt": prompt, "max_tokens": backbone.max_tokens}
@@ -80,18 +80,18 @@ def write(
     precision: str,
     texts: list[str],
 ) -> None:
-    """Write graph, tokenizer and facts into `folder`; with int8 the ranges of activations are those of `texts`."""
+    """Write graph, tokenizer and facts into `folder`. For int8, `texts` calibrate the ranges of activations."""
     encoder = read_encoder(backbone)
     _write_tokenizer(encoder, known["max_tokens"], folder / "tokenizer.json")
     (folder / "labels.json").write_text(json.dumps(known) + "\n", "utf-8")
     names, tensors = traceable(encoder)
-    module = _whole(encoder, names, weights, bias)
+    module = _graph_module(encoder, names, weights, bias)
     if to == "openvino" and precision == "float32":
         _write_openvino(module, names, tensors, folder / "model.xml")
         return
     _write_onnx(module, names, tensors, folder / "model.onnx")
     if precision == "int8":
-        _quantize(folder, texts[:_CALIBRATING])
+        _quantize(folder, texts[:_CALIBRATION_TEXTS])
     if to == "openvino":
         with silent():
             openvino().save_model(
@@ -100,13 +100,13 @@ def write(
         (folder / "model.onnx").unlink()
 
 
-def _whole(encoder: Any, names: list[str], weights: Floats, bias: Floats) -> Any:
-    """Tokens in, embedding and log-probabilities out."""
+def _graph_module(encoder: Any, names: list[str], weights: Floats, bias: Floats) -> Any:
+    """A torch module from tokens to embedding and log-probabilities."""
     import torch
 
     transformer, *others = encoder.children()
 
-    class Whole(torch.nn.Module):  # type: ignore[misc]
+    class EncoderWithHead(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.model, self.others = transformer.model, torch.nn.ModuleList(others)
@@ -122,11 +122,11 @@ def _whole(encoder: Any, names: list[str], weights: Floats, bias: Floats) -> Any
             embedding = torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
             return embedding, (embedding @ self.weights + self.bias).log_softmax(dim=1)
 
-    return Whole().eval()
+    return EncoderWithHead().eval()
 
 
 def _write_tokenizer(encoder: Any, longest: int | None, file: Path) -> None:
-    """The tokenizer with cutting and padding switched on, as the graph needs it."""
+    """Write the tokenizer with truncation and padding enabled, as the graph needs it."""
     from tokenizers import Tokenizer
 
     own = encoder.tokenizer
@@ -157,15 +157,15 @@ def _write_openvino(module: Any, names: list[str], tensors: tuple[Any, ...], fil
 
 
 def _quantize(folder: Path, texts: list[str]) -> None:
-    """Products with weights in int8, a scale for each column of weights, ranges of activations as `texts` have them.
+    """Quantize matrix products with weights to int8: one scale for each column of weights, ranges of activations from `texts`.
 
-    Attention, norms and the head stay in float32, and so does the product that ends each feed-forward part: what it reads has a
-    few numbers far beyond all others, which would leave the rest no digits (on MiniLM with it: mean cosine .93, without: .99).
+    Attention, norms and the head stay in float32, and so does the second product of each feed-forward block: its input has a few
+    large outliers, which would leave too little precision for all other values (mean cosine on MiniLM: .93 with it, .99 without).
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    made = Exported.open(folder)
+    made = ExportedGraph.open(folder)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -178,13 +178,13 @@ def _quantize(folder: Path, texts: list[str]) -> None:
     kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "quant_format": QuantFormat.QDQ}
     with silent():
         quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
-        products = _products(ready)
+        products = _quantizable_matmuls(ready)
         quantize_static(str(ready), str(plain), Reader(), per_channel=True, nodes_to_quantize=products, **kinds)
     ready.unlink()
 
 
-def _products(file: Path) -> list[str]:
-    """Names of the products with weights (d, e) that are put into int8: d ≤ e, and not the last, which is the head."""
+def _quantizable_matmuls(file: Path) -> list[str]:
+    """The names of the products with weights (d, e) to quantize: those with d ≤ e, except the last one, which is the head."""
     import onnx
 
     graph = onnx.load(str(file)).graph

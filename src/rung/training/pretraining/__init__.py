@@ -1,1 +1,1 @@
-"""Language models that read a person's own texts: continued pretraining, or a small model from nothing."""
+"""Pretraining of language models on a person's own texts: continued from a model, or from scratch."""

@@ -1,7 +1,7 @@
-"""Texts as the rows that a language model learns from: blocks to go on with, gaps to fill, pairs to tell apart.
+"""Data sets for language modeling: blocks of tokens (causal), masked tokens, and pairs for next-sentence prediction.
 
-Each is a data set as torch takes it. What is drawn at random for a row hangs on (seed, epoch, row) alone, so that a run that
-goes on after a kill, or on several devices, draws the same. Those of held-out texts are the same in every epoch.
+Each is a map-style data set for torch. The random choices for a row depend on (seed, epoch, row) only, so that a resumed run, or
+one on several devices, makes the same choices. For held-out texts they are the same in every epoch.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ import numpy.typing as npt
 from rung.backbones.common.batching import around, bare, padded
 from rung.backbones.common.cross_encoder import Frame
 from rung.errors import UserError
+from rung.messages import message
 from rung.text_encoding import encodable
 
 Indices = npt.NDArray[np.int64]
 Row = dict[str, Any]
 
-IGNORED = -100  # a place whose token nobody has to tell
-SHARE = 0.15  # of tokens that are hidden
-_KEPT, _RANDOM = 0.1, 0.1  # of the hidden ones: left as they are, put at random; the others are masked
+IGNORED_LABEL = -100  # the label of a position that gives no loss, as in PyTorch
+MASKED_SHARE = 0.15  # of the tokens are to be predicted
+_KEPT_SHARE, _RANDOM_SHARE = 0.1, 0.1  # of these stay, or become a random token; the others become the mask token
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 
 
 def passages(texts: Iterable[str | None]) -> list[str]:
-    r"""Lines joined into passages: a blank or missing one ends a passage.
+    r"""Join consecutive lines into passages. A blank or missing line ends a passage.
 
     >>> passages(["To be,", "or not to be.", "", "Words."])
     ['To be,\nor not to be.', 'Words.']
@@ -43,48 +44,50 @@ def passages(texts: Iterable[str | None]) -> list[str]:
     return ["\n".join(lines) for lines in found if lines]
 
 
-def sentences(text: str) -> list[str]:
-    r"""Where a line ends or a sentence does, a text is cut.
+def split_sentences(text: str) -> list[str]:
+    r"""Split a text at the ends of sentences and of lines.
 
     >>> sentences("Go on. Why?\nNo")
     ['Go on.', 'Why?', 'No']
     """
-    return [part for part in map(str.strip, _SENTENCE.split(text)) if part]
+    return [sentence for sentence in map(str.strip, _SENTENCE.split(text)) if sentence]
 
 
-class Piece(NamedTuple):
-    """Tokens (t,) and the word that each belongs to."""
+class TokenizedText(NamedTuple):
+    """The tokens (t,) of a text, and the index of the word that each belongs to."""
 
     ids: Indices
     words: Indices
 
-    def part(self, start: int, end: int) -> Piece:
-        """Its tokens from `start` to before `end`."""
-        return Piece(self.ids[start:end], self.words[start:end])
+    def span(self, start: int, end: int) -> TokenizedText:
+        """The tokens from `start` up to, but not including, `end`."""
+        return TokenizedText(self.ids[start:end], self.words[start:end])
 
 
-def joined(pieces: Sequence[Piece]) -> Piece:
-    """One after the other; a word of one is no word of another."""
+def concatenate(pieces: Sequence[TokenizedText]) -> TokenizedText:
+    """One text after the other. Their words get distinct indices."""
     starts = np.cumsum([0, *(1 + piece.words.max(initial=0) for piece in pieces)])
     words = [piece.words + start for piece, start in zip(pieces, starts, strict=False)]
-    return Piece(np.concatenate([piece.ids for piece in pieces]), np.concatenate(words))
+    return TokenizedText(np.concatenate([piece.ids for piece in pieces]), np.concatenate(words))
 
 
-def pieces(tokenizer: Any, texts: Sequence[str]) -> list[Piece]:
-    """Texts as tokens, no special ones among them. Raises UserError for a tokenizer that does not know its words."""
+def tokenize_texts(tokenizer: Any, texts: Sequence[str]) -> list[TokenizedText]:
+    """Tokenize texts without special tokens. Raises UserError for a tokenizer that cannot say which word a token belongs to."""
     if not tokenizer.is_fast:
-        raise UserError("pretrain: this tokenizer does not say which tokens make a word.", "Start from another model.")
+        raise UserError(
+            "pretrain: this tokenizer does not say which word a token belongs to.", "Start from another model."
+        )
     if not texts:
         return []
-    how = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
-    encoded = tokenizer([encodable(text) for text in texts], **how)
+    options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+    encoded = tokenizer([encodable(text) for text in texts], **options)
     ids = encoded["input_ids"]
     words = [[-1 if word is None else word for word in encoded.word_ids(i)] for i in range(len(texts))]
-    return [Piece(np.array(a, np.int64), np.array(b, np.int64)) for a, b in zip(ids, words, strict=True)]
+    return [TokenizedText(np.array(a, np.int64), np.array(b, np.int64)) for a, b in zip(ids, words, strict=True)]
 
 
-class Rows:
-    """Rows of one kind; `epoch` is set as training goes on, and stays 0 for held-out texts."""
+class LanguageModelDataset:
+    """The base of the data sets. `epoch` is set during training, and stays 0 for held-out texts."""
 
     epoch = 0
 
@@ -100,44 +103,44 @@ class Rows:
     def __getitem__(self, row: int) -> Row:
         raise NotImplementedError
 
-    def _drawing(self, row: int) -> np.random.Generator:
+    def _generator(self, row: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, self.epoch, row, self.held_out])
 
-    def _hidden(self, piece: Piece, rng: np.random.Generator) -> tuple[Indices, Indices]:
-        """Tokens with 15 % of them hidden, in whole words, and what each place has to tell."""
-        ids, told = piece.ids.copy(), np.full(len(piece.ids), IGNORED)
-        places = hidden_places(piece.words, rng)
-        told[places] = piece.ids[places]
-        lot = rng.random(len(places))
+    def _mask_tokens(self, piece: TokenizedText, rng: np.random.Generator) -> tuple[Indices, Indices]:
+        """Tokens of which 15 % are masked, in whole words, and the label of each position."""
+        ids, labels = piece.ids.copy(), np.full(len(piece.ids), IGNORED_LABEL)
+        places = whole_word_mask(piece.words, rng)
+        labels[places] = piece.ids[places]
+        draws = rng.random(len(places))
         if self.held_out:
-            lot[:] = 1.0  # measured is what a gap says
-        ids[places[lot >= _KEPT + _RANDOM]] = self.tokenizer.mask_token_id
-        drawn = places[lot < _RANDOM]
-        ids[drawn] = rng.integers(0, len(self.tokenizer), len(drawn))
-        return ids, told
+            draws[:] = 1.0  # for the evaluation every chosen token becomes the mask token
+        ids[places[draws >= _KEPT_SHARE + _RANDOM_SHARE]] = self.tokenizer.mask_token_id
+        random_places = places[draws < _RANDOM_SHARE]
+        ids[random_places] = rng.integers(0, len(self.tokenizer), len(random_places))
+        return ids, labels
 
 
-def hidden_places(words: Indices, rng: np.random.Generator) -> Indices:
-    """Places of whole words, drawn until at least 15 % of all tokens are among them.
+def whole_word_mask(words: Indices, rng: np.random.Generator) -> Indices:
+    """The positions of randomly chosen whole words, until they hold at least 15 % of the tokens.
 
-    Source: Devlin et al. 2019, "BERT", section 3.1, task 1, with the whole-word masks that its authors released later.
+    Source: Devlin et al. 2019, "BERT", section 3.1, task 1, with the whole-word masking that its authors released later.
     """
-    wanted = max(1, round(SHARE * len(words)))
+    target = max(1, round(MASKED_SHARE * len(words)))
     each, counts = np.unique(words, return_counts=True)
     order = rng.permutation(len(each))
-    enough = int(np.searchsorted(np.cumsum(counts[order]), wanted)) + 1
+    enough = int(np.searchsorted(np.cumsum(counts[order]), target)) + 1
     return np.flatnonzero(np.isin(words, each[order[:enough]]))
 
 
-class Blocks(Rows):
-    """For a causal model: all texts in one row of tokens, an end between them, cut into blocks of `max_tokens`."""
+class CausalDataset(LanguageModelDataset):
+    """For a causal model: all texts in one stream of tokens, separated by the end token, cut into blocks of `max_tokens`."""
 
-    def __init__(self, texts: Sequence[str], tokenizer: Any, max_tokens: int, **how: Any) -> None:
-        super().__init__(tokenizer, max_tokens, **how)
+    def __init__(self, texts: Sequence[str], tokenizer: Any, max_tokens: int, **options: Any) -> None:
+        super().__init__(tokenizer, max_tokens, **options)
         ends = tokenizer.eos_token_id
         end = [] if ends is None else [ends]
-        flow = np.array([*end, *(i for ids in bare(tokenizer, texts) for i in [*ids, *end])], dtype=np.int64)
-        self.blocks = [flow[at : at + max_tokens] for at in range(0, len(flow) - 1, max_tokens)]
+        stream = np.array([*end, *(i for ids in bare(tokenizer, texts) for i in [*ids, *end])], dtype=np.int64)
+        self.blocks = [stream[at : at + max_tokens] for at in range(0, len(stream) - 1, max_tokens)]
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -147,94 +150,99 @@ class Blocks(Rows):
         return {"input_ids": ids, "labels": ids}
 
 
-class Gaps(Rows):
-    """For a masked model: every text in rows of at most `max_tokens`, special tokens included, with gaps in it."""
+class MaskedDataset(LanguageModelDataset):
+    """For a masked model: every text in chunks of at most `max_tokens`, special tokens included, with tokens masked."""
 
-    def __init__(self, texts: Sequence[str], tokenizer: Any, max_tokens: int, **how: Any) -> None:
-        super().__init__(tokenizer, max_tokens, **how)
+    def __init__(self, texts: Sequence[str], tokenizer: Any, max_tokens: int, **options: Any) -> None:
+        super().__init__(tokenizer, max_tokens, **options)
         room = max_tokens - tokenizer.num_special_tokens_to_add(pair=False)
-        whole = [piece for piece in pieces(tokenizer, texts) if len(piece.ids)]
-        self.parts = [piece.part(at, at + room) for piece in whole for at in range(0, len(piece.ids), room)]
+        tokenized = [piece for piece in tokenize_texts(tokenizer, texts) if len(piece.ids)]
+        self.chunks = [piece.span(at, at + room) for piece in tokenized for at in range(0, len(piece.ids), room)]
 
     def __len__(self) -> int:
-        return len(self.parts)
+        return len(self.chunks)
 
     def __getitem__(self, row: int) -> Row:
-        ids, told = self._hidden(self.parts[row], self._drawing(row))
-        before, after = self._around
-        blank = [np.full(len(marks), IGNORED) for marks in self._around]
-        return {"input_ids": np.array([*before, *ids, *after]), "labels": np.concatenate([blank[0], told, blank[1]])}
+        ids, labels = self._mask_tokens(self.chunks[row], self._generator(row))
+        before, after = self._special_tokens_around
+        blank = [np.full(len(marks), IGNORED_LABEL) for marks in self._special_tokens_around]
+        return {"input_ids": np.array([*before, *ids, *after]), "labels": np.concatenate([blank[0], labels, blank[1]])}
 
     @cached_property
-    def _around(self) -> tuple[list[int], list[int]]:
+    def _special_tokens_around(self) -> tuple[list[int], list[int]]:
         mask = self.tokenizer.mask_token
         return around(bare(self.tokenizer, [mask])[0], self.tokenizer(mask)["input_ids"])
 
 
-class Neighbours(Rows):
-    """For a masked model with a second head: two runs of sentences with gaps, and whether the second follows the first.
+class NextSentenceDataset(LanguageModelDataset):
+    """For a masked model with a next-sentence head: two spans of sentences, masked, and whether the second follows the first.
 
-    Every other pair, at random, has its second run from another text. An epoch is as many pairs as hold the tokens of all texts.
+    In a random half of the pairs the second span comes from another text. An epoch has as many pairs as all tokens fill.
     Source: Devlin et al. 2019, "BERT", section 3.1, task 2.
     """
 
-    def __init__(self, texts: Sequence[str], tokenizer: Any, max_tokens: int, **how: Any) -> None:
-        super().__init__(tokenizer, max_tokens, **how)
-        split = [pieces(tokenizer, sentences(text)) for text in texts]
-        self.texts = [kept for told in split if len(kept := [piece for piece in told if len(piece.ids)]) > 1]
+    def __init__(self, texts: Sequence[str], tokenizer: Any, max_tokens: int, **options: Any) -> None:
+        super().__init__(tokenizer, max_tokens, **options)
+        split = [tokenize_texts(tokenizer, split_sentences(text)) for text in texts]
+        self.texts = [kept for pieces in split if len(kept := [piece for piece in pieces if len(piece.ids)]) > 1]
         if len(self.texts) < 2:
-            raise UserError(
-                "pretrain: {n_texts} held-out texts have two sentences or more."
+            template = (
+                message("pretrain: {texts} held-out texts have two sentences or more; at least 2 are needed.")
                 if self.held_out
-                else "pretrain: {n_texts} texts have two sentences or more.",
-                "Give longer texts, join lines into passages (join=True), or leave out the next sentence: "
-                'kind="masked"',
-                n_texts=len(self.texts),
+                else message("pretrain: {texts} texts have two sentences or more; at least 2 are needed.")
+            )
+            raise UserError(
+                template,
+                'Give longer texts, join lines into passages (join=True), or train without next sentences:  kind="masked"',
+                texts=len(self.texts),
             )
         self.frame = Frame.of(tokenizer)
-        self.room = max_tokens - self.frame.size
-        self.starts = [(i, s) for i, told in enumerate(self.texts) for s in range(len(told) - 1)]
+        self.max_pair_tokens = max_tokens - self.frame.size
+        self.starts = [(i, s) for i, pieces in enumerate(self.texts) for s in range(len(pieces) - 1)]
 
     def __len__(self) -> int:
-        return -(-sum(len(piece.ids) for told in self.texts for piece in told) // self.room)
+        return -(-sum(len(piece.ids) for pieces in self.texts for piece in pieces) // self.max_pair_tokens)
 
     def __getitem__(self, row: int) -> Row:
-        rng = self._drawing(row)
-        first, second, apart = self._pair(rng)
-        words = joined([first, second])
-        ids, told = self._hidden(words, rng)
+        rng = self._generator(row)
+        first, second, unrelated = self._sentence_pair(rng)
+        words = concatenate([first, second])
+        ids, labels = self._mask_tokens(words, rng)
         a = len(first.ids)
         size = len(self.frame.between)
-        marked = [*(IGNORED,) * len(self.frame.before), *told[:a], *(IGNORED,) * size, *told[a:]]
+        marked = [*(IGNORED_LABEL,) * len(self.frame.before), *labels[:a], *(IGNORED_LABEL,) * size, *labels[a:]]
         made = {
             "input_ids": np.array(self.frame.ids(list(ids[:a]), list(ids[a:]))),
-            "labels": np.array(marked + [IGNORED] * len(self.frame.after)),
-            "next_sentence_label": int(apart),
+            "labels": np.array(marked + [IGNORED_LABEL] * len(self.frame.after)),
+            "next_sentence_label": int(unrelated),
         }
         if self.frame.kinds is not None:
             made["token_type_ids"] = np.array(self.frame.parts(list(ids[:a]), list(ids[a:])))
         return made
 
-    def _pair(self, rng: np.random.Generator) -> tuple[Piece, Piece, bool]:
-        """Two runs of sentences, and whether the second is from elsewhere."""
+    def _sentence_pair(self, rng: np.random.Generator) -> tuple[TokenizedText, TokenizedText, bool]:
+        """Two spans of sentences, and whether the second comes from another text."""
         text, start = self.starts[rng.integers(len(self.starts))]
-        half = self.room // 2
+        half = self.max_pair_tokens // 2
         lengths = np.cumsum([len(piece.ids) for piece in self.texts[text][start:-1]])
         end = start + min(int(np.searchsorted(lengths, half)) + 1, len(lengths))
-        first = joined(self.texts[text][start:end])
-        apart = bool(rng.random() < 0.5)
-        if apart:
+        first = concatenate(self.texts[text][start:end])
+        unrelated = bool(rng.random() < 0.5)
+        if unrelated:
             text = (text + 1 + int(rng.integers(len(self.texts) - 1))) % len(self.texts)
             end = int(rng.integers(len(self.texts[text])))
-        first = first.part(
-            max(0, len(first.ids) - half), len(first.ids)
-        )  # cut where it begins: what follows must follow
-        return first, joined(self.texts[text][end:][:half]).part(0, self.room - len(first.ids)), apart
+        # cut at its start, because the second span must follow its end
+        first = first.span(max(0, len(first.ids) - half), len(first.ids))
+        return (
+            first,
+            concatenate(self.texts[text][end:][:half]).span(0, self.max_pair_tokens - len(first.ids)),
+            unrelated,
+        )
 
 
-def collated(tokenizer: Any) -> Any:
-    """What the Trainer makes a batch with: rows filled up on the right."""
-    fill = {"input_ids": tokenizer.pad_token_id or 0, "labels": IGNORED, "token_type_ids": 0}
+def padding_collator(tokenizer: Any) -> Any:
+    """The Trainer's data collator: rows are padded on the right."""
+    fill = {"input_ids": tokenizer.pad_token_id or 0, "labels": IGNORED_LABEL, "token_type_ids": 0}
 
     def batch(rows: Sequence[Row]) -> dict[str, Any]:
         import torch

@@ -1,1 +1,1 @@
-"""Comparing settings of a training on labels held out."""
+"""Comparison of settings by cross-validation, and hyperparameter search."""

@@ -1,1 +1,1 @@
-"""Distillation: small, fast models that answer as a teacher does."""
+"""Knowledge distillation: small, fast students that give the answers of a teacher."""

@@ -1,4 +1,4 @@
-"""Make the built-in model again: `python -m rung.training.students.builtin`, online, on Debian; half an hour or more."""
+"""Make the built-in model again: `python -m rung.training.students.builtin`. It needs Debian, a network and half an hour."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ log = logging.getLogger("rung.builtin")
 
 
 def teacher_folder() -> Path:
-    """Where all-MiniLM-L6-v2 lies on this machine, its weights checked by sha256. Raises UserError if it is not here."""
+    """The folder of all-MiniLM-L6-v2 on this machine, its weights checked by sha256. Raises UserError if it is not installed."""
     teacher = load("minilm")
     assert isinstance(teacher, EncoderBackbone)
     return teacher.folder
 
 
 def load_teacher(precision: str) -> Any:
-    """MiniLM as sentence-transformers runs it, in torch's `precision` ("float32", "bfloat16"), on the CPU."""
+    """MiniLM in sentence-transformers, on the CPU, in torch's `precision` ("float32", "bfloat16")."""
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -51,7 +51,7 @@ def load_teacher(precision: str) -> Any:
 
 
 def teacher_tokens(ids: npt.NDArray[np.int64]) -> Array:
-    """What MiniLM says about single tokens (tokens, 384), in float32: the start of the fit, and a test's evidence."""
+    """MiniLM's embeddings of single tokens (tokens, 384), in float32: the start of the fit; a test checks the model with them."""
     from transformers import AutoModel
 
     folder = teacher_folder()
@@ -60,22 +60,22 @@ def teacher_tokens(ids: npt.NDArray[np.int64]) -> Array:
     return static_distillation.encode_tokens(transformer, ids, start=marks["[CLS]"], end=marks["[SEP]"])
 
 
-def collect(work: Path, rng: np.random.Generator) -> tuple[list[free_corpora.Source], dict[str, list[str]]]:
-    """The sources, and the texts to fit on by kind: whole ones, and short ones made of them."""
+def collect_texts(work: Path, rng: np.random.Generator) -> tuple[list[free_corpora.Source], dict[str, list[str]]]:
+    """The sources, and the training texts by kind: whole texts, and phrases made of them."""
     dictionary, words = free_corpora.fetch_wordnet(work)
     packages, titles, paragraphs = free_corpora.fetch_descriptions(work)
-    # whole paragraphs would double the time and bring nothing: only phrases are cut from them
+    # whole paragraphs would double the time without any gain, so only phrases are cut from them
     whole = {"gloss": words.glosses, "example": words.examples, "title": titles, "word": words.words}
     sentences = words.glosses + words.examples + titles + paragraphs
-    return [dictionary, packages], {**whole, **free_corpora.phrase(words, sentences, rng)}
+    return [dictionary, packages], {**whole, **free_corpora.phrase_texts(words, sentences, rng)}
 
 
-def embed_kept(kinds: dict[str, list[str]], work: Path, precision: str) -> Array:
-    """The teacher's unit rows for all texts, kind by kind; each kind is kept in `work`, so that a killed run resumes."""
+def embed_cached(texts_by_kind: dict[str, list[str]], work: Path, precision: str) -> Array:
+    """The teacher's unit embeddings of all texts, kind by kind. Each kind is cached in `work`, so that a killed run resumes."""
     encoder = None
     teacher = load("minilm").fingerprint
     rows = []
-    for kind, texts in kinds.items():
+    for kind, texts in texts_by_kind.items():
         key = hashlib.sha256("\0".join([teacher, precision, *texts]).encode()).hexdigest()[:16]
         file = work / f"{kind}-{key}.npy"
         if not file.exists():
@@ -90,23 +90,25 @@ def embed_kept(kinds: dict[str, list[str]], work: Path, precision: str) -> Array
 
 
 def make(folder: Path, work: Path) -> dict[str, Any]:
-    """The model in `folder` with its record, which is also returned; downloads and embeddings are kept in `work`."""
+    """Make the model in `folder` with its record, and return the record. Downloads and embeddings are cached in `work`."""
     rng = np.random.default_rng(SETTINGS["seed"])
-    sources, kinds = collect(work, rng)
-    embeddings = embed_kept(kinds, work, SETTINGS["precision"])
+    sources, texts_by_kind = collect_texts(work, rng)
+    embeddings = embed_cached(texts_by_kind, work, SETTINGS["precision"])
     tokenizer = (teacher_folder() / "tokenizer.json").read_text(encoding="utf-8")
-    texts = [text for each in kinds.values() for text in each]
-    alone = teacher_tokens(np.arange(read_tokenizer(tokenizer).get_vocab_size()))
-    asked = {name: SETTINGS[name] for name in ("dimensions", "rounds", "half_frequency")}
-    fitted = static_distillation.fit_twice(texts, embeddings, tokenizer, alone, **asked, rng=rng, tell=log.info)
+    texts = [text for each in texts_by_kind.values() for text in each]
+    tokens_alone = teacher_tokens(np.arange(read_tokenizer(tokenizer).get_vocab_size()))
+    settings = {name: SETTINGS[name] for name in ("dimensions", "rounds", "half_frequency")}
+    fitted = static_distillation.fit_static_model(
+        texts, embeddings, tokenizer, tokens_alone, **settings, rng=rng, report=log.info
+    )
     write_static(folder, fitted.pop("vectors"), tokenizer, tensors=fitted, notes=NOTES)
-    record = describe(folder, sources, {kind: len(texts) for kind, texts in kinds.items()})
+    record = build_record(folder, sources, {kind: len(texts) for kind, texts in texts_by_kind.items()})
     (folder / "record.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
 
 
-def describe(folder: Path, sources: list[free_corpora.Source], texts: dict[str, int]) -> dict[str, Any]:
-    """What the model was made of and with, by version and sha256."""
+def build_record(folder: Path, sources: list[free_corpora.Source], texts: dict[str, int]) -> dict[str, Any]:
+    """The record: teacher, sources, settings and libraries of the model, by version and sha256."""
     teacher = teacher_folder()
     return {
         "made_by": "python -m rung.training.students.builtin",
@@ -131,7 +133,7 @@ def sha256(file: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make the built-in model; 0 when it is made, 2 when something that it needs is missing."""
+    """Make the built-in model. Returns 0 if it was made, 2 if something that it needs is missing."""
     import platformdirs
 
     parser = argparse.ArgumentParser(prog="python -m rung.training.students.builtin", description=__doc__)

@@ -1,4 +1,4 @@
-"""Distill a classifier into a fast one: a student that has read many texts with the teacher's answers beside them."""
+"""Distill a classifier into a fast student, which is trained on many texts with the teacher's probabilities as targets."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from rung.evidence.embedding import embed
 from rung.inference.inputs import as_texts
 from rung.inference.label_inputs import NO_LABEL, in_rows_of, known_places
 from rung.intervals import interval
+from rung.messages import tr
 from rung.rungs.linear import Linear
 from rung.rungs.names import Names
-from rung.training.provenance import Record, of_rows, parent_of
+from rung.training.provenance import Record, parent_of, rows_digest
 from rung.training.students import student_models
 from rung.training.students.student_models import Kind
 
@@ -32,17 +33,14 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 Student = Literal["auto", "ngram", "static", "shallow"]
 
-TEMPERATURES = (1.0, 2.0)  # higher ones cost n-grams a point or two (docs/results.md)
+TEMPERATURES = (1.0, 2.0)  # higher ones cost the n-gram student a point or two (docs/results.md)
 CE_WEIGHTS = (0.0, 0.3)
-PENALTIES: dict[Kind, float] = {
-    "ngram": 1e-9,
-    "static": 1e-7,
-    "shallow": 1e-7,
-}  # an n-gram's row holds its answer already
-AUTO: tuple[Kind, ...] = ("ngram", "static")  # the fastest first; a shallow encoder is no match for either in speed
-NEAR = 0.01  # of agreement: what `auto` gives for speed
-APART, MOST = 0.1, 2000  # of the texts, for choosing, and as many for measuring what was chosen
-LEAST = 20
+# small for "ngram", because its features are fitted to the teacher's answers already
+PENALTIES: dict[Kind, float] = {"ngram": 1e-9, "static": 1e-7, "shallow": 1e-7}
+AUTO_KINDS: tuple[Kind, ...] = ("ngram", "static")  # the fastest first; a shallow encoder is much slower than both
+AUTO_TOLERANCE = 0.01  # "auto" gives up so much agreement for speed
+HELD_OUT_SHARE, MAX_HELD_OUT = 0.1, 2000  # of the texts, for validation, and as many for the test
+MIN_TEXTS = 20
 
 
 def distill(
@@ -60,47 +58,48 @@ def distill(
 ) -> Classifier:
     """A fast classifier that answers as `clf` does: thousands of texts a second, without torch.
 
-    clf is any classifier of one label a text, trees included; texts are the more and the more like later ones the better;
-    y (n,) are true labels, None where there is none. student: "ngram" (words, pairs and pieces of words), "static" (token
-    vectors), "shallow" (some of the teacher's layers; needs torch), or "auto", the fastest within a point of the best.
-    temperature and ce_weight are T and λ of `rung.rungs.linear.Linear`, size is the student's (dimensions of an n-gram's or
-    static row, layers of a shallow encoder). What is None is chosen on texts kept apart. With `out` the student is saved
-    there with its record, else it lives as long as this process or until `save`.
+    clf is any classifier that gives each text one label, trees included. texts: the more there are, and the more they resemble the
+    texts to be classified later, the better. y (n,) are true labels, None where there is none. student: "ngram" (words, pairs of
+    words and pieces of words), "static" (token vectors), "shallow" (some of the teacher's layers; needs torch), or "auto", the
+    fastest whose agreement is within one point of the best. temperature and ce_weight are T and λ of `rung.rungs.linear.Linear`.
+    size is the student's: dimensions of the features of "ngram" and "static", layers of "shallow". A parameter that is None is
+    chosen on validation texts. With `out` the student is saved there with its record; else its files last until this process
+    ends, or until `save`.
 
-    The student has the teacher's labels, is as sure as its teacher, leaves out as many texts where the teacher does, and
-    knows in `agreement_` how often both say the same on texts kept apart from learning and choosing.
-    Raises UserError for fewer than 20 texts, for several labels a text, for settings that cannot be, and if `out` is in use.
+    The student has the labels of the teacher and a similar mean confidence. It rejects as many texts as the teacher does.
+    `agreement_` is how often both give the same label on test texts, which are used for neither training nor validation.
+    Raises UserError for fewer than 20 texts, several labels a text, invalid settings, and if `out` is in use.
     """
     _check(student, temperature, ce_weight, size)
     if out is not None:
         check_free(Path(out), force=False)
-    told = listen(clf, texts, y, seed=seed, progress=progress)
+    answers = query_teacher(clf, texts, y, seed=seed, progress=progress)
     temperatures = TEMPERATURES if temperature is None else (float(temperature),)
-    weights = (CE_WEIGHTS if (told.known >= 0).any() else (0.0,)) if ce_weight is None else (float(ce_weight),)
+    weights = (CE_WEIGHTS if (answers.known >= 0).any() else (0.0,)) if ce_weight is None else (float(ce_weight),)
     grid = [(T, weight) for weight in weights for T in temperatures]
-    home = Path(tempfile.mkdtemp(prefix="rung-student-"))
+    folder = Path(tempfile.mkdtemp(prefix="rung-student-"))
     try:
-        kinds: tuple[Kind, ...] = AUTO if student == "auto" else (student,)
-        tried = [pupil for kind in kinds for pupil in _tried(kind, told, grid, size, home)]
-        chosen = _chosen(tried)
-        made = _classifier(clf, chosen, told)
+        kinds: tuple[Kind, ...] = AUTO_KINDS if student == "auto" else (student,)
+        candidates = [candidate for kind in kinds for candidate in _train_candidates(kind, answers, grid, size, folder)]
+        chosen = _best_candidate(candidates)
+        made = _student_classifier(clf, chosen, answers)
     except BaseException:
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
-    weakref.finalize(chosen.body, shutil.rmtree, home, True)
+    weakref.finalize(chosen.backbone, shutil.rmtree, folder, True)
     if out is None:
         return made
     made.save(out)
-    asked = {"student": student, "temperature": temperature, "ce_weight": ce_weight, "size": size, "seed": seed}
-    _record(clf, told, made, chosen, tried, asked).write(Path(out))
+    settings = {"student": student, "temperature": temperature, "ce_weight": ce_weight, "size": size, "seed": seed}
+    _record(clf, answers, made, chosen, candidates, settings).write(Path(out))
     return Classifier.load(out)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the teacher says of n texts: log p (n, k) in `log_posterior`, `rejected` (n,) or None; with true labels in `known`.
+class TeacherAnswers:
+    """The teacher's answers for n texts: `log_posterior` (n, k), `rejected` (n,) or None; `known` (n,) are true labels, or −1.
 
-    fit, choose and measure are places of texts: equal texts lie in one part.
+    train_rows, validation_rows and test_rows are indices of texts. Equal texts are in the same part.
     """
 
     texts: list[str]
@@ -108,162 +107,189 @@ class Told:
     known: Indices
     rejected: npt.NDArray[np.bool_] | None
     geometry: Backbone
-    fit: Indices
-    choose: Indices
-    measure: Indices
+    train_rows: Indices
+    validation_rows: Indices
+    test_rows: Indices
 
     def evidence(self, features: npt.NDArray[np.float32], rows: Indices) -> Evidence:
-        """The teacher's answers beside a student's features (n, d), as evidence of some texts."""
+        """The evidence of the texts at `rows`: a student's features (n, d) with the teacher's answers as scores."""
         none, ok = np.zeros((0, features.shape[1]), dtype=np.float32), np.ones(len(rows), dtype=bool)
         scores = self.log_posterior[rows].astype(np.float32)
         return Evidence(features[rows], none, none, ok, (None,) * len(rows), scores=scores)
 
 
 @dataclass
-class Pupil:
-    """A student: its backbone and head, the features of all texts, and what the record says of it."""
+class Candidate:
+    """A trained student: its backbone and head, the features of all texts, and its summary for the record."""
 
     kind: Kind
-    body: Backbone
+    backbone: Backbone
     head: Linear
     features: npt.NDArray[np.float32]
-    line: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
 
 
-def listen(clf: Classifier, texts: Any, y: Any = None, *, seed: int = 0, progress: Progress | None = None) -> Told:
-    """Ask the teacher about every text that can be read. Raises UserError for too few, or a teacher that cannot be imitated."""
-    if clf.multi_label or clf.knows_numbers_only:
+def query_teacher(
+    clf: Classifier, texts: Any, y: Any = None, *, seed: int = 0, progress: Progress | None = None
+) -> TeacherAnswers:
+    """The teacher's answers for all readable texts. Raises UserError for too few texts, or a teacher that cannot be distilled."""
+    if clf.multi_label:
         raise UserError(
-            "distill: the teacher answers with several labels a text."
-            if clf.multi_label
-            else "distill: the teacher reads numbers, not texts.",
-            "Distill a classifier of texts, of one label each.",
+            "distill: the teacher gives several labels a text.", "Distill a classifier that gives each text one label."
+        )
+    if clf.knows_numbers_only:
+        raise UserError(
+            "distill: the teacher was fitted on numbers, not on texts.",
+            "Distill a classifier that was fitted on texts.",
         )
     rows = as_texts(texts)
     known = known_places(
         in_rows_of(texts, y), len(rows), clf.classes_.tolist(), minus_one_is_none=clf.labels is not None
     )
     evidence = clf.evidence(rows, progress=progress)
-    good = np.flatnonzero(evidence.ok & (known != NO_LABEL))  # a student learns labels, and these texts have none
-    read, told = [str(rows[i]) for i in good], evidence.part(good)
-    parts = _parts(read, seed)
-    said = clf.learned.get("learned_", Names()).log_posterior(told)
+    kept = np.flatnonzero(evidence.ok & (known != NO_LABEL))  # a student learns labels, and these texts have none
+    kept_texts, kept_evidence = [str(rows[i]) for i in kept], evidence.part(kept)
+    parts = _split(kept_texts, seed)
+    log_posterior = clf.learned.get("learned_", Names()).log_posterior(kept_evidence)
     reject = clf.learned.get("reject_")
-    rejected = None if reject is None else reject.rejected(told.features)
-    return Told(read, said, known[good], rejected, clf.geometry_backbone, *parts)
+    rejected = None if reject is None else reject.rejected(kept_evidence.features)
+    return TeacherAnswers(kept_texts, log_posterior, known[kept], rejected, clf.geometry_backbone, *parts)
 
 
-def _parts(texts: list[str], seed: int) -> tuple[Indices, Indices, Indices]:
-    """Places to learn from, to choose on and to measure on, by distinct texts."""
-    place = {text: i for i, text in enumerate(sorted(set(texts)))}
-    if len(place) < LEAST:
+def _split(texts: list[str], seed: int) -> tuple[Indices, Indices, Indices]:
+    """Indices of the training, validation and test texts; all copies of a text are in the same part."""
+    index_of_text = {text: i for i, text in enumerate(sorted(set(texts)))}
+    if len(index_of_text) < MIN_TEXTS:
         raise UserError(
-            "distill: {n_place} different texts that can be read are too few.",
-            "Give at least {LEAST}; thousands make a good student. They need no labels.",
-            n_place=len(place),
-            LEAST=LEAST,
+            "distill: {texts} different texts that can be read are too few.",
+            "Give at least {minimum}; thousands make a good student. They need no labels.",
+            texts=len(index_of_text),
+            minimum=MIN_TEXTS,
         )
-    apart = min(max(int(APART * len(place)), 1), MOST)
-    order = np.random.default_rng(seed).permutation(len(place))
-    part = np.zeros(len(place), dtype=np.intp)
-    part[order[:apart]], part[order[apart : 2 * apart]] = 1, 2
-    of_texts = part[np.array([place[text] for text in texts], dtype=np.intp)]
-    return np.flatnonzero(of_texts == 0), np.flatnonzero(of_texts == 1), np.flatnonzero(of_texts == 2)
+    held_out = min(max(int(HELD_OUT_SHARE * len(index_of_text)), 1), MAX_HELD_OUT)
+    order = np.random.default_rng(seed).permutation(len(index_of_text))
+    part_of_text = np.zeros(len(index_of_text), dtype=np.intp)
+    part_of_text[order[:held_out]], part_of_text[order[held_out : 2 * held_out]] = 1, 2
+    parts = part_of_text[np.array([index_of_text[text] for text in texts], dtype=np.intp)]
+    return np.flatnonzero(parts == 0), np.flatnonzero(parts == 1), np.flatnonzero(parts == 2)
 
 
-def _tried(kind: Kind, told: Told, grid: list[tuple[float, float]], size: int | None, home: Path) -> list[Pupil]:
-    """A student of one kind for each T and λ, with how often it agrees on the texts kept for choosing."""
-    make = student_models.maker(kind, told.geometry, [told.texts[i] for i in told.fit], size, home)
-    pupils: list[Pupil] = []
+def _train_candidates(
+    kind: Kind, answers: TeacherAnswers, grid: list[tuple[float, float]], size: int | None, folder: Path
+) -> list[Candidate]:
+    """A student of one kind for each T and λ, with its agreement on the validation texts."""
+    make = student_models.backbone_maker(
+        kind, answers.geometry, [answers.texts[i] for i in answers.train_rows], size, folder
+    )
+    candidates: list[Candidate] = []
     for T, ce_weight in grid:
         how = {"temperature": T, "ce_weight": ce_weight}
-        body = make(told.log_posterior[told.fit], told.known[told.fit], how)
-        features = pupils[-1].features if pupils and pupils[-1].body is body else embed(told.texts, body)
-        head = Linear(**how, penalty=PENALTIES[kind]).fit(told.evidence(features, told.fit), told.known[told.fit])
-        head.calibrate(told.evidence(features, told.choose))
-        pupil = Pupil(kind, body, head, features)
-        pupil.line = {
+        backbone = make(answers.log_posterior[answers.train_rows], answers.known[answers.train_rows], how)
+        features = (
+            candidates[-1].features
+            if candidates and candidates[-1].backbone is backbone
+            else embed(answers.texts, backbone)
+        )
+        head = Linear(**how, penalty=PENALTIES[kind]).fit(
+            answers.evidence(features, answers.train_rows), answers.known[answers.train_rows]
+        )
+        head.calibrate(answers.evidence(features, answers.validation_rows))
+        candidate = Candidate(kind, backbone, head, features)
+        candidate.summary = {
             "student": kind,
-            "size": student_models.size_of(body),
+            "size": student_models.size_of(backbone),
             **how,
-            "agreement": _agreement(pupil, told, told.choose),
+            "agreement": _agreement(candidate, answers, answers.validation_rows),
         }
-        pupils.append(pupil)
-    return pupils
+        candidates.append(candidate)
+    return candidates
 
 
-def _chosen(pupils: list[Pupil]) -> Pupil:
-    """The best of the fastest kind that is within a point of the best of all; the first of equals."""
+def _best_candidate(candidates: list[Candidate]) -> Candidate:
+    """The best candidate of the fastest kind that is within one point of the best of all; the first if several are equal."""
     best = {
-        kind: max((each for each in pupils if each.kind == kind), key=_share) for kind in {p.kind: 0 for p in pupils}
+        kind: max((each for each in candidates if each.kind == kind), key=_agreement_share)
+        for kind in {p.kind: 0 for p in candidates}
     }
-    enough = max(map(_share, best.values())) - NEAR
-    return next(pupil for pupil in best.values() if _share(pupil) >= enough)
+    enough = max(map(_agreement_share, best.values())) - AUTO_TOLERANCE
+    return next(candidate for candidate in best.values() if _agreement_share(candidate) >= enough)
 
 
-def _share(pupil: Pupil) -> float:
-    return float(pupil.line["agreement"]["share"])
+def _agreement_share(candidate: Candidate) -> float:
+    return float(candidate.summary["agreement"]["share"])
 
 
-def _agreement(pupil: Pupil, told: Told, rows: Indices) -> dict[str, Any]:
-    """How often teacher and student give the same label, with its 95 % interval."""
-    said = pupil.head.log_posterior(told.evidence(pupil.features, rows)).argmax(axis=1)
-    same = int((said == told.log_posterior[rows].argmax(axis=1)).sum())
+def _agreement(candidate: Candidate, answers: TeacherAnswers, rows: Indices) -> dict[str, Any]:
+    """The share of texts for which teacher and student give the same label, with its 95 % interval."""
+    labels = candidate.head.log_posterior(answers.evidence(candidate.features, rows)).argmax(axis=1)
+    same = int((labels == answers.log_posterior[rows].argmax(axis=1)).sum())
     return {"share": round(same / len(rows), 4), "interval": list(interval(same, len(rows))), "texts": len(rows)}
 
 
-def _classifier(clf: Classifier, chosen: Pupil, told: Told) -> Classifier:
-    """The student with everything that the teacher decides by: labels, tree, none-of-these."""
-    head, rejects = chosen.head, told.rejected is not None
-    head.agreement_ = _agreement(chosen, told, told.measure)
+def _student_classifier(clf: Classifier, chosen: Candidate, answers: TeacherAnswers) -> Classifier:
+    """The student as a classifier with the decisions of the teacher: labels, tree, rejection."""
+    head, rejects = chosen.head, answers.rejected is not None
+    head.agreement_ = _agreement(chosen, answers, answers.test_rows)
     low, high = head.agreement_["interval"]
     settings: dict[str, Any] = {
         "cache": clf.cache,
         "confidence": clf.confidence,
         "reject": clf.reject if rejects else None,
     }
-    made = Classifier(clf.parsed_labels().as_list(), backbone=chosen.body, **settings)
+    made = Classifier(clf.parsed_labels().as_list(), backbone=chosen.backbone, **settings)
     made.learned_ = head
-    made.guard_ = (
-        f"it says what its teacher says of {head.agreement_['share']:.1%} [{low:.1%}, {high:.1%}] of"
-        f" {len(told.measure)} texts that it did not learn from."
+    made.guard_ = tr(
+        "it gives its teacher's label to {share:.1%} [{low:.1%}, {high:.1%}] of {texts} texts that it was not trained on.",
+        share=head.agreement_["share"],
+        low=low,
+        high=high,
+        texts=len(answers.test_rows),
     )
     if rejects:
-        made.reject_ = _reject(made, chosen, told)
+        made.reject_ = _fit_reject(made, chosen, answers)
     return made
 
 
-def _reject(made: Classifier, chosen: Pupil, told: Told) -> Reject:
-    """None of these, by the student's own features, for as many of the texts as the teacher leaves out."""
-    assert told.rejected is not None
-    share = float(told.rejected.mean())
+def _fit_reject(made: Classifier, chosen: Candidate, answers: TeacherAnswers) -> Reject:
+    """Rejection by the student's own features, with the threshold at which it rejects as many texts as the teacher."""
+    assert answers.rejected is not None
+    share = float(answers.rejected.mean())
     features, general = chosen.features, made.meaning().general
-    posterior = np.exp(chosen.head.log_posterior(told.evidence(features, np.arange(len(features)))))
+    posterior = np.exp(chosen.head.log_posterior(answers.evidence(features, np.arange(len(features)))))
     fitted = Reject(min(share, 0.99)).fit(features, label_means(features, posterior, general), general)
     scores = np.sort(fitted.score(features))
-    out = int(told.rejected.sum())
+    out = int(answers.rejected.sum())
     fitted.threshold_ = float(scores[min(out, len(scores) - 1)]) if out else -np.inf
     return fitted
 
 
-def _record(clf: Classifier, told: Told, made: Classifier, chosen: Pupil, tried: list[Pupil], asked: Any) -> Record:
-    """How the student came to be."""
+def _record(
+    clf: Classifier,
+    answers: TeacherAnswers,
+    made: Classifier,
+    chosen: Candidate,
+    candidates: list[Candidate],
+    settings: Any,
+) -> Record:
+    """The record of the distillation."""
     names = clf.classes_
-    labels = [None if place < 0 else names[place] for place in told.known]
+    labels = [None if label < 0 else names[label] for label in answers.known]
     parent = {**parent_of(clf.loaded_backbone), "rung": clf.rung_}
-    results: dict[str, Any] = {"chosen": chosen.line, "tried": [pupil.line for pupil in tried]}
-    results |= {"agreement": made.agreement_, "texts_per_s": _speed(made, told.texts)}
-    if told.rejected is not None:
-        same = made.reject_.rejected(chosen.features) == told.rejected
+    results: dict[str, Any] = {"chosen": chosen.summary, "tried": [candidate.summary for candidate in candidates]}
+    results |= {"agreement": made.agreement_, "texts_per_s": _texts_per_second(made, answers.texts)}
+    if answers.rejected is not None:
+        same = made.reject_.rejected(chosen.features) == answers.rejected
         results["none_of_these"] = {
-            "share": round(float(told.rejected.mean()), 4),
+            "share": round(float(answers.rejected.mean()), 4),
             "same": round(float(same.mean()), 4),
         }
-    return Record("distill", parent, {"texts": of_rows(told.texts), "labels": of_rows(labels)}, asked, results)
+    return Record(
+        "distill", parent, {"texts": rows_digest(answers.texts), "labels": rows_digest(labels)}, settings, results
+    )
 
 
-def _speed(made: Classifier, texts: list[str]) -> int:
-    """Texts a second from text to label, on some of the texts."""
+def _texts_per_second(made: Classifier, texts: list[str]) -> int:
+    """The texts that the student classifies in a second, measured on some of the texts."""
     some = (texts * (1 + 200 // len(texts)))[:5000]
     made.predict(some[:10])
     start = perf_counter()
@@ -275,23 +301,25 @@ def _check(student: str, temperature: float | None, ce_weight: float | None, siz
     if student not in get_args(Student):
         raise UserError(
             "distill: there is no student {student!r}.",
-            "Choose one of {Student}.",
+            "Choose one of {choices}.",
             student=student,
-            Student=", ".join(get_args(Student)),
+            choices=", ".join(get_args(Student)),
         )
     if temperature is not None and not 0 < temperature < np.inf:
         raise UserError(
-            "distill: temperature {temperature}.", "Give a number above 0, such as 1 or 2.", temperature=temperature
+            "distill: temperature is {temperature}.", "Give a number above 0, such as 1 or 2.", temperature=temperature
         )
     if ce_weight is not None and not 0 <= ce_weight < np.inf:
         raise UserError(
-            "distill: ce_weight {ce_weight}.",
-            "Give how much true labels weigh, 0 or more, such as 0.3.",
+            "distill: ce_weight is {ce_weight}.",
+            "Give the weight of true labels in the loss, 0 or more, such as 0.3.",
             ce_weight=ce_weight,
         )
     if size is not None and (size != int(size) or size < 1):
         raise UserError(
-            "distill: size {size}.", "Give a whole number, 1 or more; docs/distill.md says of what.", size=size
+            "distill: size is {size}.", "Give a whole number of dimensions or layers, 1 or more.", size=size
         )
     if size is not None and student == "auto":
-        raise UserError("distill: a size means something else for every student.", 'Name one:  student="ngram"')
+        raise UserError(
+            "distill: size means something else for every student.", 'Name the student too:  student="ngram"'
+        )

@@ -1,4 +1,4 @@
-"""Free English text that any Debian machine can fetch: dictionary glosses, package descriptions, and phrases of them."""
+"""Free English texts that any Debian machine can fetch: dictionary glosses, package descriptions, and phrases made of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rung.messages import tr
 
 PARTS_OF_SPEECH = ("noun", "verb", "adj", "adv")
 
-# How people ask: label names meet questions and requests, and neither glosses nor package descriptions are any.
+# Classifiers read questions and requests, and there are none among glosses and package descriptions.
 REQUESTS = (
     "how do i {}", "i want to {}", "can you {}", "could you help me {}", "please {}", "how can i {}?", "i need to {}",
     "let's {}", "why can't i {}?", "should i {}", "when did you {}", "is it possible to {}",
@@ -31,7 +31,7 @@ PHRASINGS = ("This text is about {}.", "The topic is {}.", "This is an example o
 
 @dataclass(frozen=True)
 class Source:
-    """Where texts came from, exactly enough to fetch them again or to see that they have changed."""
+    """A source of texts, by version and sha256, so that it can be fetched again, or a change be noticed."""
 
     name: str
     version: str
@@ -40,14 +40,14 @@ class Source:
 
 @dataclass(frozen=True)
 class WordNet:
-    """The words and texts of one dictionary: per meaning its words and gloss, and the sentences that show its use."""
+    """The words and texts of one dictionary: the words and the gloss of each meaning, and example sentences."""
 
     meanings: list[tuple[str, list[str], str]]  # part of speech, words, gloss
     examples: list[str]
 
     @property
     def glosses(self) -> list[str]:
-        """What each meaning is, in a phrase."""
+        """The gloss of each meaning."""
         return [gloss for _, _, gloss in self.meanings]
 
     @property
@@ -57,9 +57,9 @@ class WordNet:
 
 
 def fetch_wordnet(folder: Path) -> tuple[Source, WordNet]:
-    """WordNet as Debian packs it (wordnet-base), fetched into `folder`.
+    """WordNet from Debian's package wordnet-base, fetched into `folder`.
 
-    Raises UserError where apt cannot fetch it.
+    Raises UserError if apt cannot fetch it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _apt("apt-get", "download", "wordnet-base", folder=folder)
@@ -70,7 +70,7 @@ def fetch_wordnet(folder: Path) -> tuple[Source, WordNet]:
     meanings, examples = [], []
     for part in PARTS_OF_SPEECH:
         for line in (lexicon / f"data.{part}").read_text(encoding="utf-8").splitlines():
-            if not line.startswith("  "):  # the licence stands in the indented lines
+            if not line.startswith("  "):  # the indented lines hold the license
                 words, gloss, sentences = _read_meaning(line)
                 meanings.append((part, words, gloss))
                 examples += sentences
@@ -95,7 +95,7 @@ def _read_meaning(line: str) -> tuple[list[str], str, list[str]]:
 def fetch_descriptions(folder: Path) -> tuple[Source, list[str], list[str]]:
     """Short descriptions and running paragraphs of every Debian package, each text once; lists and tables are left out.
 
-    The lists go into `folder`, so the machine's own stay as they are. Raises UserError where apt cannot fetch them.
+    The lists are written into `folder`, and the machine's own lists stay as they are. Raises UserError if apt cannot fetch them.
     """
     lists = folder / "lists"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def fetch_descriptions(folder: Path) -> tuple[Source, list[str], list[str]]:
     _apt("apt-get", *private, "update", folder=folder)
     layout = "$(FILENAME)|$(LABEL) $(CODENAME) $(COMPONENT)|$(VERSION)"
     targets = _apt("apt-get", *private, "indextargets", "--format", layout, "Created-By: Translations", folder=folder)
-    # Updates and security repeat what the release says and change every week; the release stays.
+    # The archives of updates repeat the descriptions of the release, and they change every week.
     rows = [row.split("|") for row in targets.splitlines() if re.search(r"\|Debian [a-z]+ main\|", row)]
     if not rows:
         raise UserError(
@@ -121,62 +121,67 @@ def _read_descriptions(text: str) -> tuple[list[str], list[str]]:
     parts = [part for _, long in found for part in long.removeprefix("\n").split("\n .\n")]
     running = [part for part in parts if not re.search(r"^ ( |[-*])", part, re.MULTILINE)]
     joined = [" ".join(part.split()) for part in running]
-    # longer ones are rare, say little that shorter ones do not, and take half of the time to embed
-    paragraphs = _once(part for part in joined if 5 < len(part.split()) <= 60)
-    return _once(short.strip() for short, _ in found), paragraphs
+    # longer paragraphs are rare, add little, and would take half of the embedding time
+    paragraphs = _unique(part for part in joined if 5 < len(part.split()) <= 60)
+    return _unique(short.strip() for short, _ in found), paragraphs
 
 
-def phrase(words: WordNet, sentences: list[str], rng: np.random.Generator) -> dict[str, list[str]]:
-    """Short texts like label names and messages: asked, defined, put in a phrasing, cut from sentences."""
+def phrase_texts(words: WordNet, sentences: list[str], rng: np.random.Generator) -> dict[str, list[str]]:
+    """Short texts that resemble label names and messages: questions, definitions, phrasings, and spans of sentences."""
     glosses = [f"{names[0]}: {gloss}" for _, names, gloss in words.meanings]
     return {
-        "asked": _asked(words, rng),
-        "defined": _draw(glosses, 40_000, rng),
-        "phrased": [_fill(PHRASINGS, word, rng) for word in _draw(words.words, 20_000, rng)],
-        "cut": [_cut(text, rng) for text in _draw([text for text in sentences if len(text.split()) > 5], 40_000, rng)],
+        "asked": _requests_and_questions(words, rng),
+        "defined": _sample(glosses, 40_000, rng),
+        "phrased": [_fill(PHRASINGS, word, rng) for word in _sample(words.words, 20_000, rng)],
+        "cut": [
+            _random_span(text, rng)
+            for text in _sample([text for text in sentences if len(text.split()) > 5], 40_000, rng)
+        ],
     }
 
 
-def _asked(words: WordNet, rng: np.random.Generator) -> list[str]:
-    """Requests built on what verbs mean, questions built on what nouns name."""
+def _requests_and_questions(words: WordNet, rng: np.random.Generator) -> list[str]:
+    """Requests with verbs and their glosses, and questions with nouns."""
     verbs = [(names[0], gloss.split(";")[0]) for part, names, gloss in words.meanings if part == "verb"]
-    nouns = _once(name for part, names, _ in words.meanings if part == "noun" for name in names)
+    nouns = _unique(name for part, names, _ in words.meanings if part == "noun" for name in names)
     requests = [_fill(REQUESTS, text, rng) for pair in verbs for text in pair]
-    return requests + [_fill(QUESTIONS, noun, rng) for noun in _draw(nouns, 30_000, rng)]
+    return requests + [_fill(QUESTIONS, noun, rng) for noun in _sample(nouns, 30_000, rng)]
 
 
-def _cut(text: str, rng: np.random.Generator) -> str:
-    """Two to five neighbouring words of a longer text."""
+def _random_span(text: str, rng: np.random.Generator) -> str:
+    """A random span of two to five words of a longer text."""
     words = text.split()
     length = int(rng.integers(2, 6))
     start = int(rng.integers(0, len(words) - length + 1))
     return " ".join(words[start : start + length]).strip(".,;:()")
 
 
-def _fill(frames: tuple[str, ...], text: str, rng: np.random.Generator) -> str:
-    return frames[rng.integers(len(frames))].format(text)
+def _fill(templates: tuple[str, ...], text: str, rng: np.random.Generator) -> str:
+    return templates[rng.integers(len(templates))].format(text)
 
 
-def _draw(texts: list[str], size: int, rng: np.random.Generator) -> list[str]:
-    """At most `size` of the texts, in random order."""
+def _sample(texts: list[str], size: int, rng: np.random.Generator) -> list[str]:
+    """A random sample of at most `size` of the texts."""
     return [texts[i] for i in rng.permutation(len(texts))[:size]]
 
 
-def _once(texts: object) -> list[str]:
+def _unique(texts: object) -> list[str]:
     return list(dict.fromkeys(texts))  # type: ignore[call-overload]
 
 
 def _apt(*command: str, folder: Path) -> str:
-    """What the command prints, run in `folder`; UserError where it is missing or fails."""
+    """The output of the command, run in `folder`. Raises UserError if it is missing or fails."""
     hint = tr("Run this on Debian 12 or newer, online, with apt and dpkg; or keep the model that is shipped.")
     if shutil.which(command[0]) is None:
         raise UserError(
-            "{command} is not on this machine: the free text comes from Debian's archive.", hint, command=command[0]
+            "{command} is not on this machine; the free texts are fetched from Debian's archive.",
+            hint,
+            command=command[0],
         )
-    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)  # noqa: S603 - fixed commands
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise UserError(
-            "{command} failed: {said}", hint, command=" ".join(command), said=said[-1] if said else "no message"
-        )
-    return done.stdout.decode("utf-8")
+    completed = subprocess.run(command, cwd=folder, capture_output=True, check=False)  # noqa: S603 - fixed commands
+    if completed.returncode:
+        lines = completed.stderr.decode("utf-8", "replace").strip().splitlines()
+        if not lines:
+            raise UserError("{command} failed without a message.", hint, command=" ".join(command))
+        raise UserError("{command} failed: {message}", hint, command=" ".join(command), message=lines[-1])
+    return completed.stdout.decode("utf-8")

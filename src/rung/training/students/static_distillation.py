@@ -1,4 +1,4 @@
-"""Turn an encoder into token vectors: start from what it says about each token, then fit whole texts."""
+"""Distill an encoder into static token vectors: initialize them from its embeddings of single tokens, then fit whole texts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from rung.evidence import Array
 
 DIMENSIONS, ROUNDS, HALF_FREQUENCY = 256, 4, 1e-3
-ENOUGH = 20  # texts' worth of a token, from which the others' vectors can be told
-MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MIN_COUNT = 20  # tokens that occur at least so often are used to fit the map to the vectors of rarer ones
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-LEARNING_RATE = 0.01  # of the length of a rare token's vector, which is 1
+LEARNING_RATE = 0.01  # relative to the length of a rare token's vector, which is 1
 MOMENTUM = 0.9
-SQUARES = 0.99
+SECOND_MOMENT_DECAY = 0.99
 BATCH = 2048
 
 
@@ -44,41 +44,43 @@ def distill_encoder(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> StaticBackbone:
-    """Token vectors in the folder `out` whose sums point where the encoder's embeddings of `texts` point.
+    """A static model in the folder `out`: token vectors whose sums have the directions of the encoder's embeddings of `texts`.
 
-    They need no torch and embed tens of thousands of texts a second; the encoder stays as it was. Each row has `dimensions`
-    (256, or what the encoder has if that is less). Raises UserError unless `backbone` is a sentence encoder whose
-    tokenizer is that of an uncased BERT.
+    It needs no torch and embeds tens of thousands of texts a second; the encoder stays as it was. A vector has `dimensions` numbers
+    (256, or the encoder's dimensions if they are fewer). Raises UserError unless `backbone` is a sentence encoder with the
+    tokenizer of an uncased BERT.
     """
     tokenizer = tokenizer_of(backbone)
     embeddings = embed(list(texts), backbone, cache=Cache(), progress=progress)
-    alone = token_rows(backbone, read_tokenizer(tokenizer))
+    tokens_alone = token_embeddings(backbone, read_tokenizer(tokenizer))
     size = min(dimensions or DIMENSIONS, backbone.dimensions)
-    asked: dict[str, Any] = {"dimensions": size, "rounds": rounds, "half_frequency": HALF_FREQUENCY}
-    fitted = fit_twice(list(texts), embeddings, tokenizer, alone, **asked, rng=np.random.default_rng(seed))
+    settings: dict[str, Any] = {"dimensions": size, "rounds": rounds, "half_frequency": HALF_FREQUENCY}
+    fitted = fit_static_model(
+        list(texts), embeddings, tokenizer, tokens_alone, **settings, rng=np.random.default_rng(seed)
+    )
     notes = {"origin": f"token vectors fitted to the sentence embeddings of {backbone.name}"}
     write_static(Path(out), fitted.pop("vectors"), tokenizer, tensors=fitted, notes=notes)
     return StaticBackbone.open(Path(out), "static")
 
 
 @one_thread()
-def fit_twice(
+def fit_static_model(
     texts: list[str],
     embeddings: Array,
     tokenizer: str,
-    alone: Array,
+    tokens_alone: Array,
     *,
     dimensions: int,
     rounds: int,
     half_frequency: float,
     rng: np.random.Generator,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """The tensors of a static model: vectors, background, and what a test needs to make unfitted vectors again.
+    """The tensors of a static model: vectors, background, and those from which a test can make unfitted vectors again.
 
-    embeddings (n, D) are the encoder's unit rows of the texts, alone (vocabulary, D) what it says of each token by itself.
-    Fitted twice: the first fit shows how a token's vector follows from what the encoder says about the token alone, and
-    that is where the second one starts, so that rare tokens begin near the place which frequent ones have found.
+    embeddings (n, D) are the encoder's unit embeddings of the texts, tokens_alone (vocabulary, D) those of each single token.
+    The vectors are fitted twice. The first fit gives an affine map from the embedding of a single token to its vector; the
+    second fit starts from this map, so that rare tokens start near the vectors of similar frequent ones.
     """
     reader = read_tokenizer(tokenizer)
     counted = count_tokens(reader, texts)
@@ -87,38 +89,40 @@ def fit_twice(
     targets = matmul(embeddings, directions)
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     weights = frequency_weights(counts, int(counts.sum()), half=half_frequency)
-    vectors = start_vectors(alone, alone.mean(axis=0), directions, weights)
-    vectors = fit_vectors(counted, targets, vectors, rounds=rounds, rng=rng, tell=tell)
-    mapping = shared_map(alone, vectors, counts, enough=min(ENOUGH, int(counts.max(initial=0)))).astype(np.float16)
-    vectors = mapped_vectors(alone, mapping)
-    vectors = fit_vectors(counted, targets, vectors, rounds=rounds, rng=rng, tell=tell)
-    for mark in MARKS:
-        if reader.token_to_id(mark) is not None:
-            vectors[reader.token_to_id(mark)] = 0.0  # what is unknown says nothing
+    vectors = initial_vectors(tokens_alone, tokens_alone.mean(axis=0), directions, weights)
+    vectors = fit_vectors(counted, targets, vectors, rounds=rounds, rng=rng, report=report)
+    mapping = shared_map(tokens_alone, vectors, counts, enough=min(MIN_COUNT, int(counts.max(initial=0)))).astype(
+        np.float16
+    )
+    vectors = mapped_vectors(tokens_alone, mapping)
+    vectors = fit_vectors(counted, targets, vectors, rounds=rounds, rng=rng, report=report)
+    for token in SPECIAL_TOKENS:
+        if reader.token_to_id(token) is not None:
+            vectors[reader.token_to_id(token)] = 0.0  # they must not move the embedding of a text
     return {"vectors": vectors, "background": targets.mean(axis=0), "counts": counts, "map": mapping}
 
 
 def tokenizer_of(backbone: Any) -> str:
-    """The text of the encoder's tokenizer.json. Raises UserError unless static vectors can be read with it."""
+    """The content of the encoder's tokenizer.json. Raises UserError unless static models can use this tokenizer."""
     file = getattr(backbone, "folder", Path()) / "tokenizer.json"
     if not isinstance(backbone, EncoderBackbone) or not file.is_file() or not reads_uncased(file.read_text("utf-8")):
         raise UserError(
-            "static: {backbone_name} is no sentence encoder with the tokenizer of an uncased BERT.",
+            "static: {backbone} is no sentence encoder with the tokenizer of an uncased BERT.",
             'Choose another student:  student="ngram"',
-            backbone_name=backbone.name,
+            backbone=backbone.name,
         )
     return file.read_text("utf-8")
 
 
-def token_rows(backbone: EncoderBackbone, reader: Tokenizer) -> Array:
-    """What an encoder says about every token of its vocabulary alone (vocabulary, D)."""
+def token_embeddings(backbone: EncoderBackbone, reader: Tokenizer) -> Array:
+    """The encoder's embedding of every single token of its vocabulary (vocabulary, D)."""
     transformer = read_encoder(backbone)[0].auto_model
     marks = reader.get_vocab()
     return encode_tokens(transformer, np.arange(len(marks)), start=marks["[CLS]"], end=marks["[SEP]"])
 
 
 def encode_tokens(transformer: Any, ids: npt.NDArray[np.int64], *, start: int, end: int) -> Array:
-    """What a transformer says about each token alone (tokens, D): the mean over `start`, the token and `end`."""
+    """A transformer's embedding of each single token (tokens, D): the mean over `start`, the token and `end`."""
     import torch
 
     rows = []
@@ -131,26 +135,27 @@ def encode_tokens(transformer: Any, ids: npt.NDArray[np.int64], *, start: int, e
 
 
 def encode_texts(encoder: Any, texts: list[str], *, tokens_at_once: int = 4096) -> Array:
-    """Unit rows (n, D) of a sentence-transformers encoder, texts of like length together so that little is padding."""
+    """Unit embeddings (n, D) of a sentence-transformers encoder. Texts of similar length share a batch, to save padding."""
     order = np.argsort([len(text) for text in texts], kind="stable")
     out: Array = np.empty((len(texts), encoder.get_embedding_dimension()), dtype=np.float32)
     at = 0
     while at < len(order):
-        # 4 characters a token; the longest text of the next 128 speaks for all of them
+        # about 4 characters a token; the longest of the next 128 texts sets the size of the batch
         longest = max(16.0, len(texts[order[min(at + 128, len(order) - 1)]]) / 4)
         rows = order[at : at + int(np.clip(tokens_at_once / longest, 8, 512))]
         batch = [texts[i] for i in rows]
-        found = encoder.encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
-        out[rows] = found.float().numpy()
+        embeddings = encoder.encode(batch, batch_size=len(batch), convert_to_tensor=True, show_progress_bar=False)
+        out[rows] = embeddings.float().numpy()
         at += len(rows)
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     return out
 
 
 def principal_directions(rows: Array, size: int) -> Array:
-    """The `size` orthonormal directions (D, size) that keep most of the rows' squared length.
+    """The `size` orthonormal directions (D, size) that keep most of the rows' squared length (PCA without centering).
 
-    Not centered: the encoder's mean direction is part of what it says. Signs are fixed: equal rows, equal directions.
+    The rows are not centered, because the mean direction of an encoder carries information. The signs are fixed, so that equal
+    rows give equal directions.
     """
     _, vectors = np.linalg.eigh(matmul(rows.T.astype(np.float64), rows))
     top = vectors[:, ::-1][:, :size]
@@ -159,28 +164,28 @@ def principal_directions(rows: Array, size: int) -> Array:
 
 
 def frequency_weights(counts: npt.NDArray[Any], total: int, *, half: float) -> Array:
-    """Weight of tokens seen `counts` times among `total`: 1 for one never seen, ½ for one whose share is `half`.
+    """The weight of tokens that occur `counts` times among `total`: 1 for a token that never occurs, ½ for a share of `half`.
 
     half / (half + share). Source: Arora, Liang, Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings", section 3.
     """
     return np.asarray(half / (half + counts / max(total, 1)), dtype=np.float32)
 
 
-def start_vectors(tokens: Array, center: Array, directions: Array, weights: Array) -> Array:
-    """Token vectors (tokens, d) before any fit: what lies off the `center` (D,), in principal directions, weighted."""
-    turned = matmul(tokens - center, directions)
-    return np.asarray(turned / np.linalg.norm(turned, axis=1, keepdims=True) * weights[:, None], dtype=np.float32)
+def initial_vectors(tokens: Array, center: Array, directions: Array, weights: Array) -> Array:
+    """Token vectors (tokens, d) before any fit: embeddings minus `center` (D,), projected on the principal directions, weighted."""
+    projected = matmul(tokens - center, directions)
+    return np.asarray(projected / np.linalg.norm(projected, axis=1, keepdims=True) * weights[:, None], dtype=np.float32)
 
 
-def shared_map(tokens: Array, vectors: Array, counts: npt.NDArray[Any], *, enough: int = ENOUGH) -> Array:
-    """The affine map (D + 1, d) from what the encoder says about a token alone to the vector that a fit gave it.
+def shared_map(tokens: Array, vectors: Array, counts: npt.NDArray[Any], *, enough: int = MIN_COUNT) -> Array:
+    """The affine map (D + 1, d) from the encoder's embedding of a single token to the vector that a fit gave the token.
 
-    Least squares over tokens that the texts hold at least `enough` times, each weighing as much as it was seen, up to
-    ten times `enough`. It carries what the fit learned over to tokens too rare to be fitted themselves.
+    Weighted least squares over the tokens that occur at least `enough` times; the weight is the count, at most ten times `enough`.
+    The map generalizes the fit to tokens that are too rare to be fitted themselves.
     """
     seen = counts >= enough
     weights = np.minimum(counts[seen], 10 * enough)[:, None].astype(np.float64)
-    inputs = _with_one(tokens[seen])
+    inputs = _with_bias_column(tokens[seen])
     ridge = np.eye(inputs.shape[1])
     return np.asarray(
         np.linalg.solve(inputs.T @ (weights * inputs) + ridge, inputs.T @ (weights * vectors[seen])), dtype=np.float32
@@ -188,11 +193,11 @@ def shared_map(tokens: Array, vectors: Array, counts: npt.NDArray[Any], *, enoug
 
 
 def mapped_vectors(tokens: Array, mapping: npt.NDArray[Any]) -> Array:
-    """Token vectors (tokens, d) by `shared_map` alone: where the second fit starts, and where it leaves unseen tokens."""
-    return np.asarray(matmul(_with_one(tokens), mapping.astype(np.float32)), dtype=np.float32)
+    """Token vectors (tokens, d) by `shared_map` alone: the start of the second fit, and the final vectors of unseen tokens."""
+    return np.asarray(matmul(_with_bias_column(tokens), mapping.astype(np.float32)), dtype=np.float32)
 
 
-def _with_one(rows: Array) -> Array:
+def _with_bias_column(rows: Array) -> Array:
     return np.hstack([rows, np.ones((len(rows), 1), dtype=np.float32)])
 
 
@@ -203,13 +208,13 @@ def fit_vectors(
     *,
     rounds: int,
     rng: np.random.Generator,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Array:
-    """Token vectors (vocabulary, d) whose sums point where the encoder's embeddings of whole texts point.
+    """Token vectors (vocabulary, d) whose sums have the directions of the encoder's embeddings of whole texts.
 
     Minimizes  mean_i  1 − cos( Σ_t C_it u_t , y_i )      C (n, vocabulary) token counts, y (n, d) unit targets
-    by Adam with a step that falls to zero, over tokens that occur only: one that no text holds keeps its start exactly.
-    Source: Kingma, Ba 2015, algorithm 1, without bias correction (rows are touched too unevenly for one clock).
+    by Adam with a learning rate that decays to zero. Only tokens that occur are updated: the others keep their start exactly.
+    Source: Kingma, Ba 2015, algorithm 1, without bias correction, because tokens are updated too unevenly for one step count.
     """
     vectors, mean, square = start.copy(), np.zeros_like(start), np.zeros_like(start)
     steps = max(1, rounds * -(-texts.shape[0] // BATCH))
@@ -219,22 +224,22 @@ def fit_vectors(
         order = rng.permutation(texts.shape[0])
         for at in range(0, len(order), BATCH):
             rows = order[at : at + BATCH]
-            tokens, slope, cosines = _slope(texts[rows], targets[rows], vectors)
-            mean[tokens] += (1 - MOMENTUM) * (slope - mean[tokens])
-            square[tokens] += (1 - SQUARES) * (slope**2 - square[tokens])
-            pace = LEARNING_RATE * (1 - step / steps)
-            vectors[tokens] -= pace * mean[tokens] / (np.sqrt(square[tokens]) + np.float32(1e-8))
+            tokens, gradient, cosines = _gradient(texts[rows], targets[rows], vectors)
+            mean[tokens] += (1 - MOMENTUM) * (gradient - mean[tokens])
+            square[tokens] += (1 - SECOND_MOMENT_DECAY) * (gradient**2 - square[tokens])
+            step_size = LEARNING_RATE * (1 - step / steps)
+            vectors[tokens] -= step_size * mean[tokens] / (np.sqrt(square[tokens]) + np.float32(1e-8))
             agreement += cosines
             step += 1
-        tell(f"round {round_ + 1} of {rounds}: mean cosine {agreement / len(order):.4f}")
+        report(f"round {round_ + 1} of {rounds}: mean cosine {agreement / len(order):.4f}")
     return vectors
 
 
-def _slope(texts: csr_array, targets: Array, vectors: Array) -> tuple[npt.NDArray[np.int64], Array, float]:
-    """Tokens that occur, the loss's slope at their vectors (tokens, d), and the sum of the texts' cosines."""
+def _gradient(texts: csr_array, targets: Array, vectors: Array) -> tuple[npt.NDArray[np.int64], Array, float]:
+    """The tokens that occur, the gradient of the loss at their vectors (tokens, d), and the sum of the texts' cosines."""
     from scipy.sparse import csr_array
 
-    # only the tokens of this batch take part: the whole vocabulary would cost several times as much
+    # only the tokens of this batch: the whole vocabulary would cost several times as much
     tokens, columns = np.unique(texts.indices, return_inverse=True)
     counts = csr_array((texts.data, columns, texts.indptr), shape=(texts.shape[0], len(tokens)))
     sums = counts @ vectors[tokens]

@@ -1,1 +1,1 @@
-"""Encoders that learn from labelled texts: one task or several at once."""
+"""Fine-tuning of encoders on labelled texts, for one task or for several at once."""

@@ -1,4 +1,4 @@
-"""Which texts a training sees, step by step: drawn beforehand from a seed, so that a run that is stopped goes on alike."""
+"""Sample all batches of a training in advance from a seed, so that a resumed run sees the same batches."""
 
 from __future__ import annotations
 
@@ -11,60 +11,71 @@ import numpy.typing as npt
 Indices = npt.NDArray[np.intp]
 
 
-def by_label(labels: Indices, size: int, count: int, seed: int) -> Indices:
-    """Places (size · count,) of texts: batches of `size` that hold two texts of a label at least, all labels equally often.
+def label_balanced_batches(labels: Indices, size: int, count: int, seed: int) -> Indices:
+    """Indices (size · count,) of texts: batches of `size`, balanced over the labels, with at least two texts of each sampled label.
 
-    Memory grows with the texts that are drawn, not with pairs of texts.
+    The memory grows with the number of sampled texts, not of pairs.
     """
     rng = np.random.default_rng(seed)
     present = np.unique(labels)
-    decks = {label: _deck(np.flatnonzero(labels == label), rng) for label in present}
-    turns = _deck(present, rng)
+    cycles = {label: _ShuffledCycle(np.flatnonzero(labels == label), rng) for label in present}
+    label_cycle = _ShuffledCycle(present, rng)
     each = max(2, size // len(present))
-    drawn: list[int] = []
-    while len(drawn) < size * count:
-        label = next(turns)
-        drawn += [int(next(decks[label])) for _ in range(min(each, size - len(drawn) % size))]
-    return np.array(drawn, dtype=np.intp)
+    sampled: list[int] = []
+    while len(sampled) < size * count:
+        label = next(label_cycle)
+        sampled += [int(next(cycles[label])) for _ in range(min(each, size - len(sampled) % size))]
+    return np.array(sampled, dtype=np.intp)
 
 
-def by_pass(n: int, size: int, count: int, seed: int) -> Indices:
-    """Places (size · count,) of n texts: each once before any comes again."""
-    deck = _deck(np.arange(n), np.random.default_rng(seed))
-    return np.array([next(deck) for _ in range(size * count)], dtype=np.intp)
+def shuffled_passes(n: int, size: int, count: int, seed: int) -> Indices:
+    """Indices (size · count,) of n texts, in shuffled passes: every text is used once before any is used again."""
+    cycle = _ShuffledCycle(np.arange(n), np.random.default_rng(seed))
+    return np.array([next(cycle) for _ in range(size * count)], dtype=np.intp)
 
 
-def changed(texts: Sequence[str], *, dropped: float, rare: float, unknown: str, seed: int) -> list[str]:
-    """Texts as a training may see them: words left out, and words of a single text replaced by `unknown`.
+def augment_texts(
+    texts: Sequence[str], *, word_dropout: float, rare_words: float, unknown_token: str, seed: int
+) -> list[str]:
+    """Augment texts: each word is dropped with probability `word_dropout`, and each word that occurs in a single text is replaced
+    by `unknown_token` with probability `rare_words`.
 
-    >>> changed(["one two three four", "one two"], dropped=0.0, rare=0.99, unknown="?", seed=0)
+    >>> augment_texts(["one two three four", "one two"], word_dropout=0.0, rare_words=0.99, unknown_token="?", seed=0)
     ['one two ? ?', 'one two']
     """
-    if not dropped and not rare:
+    if not word_dropout and not rare_words:
         return list(texts)
     rng = np.random.default_rng(seed)
-    seen = Counter(word for text in set(texts) for word in set(text.split()))
-    return [_changed(text.split(), seen, dropped, rare, unknown, rng) or text for text in texts]
+    text_counts = Counter(word for text in set(texts) for word in set(text.split()))
+    return [
+        _augment_words(text.split(), text_counts, word_dropout, rare_words, unknown_token, rng) or text
+        for text in texts
+    ]
 
 
-def _changed(
-    words: list[str], seen: Counter[str], dropped: float, rare: float, unknown: str, rng: np.random.Generator
+def _augment_words(
+    words: list[str],
+    text_counts: Counter[str],
+    word_dropout: float,
+    rare_words: float,
+    unknown_token: str,
+    rng: np.random.Generator,
 ) -> str:
     hidden = [
-        unknown if seen[word] == 1 and draw < rare else word
+        unknown_token if text_counts[word] == 1 and draw < rare_words else word
         for word, draw in zip(words, rng.random(len(words)), strict=True)
     ]
-    return " ".join(word for word, draw in zip(hidden, rng.random(len(words)), strict=True) if draw >= dropped)
+    return " ".join(word for word, draw in zip(hidden, rng.random(len(words)), strict=True) if draw >= word_dropout)
 
 
-class _deck:  # noqa: N801 - an endless iterator, used like a function
-    """Items in a random order, shuffled anew whenever all have been dealt."""
+class _ShuffledCycle:
+    """An endless iterator over the items, in a new random order for each pass."""
 
     def __init__(self, items: npt.NDArray[np.generic], rng: np.random.Generator) -> None:
         self.items, self.rng = items, rng
-        self.left: list[int] = []
+        self.remaining: list[int] = []
 
     def __next__(self) -> int:
-        if not self.left:
-            self.left = self.rng.permutation(self.items).tolist()
-        return self.left.pop()
+        if not self.remaining:
+            self.remaining = self.rng.permutation(self.items).tolist()
+        return self.remaining.pop()

@@ -1,4 +1,4 @@
-"""Let an encoder learn, by sentence-transformers' own trainer: all texts drawn beforehand, each event in a journal."""
+"""Train an encoder with sentence-transformers' trainer, on batches sampled in advance, with each event in the training log."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from rung.backbones.common.pretrained import quiet
 from rung.backbones.encoder import EncoderBackbone
 from rung.training import memory_estimate
 from rung.training.layer_pruning import read_encoder, write_encoder
-from rung.training.training_log import Journal
-from rung.training.tuning.batch_sampling import by_label, by_pass, changed
-from rung.training.tuning.hyperparameters import Recipe
-from rung.training.tuning.losses import classify, contrast
+from rung.training.training_log import TrainingLog
+from rung.training.tuning.batch_sampling import augment_texts, label_balanced_batches, shuffled_passes
+from rung.training.tuning.hyperparameters import Hyperparameters
+from rung.training.tuning.losses import classification_loss, contrastive_loss
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
-_SCALE = 20.0  # cosines to nats, where the labels' own embeddings are the first head
+_LOGIT_SCALE = 20.0  # from cosines to logits, for the head that is initialized with the labels' embeddings
 _LORA_RANK = 16
 _METRIC = "accuracy"
-_DONE = "encoder"
-_LONGEST = 256  # tokens of a text, as far as memory is reckoned
-_LORA_SHARE = 0.05  # of the weights, that the small matrices are at most
-_SAVED_AFTER = 50  # steps: what a kill costs at the most
+_ENCODER_FOLDER = "encoder"
+_MAX_TOKENS = 256  # of a text, for the memory estimate
+_LORA_SHARE = 0.05  # of the weights: an upper bound for the adapters
+_SAVE_STEPS = 50  # between checkpoints: a kill loses at most so many steps
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """What an encoder learns from: n texts with targets (n, k), rows that sum to 1; labels (n,), −1 where only a teacher speaks.
+class TrainingExamples:
+    """The training data: n texts, their target probabilities (n, k), and labels (n,), −1 where the target is a teacher's.
 
-    anchors (k, d) are the labels' embeddings by the encoder as it was. validation are texts kept apart to stop by, with labels.
+    anchors (k, d) are the embeddings of the labels by the original encoder. validation: texts and labels for early stopping.
     """
 
     texts: list[str]
@@ -48,128 +48,139 @@ class Lessons:
     validation: tuple[list[str], Indices] | None = None
 
 
-def learn(backbone: Any, lessons: Lessons, recipe: Recipe, out: Path, journal: Journal) -> EncoderBackbone:
-    """A new encoder in the folder `out`; `backbone` stays as it was. Goes on from a checkpoint that lies in `out`.
+def train_encoder(
+    backbone: Any, examples: TrainingExamples, hparams: Hyperparameters, out: Path, log: TrainingLog
+) -> EncoderBackbone:
+    """Train a copy of the encoder in the folder `out`; `backbone` stays as it was. Resumes from a checkpoint in `out`.
 
-    Raises UserError for a backbone that is no sentence encoder, and where the loss is no number any more.
+    Raises UserError for a backbone that is no sentence encoder, and if the loss becomes NaN or infinite.
     """
-    if (out / _DONE).exists():
-        return _opened(out / _DONE, backbone)
+    if (out / _ENCODER_FOLDER).exists():
+        return _open_tuned(out / _ENCODER_FOLDER, backbone)
     encoder = read_encoder(backbone)
-    _prepare(encoder, recipe)
-    steps = recipe.steps_for(int((lessons.labels >= 0).sum()))
-    loss = _loss(encoder, lessons, recipe)
-    trainer = _trainer(encoder, loss, _drawn(lessons, recipe, steps, encoder.tokenizer), recipe, steps, out, lessons)
-    trainer.add_callback(_told(journal))
-    with quiet(), _without_bars():
+    _prepare(encoder, hparams)
+    steps = hparams.steps_for(int((examples.labels >= 0).sum()))
+    loss = _loss(encoder, examples, hparams)
+    dataset = _batch_dataset(examples, hparams, steps, encoder.tokenizer)
+    trainer = _trainer(encoder, loss, dataset, hparams, steps, out, examples)
+    trainer.add_callback(_logging_callback(log))
+    with quiet(), _no_progress_bars():
         trainer.train(resume_from_checkpoint=_last_checkpoint(out))
-    if recipe.way == "lora":
+    if hparams.way == "lora":
         encoder[0].model = encoder[0].model.merge_and_unload()
     encoder.eval()
     write_encoder(encoder, out / "fresh")
-    (out / "fresh").rename(out / _DONE)
-    return _opened(out / _DONE, backbone)
+    (out / "fresh").rename(out / _ENCODER_FOLDER)
+    return _open_tuned(out / _ENCODER_FOLDER, backbone)
 
 
-def _opened(folder: Path, backbone: Any) -> EncoderBackbone:
-    """The new encoder, run as PyTorch has just trained it: to find a faster way would take longer than its few texts here."""
+def _open_tuned(folder: Path, backbone: Any) -> EncoderBackbone:
+    """Open the trained encoder with PyTorch in float32; measuring a faster engine would take longer than the few texts here."""
     threads = backbone.asked.threads
     return EncoderBackbone.open(folder, "tuned").with_options(
         {"engine": "torch", "precision": "float32", "threads": threads}
     )
 
 
-def _prepare(encoder: Any, recipe: Recipe) -> None:
-    """Dropout, small matrices, checkpoints of activations: what the recipe asks of the encoder itself."""
+def _prepare(encoder: Any, hparams: Hyperparameters) -> None:
+    """Set dropout, add LoRA adapters and enable gradient checkpointing, as the hyperparameters say."""
     from torch.nn import Dropout
 
     transformer = encoder[0].auto_model
-    if recipe.dropout is not None:
+    if hparams.dropout is not None:
         for part in transformer.modules():
             if isinstance(part, Dropout):
-                part.p = recipe.dropout
-    if recipe.way == "lora":
+                part.p = hparams.dropout
+    if hparams.way == "lora":
         from peft import LoraConfig, get_peft_model
 
-        how = LoraConfig(r=_LORA_RANK, lora_alpha=2 * _LORA_RANK, target_modules="all-linear")
+        config = LoraConfig(r=_LORA_RANK, lora_alpha=2 * _LORA_RANK, target_modules="all-linear")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of a name in transformers that peft asks for
-            encoder[0].model = get_peft_model(transformer, how)
-    if recipe.checkpointing:
+            warnings.simplefilter("ignore", FutureWarning)  # peft uses a deprecated name of transformers
+            encoder[0].model = get_peft_model(transformer, config)
+    if hparams.checkpointing:
         encoder[0].auto_model.gradient_checkpointing_enable()
 
 
-def _loss(encoder: Any, lessons: Lessons, recipe: Recipe) -> Any:
-    if recipe.way == "contrastive":
-        return contrast(encoder)
-    counts = np.bincount(lessons.labels[lessons.labels >= 0], minlength=lessons.targets.shape[1])
+def _loss(encoder: Any, examples: TrainingExamples, hparams: Hyperparameters) -> Any:
+    if hparams.way == "contrastive":
+        return contrastive_loss(encoder)
+    counts = np.bincount(examples.labels[examples.labels >= 0], minlength=examples.targets.shape[1])
     weights = np.ones(len(counts))
-    if recipe.class_weights == "balanced":
+    if hparams.class_weights == "balanced":
         weights = counts.sum() / np.maximum(counts, 1) / max((counts > 0).sum(), 1)
-    return classify(encoder, lessons.anchors, weights, _SCALE)
+    return classification_loss(encoder, examples.anchors, weights, _LOGIT_SCALE)
 
 
-def _drawn(lessons: Lessons, recipe: Recipe, steps: int, tokenizer: Any) -> Any:
-    """The texts of all steps with their targets, in their order."""
+def _batch_dataset(examples: TrainingExamples, hparams: Hyperparameters, steps: int, tokenizer: Any) -> Any:
+    """The texts of all batches with their targets, in the order of the training."""
     from datasets import Dataset
 
-    batches = steps * recipe.accumulate
-    known, taught = np.flatnonzero(lessons.labels >= 0), np.flatnonzero(lessons.labels < 0)
-    size = recipe.batch if not len(taught) else recipe.batch - recipe.batch // 2  # half of each batch is a teacher's
-    if recipe.way == "contrastive":
-        places = by_label(lessons.labels[known], size, batches, recipe.seed)
+    batches = steps * hparams.accumulate
+    known, unlabeled = np.flatnonzero(examples.labels >= 0), np.flatnonzero(examples.labels < 0)
+    # where there are unlabelled texts, they take half of each batch
+    size = hparams.batch - hparams.batch // 2 if len(unlabeled) else hparams.batch
+    if hparams.way == "contrastive":
+        places = label_balanced_batches(examples.labels[known], size, batches, hparams.seed)
     else:
-        places = by_pass(len(known), size, batches, recipe.seed)
+        places = shuffled_passes(len(known), size, batches, hparams.seed)
     rows = known[places].reshape(batches, size)
-    if len(taught):
-        more = taught[by_pass(len(taught), recipe.batch - size, batches, recipe.seed + 1)]
+    if len(unlabeled):
+        more = unlabeled[shuffled_passes(len(unlabeled), hparams.batch - size, batches, hparams.seed + 1)]
         rows = np.hstack([rows, more.reshape(batches, -1)])
     chosen = rows.ravel()
-    how: dict[str, Any] = {"dropped": recipe.token_dropout, "rare": recipe.rare_words, "seed": recipe.seed}
-    texts = changed([lessons.texts[i] for i in chosen], unknown=tokenizer.unk_token or "", **how)
-    return Dataset.from_dict({"sentence": texts, "label": lessons.targets[chosen].tolist()})
+    options: dict[str, Any] = {
+        "word_dropout": hparams.token_dropout,
+        "rare_words": hparams.rare_words,
+        "unknown_token": tokenizer.unk_token or "",
+        "seed": hparams.seed,
+    }
+    texts = augment_texts([examples.texts[i] for i in chosen], **options)
+    return Dataset.from_dict({"sentence": texts, "label": examples.targets[chosen].tolist()})
 
 
-def _trainer(encoder: Any, loss: Any, drawn: Any, recipe: Recipe, steps: int, out: Path, lessons: Lessons) -> Any:
+def _trainer(
+    encoder: Any, loss: Any, dataset: Any, hparams: Hyperparameters, steps: int, out: Path, examples: TrainingExamples
+) -> Any:
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from torch import cuda
     from transformers import EarlyStoppingCallback
 
-    looks: dict[str, Any] = {"save_strategy": "no"}
-    if steps > _SAVED_AFTER:  # a shorter one is sooner begun anew than saved
-        looks = {"save_strategy": "steps", "save_steps": _SAVED_AFTER, "save_total_limit": 1}
-    if lessons.validation is not None:
-        often = max(1, steps // recipe.checks)
-        looks = {"eval_strategy": "steps", "eval_steps": often, "load_best_model_at_end": True}
-        looks |= {"save_strategy": "steps", "save_steps": often}
-        looks |= {"metric_for_best_model": f"eval_{_METRIC}", "greater_is_better": True, "save_total_limit": 2}
+    evaluation: dict[str, Any] = {"save_strategy": "no"}
+    if steps > _SAVE_STEPS:  # a shorter training restarts faster than it saves
+        evaluation = {"save_strategy": "steps", "save_steps": _SAVE_STEPS, "save_total_limit": 1}
+    if examples.validation is not None:
+        eval_steps = max(1, steps // hparams.checks)
+        evaluation = {"eval_strategy": "steps", "eval_steps": eval_steps, "load_best_model_at_end": True}
+        evaluation |= {"save_strategy": "steps", "save_steps": eval_steps}
+        evaluation |= {"metric_for_best_model": f"eval_{_METRIC}", "greater_is_better": True, "save_total_limit": 2}
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(out / "checkpoints"),
         max_steps=steps,
-        per_device_train_batch_size=recipe.batch,
-        gradient_accumulation_steps=recipe.accumulate,
-        learning_rate=recipe.rate,
-        weight_decay=recipe.weight_decay,
+        per_device_train_batch_size=hparams.batch,
+        gradient_accumulation_steps=hparams.accumulate,
+        learning_rate=hparams.peak_learning_rate,
+        weight_decay=hparams.weight_decay,
         warmup_steps=0.1,
         lr_scheduler_type="linear",
-        bf16=recipe.precision == "bf16",
-        fp16=recipe.precision == "fp16",
-        seed=recipe.seed,
-        batch_sampler=_in_order,
+        bf16=hparams.precision == "bf16",
+        fp16=hparams.precision == "fp16",
+        seed=hparams.seed,
+        batch_sampler=_sequential_batches,
         logging_steps=max(1, steps // 50),
         logging_nan_inf_filter=False,
         dataloader_pin_memory=cuda.is_available(),
         report_to=[],
         disable_tqdm=True,
-        **looks,
+        **evaluation,
     )
     trainer = SentenceTransformerTrainer(
         model=encoder,
         args=arguments,
-        train_dataset=drawn,
+        train_dataset=dataset,
         loss=loss,
-        evaluator=None if lessons.validation is None else _looks(lessons),
-        callbacks=[] if lessons.validation is None else [EarlyStoppingCallback(recipe.patience)],
+        evaluator=None if examples.validation is None else _validation_evaluator(examples),
+        callbacks=[] if examples.validation is None else [EarlyStoppingCallback(hparams.patience)],
     )
     from transformers.trainer_callback import PrinterCallback
 
@@ -177,62 +188,62 @@ def _trainer(encoder: Any, loss: Any, drawn: Any, recipe: Recipe, steps: int, ou
     return trainer
 
 
-def _in_order(rows: Any, **how: Any) -> Any:
-    """Batches of the rows as they were drawn."""
+def _sequential_batches(rows: Any, **options: Any) -> Any:
+    """A sampler that keeps the order of the rows, since the batches are sampled already."""
     from sentence_transformers.base.sampler import DefaultBatchSampler
 
-    return DefaultBatchSampler(range(len(rows)), **how)
+    return DefaultBatchSampler(range(len(rows)), **options)
 
 
-def _looks(lessons: Lessons) -> Any:
-    """How many of the validation texts lie nearest to the mean of their own label's texts."""
+def _validation_evaluator(examples: TrainingExamples) -> Any:
+    """An evaluator for early stopping: the share of validation texts that lie nearest to the mean of their own label's texts."""
     from sentence_transformers.base.evaluation import BaseEvaluator
 
-    assert lessons.validation is not None
-    texts, labels = lessons.validation
-    known = np.flatnonzero(lessons.labels >= 0)
+    assert examples.validation is not None
+    texts, labels = examples.validation
+    known = np.flatnonzero(examples.labels >= 0)
 
-    class Nearest(BaseEvaluator):  # type: ignore[misc]
+    class NearestMeanEvaluator(BaseEvaluator):  # type: ignore[misc]
         def __call__(self, model: Any, *_: Any, **__: Any) -> dict[str, float]:
-            rows = model.encode([lessons.texts[i] for i in known] + texts, normalize_embeddings=True)
+            rows = model.encode([examples.texts[i] for i in known] + texts, normalize_embeddings=True)
             model.train()
-            learned, unseen = rows[: len(known)], rows[len(known) :]
-            present = np.unique(lessons.labels[known])
-            means = np.stack([learned[lessons.labels[known] == label].mean(axis=0) for label in present])
+            train_rows, unseen = rows[: len(known)], rows[len(known) :]
+            present = np.unique(examples.labels[known])
+            means = np.stack([train_rows[examples.labels[known] == label].mean(axis=0) for label in present])
             found = present[(unseen @ means.T).argmax(axis=1)]
             return {_METRIC: float((found == labels).mean())}
 
-    return Nearest()
+    return NearestMeanEvaluator()
 
 
-def _told(journal: Journal) -> Any:
-    """Each event of the trainer as a line of the journal; a loss that is no number ends the training."""
+def _logging_callback(log: TrainingLog) -> Any:
+    """A callback that writes each event of the trainer into the log; the log raises UserError for a loss of NaN."""
     from transformers import TrainerCallback
 
-    class Told(TrainerCallback):  # type: ignore[misc]
+    class LoggingCallback(TrainerCallback):  # type: ignore[misc]
         def on_log(self, _: Any, state: Any, __: Any, logs: Any = None, **___: Any) -> None:
-            said = {name.removeprefix("eval_"): value for name, value in (logs or {}).items()}
+            metrics = {name.removeprefix("eval_"): value for name, value in (logs or {}).items()}
             kept = ("loss", "learning_rate", _METRIC)
-            numbers = {name: float(said[name]) for name in kept if name in said}
+            numbers = {name: float(metrics[name]) for name in kept if name in metrics}
             if numbers:
-                journal.write("look" if _METRIC in numbers else "step", step=state.global_step, **numbers)
+                log.write("look" if _METRIC in numbers else "step", step=state.global_step, **numbers)
 
         def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
-            journal.at(state.global_step, state.max_steps)
+            log.report_progress(state.global_step, state.max_steps)
 
-    return Told()
+    return LoggingCallback()
 
 
 def _last_checkpoint(out: Path) -> str | None:
-    """The last checkpoint that was written whole: its state is what the trainer writes last."""
-    states = [path for path in (out / "checkpoints").glob("checkpoint-*/trainer_state.json") if _is_whole(path)]
+    """The last complete checkpoint. The trainer writes the state last, so a checkpoint with a readable state is complete."""
+    states = [path for path in (out / "checkpoints").glob("checkpoint-*/trainer_state.json") if _is_complete(path)]
     last = max(states, key=lambda path: int(path.parent.name.partition("-")[2]), default=None)
     return None if last is None else str(last.parent)
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
-    """Without the bars that datasets shows."""
+def _no_progress_bars() -> Iterator[None]:
+    """Hide the progress bars of the datasets library."""
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     hidden = are_progress_bars_disabled()
@@ -244,19 +255,26 @@ def _without_bars() -> Iterator[None]:
             enable_progress_bars()
 
 
-def _is_whole(state: Path) -> bool:
+def _is_complete(state: Path) -> bool:
     try:
         return bool(json.loads(state.read_text("utf-8")))
     except ValueError:
         return False
 
 
-def check_memory(backbone: Any, recipe: Recipe) -> None:
-    """Raise UserError where this training would not fit into memory_estimate."""
+def check_memory(backbone: Any, hparams: Hyperparameters) -> None:
+    """Raise UserError if this training does not fit into the free memory."""
     encoder = read_encoder(backbone)
     weights = sum(part.numel() for part in encoder.parameters())
-    tokens = min(int(encoder.max_seq_length or _LONGEST), _LONGEST)
-    learned = int(weights * (_LORA_SHARE if recipe.way == "lora" else 1.0))
-    how: dict[str, Any] = {"rows": recipe.batch, "tokens": tokens, "checkpointing": recipe.checkpointing, "head": False}
-    wanted = memory_estimate.needed(learned, encoder[0].auto_model.config, mixed=recipe.precision != "float32", **how)
-    memory_estimate.check(wanted + 4 * (weights - learned), "tune")
+    tokens = min(int(encoder.max_seq_length or _MAX_TOKENS), _MAX_TOKENS)
+    trainable = int(weights * (_LORA_SHARE if hparams.way == "lora" else 1.0))
+    required = memory_estimate.training_bytes(
+        trainable,
+        encoder[0].auto_model.config,
+        rows=hparams.batch,
+        tokens=tokens,
+        mixed=hparams.precision != "float32",
+        checkpointing=hparams.checkpointing,
+        head=False,
+    )
+    memory_estimate.check_available(required + 4 * (weights - trainable), "tune")

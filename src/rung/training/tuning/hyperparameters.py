@@ -1,4 +1,4 @@
-"""How an encoder is to be tuned: every number that a training hangs on, checked before it begins."""
+"""The hyperparameters of a tuning, checked before it starts."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ Way = Literal["probe", "contrastive", "lora", "full"]
 Precision = Literal["float32", "bf16", "fp16"]
 ClassWeights = Literal["none", "balanced"]
 
-_RATES: dict[str, float] = {"contrastive": 5e-5, "lora": 1e-3, "full": 5e-5}
-_PASSES = 16  # over the labelled texts, where steps are not told
-_FEWEST, _MOST = 10, 400  # steps, where they are not told
+_LEARNING_RATES: dict[str, float] = {"contrastive": 5e-5, "lora": 1e-3, "full": 5e-5}
+_DEFAULT_PASSES = 16  # over the labelled texts, if `steps` is None
+_MIN_STEPS, _MAX_STEPS = 10, 400  # if `steps` is None
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a training hangs on, besides its texts.
+class Hyperparameters:
+    """All settings of a tuning, besides its texts.
 
-    way            probe: the encoder stays, a convex head learns; contrastive: texts of one label move together; lora: small
-                   matrices beside the weights learn, and are added to them at the end; full: every weight learns
-    steps          updates of the weights; None: 16 passes over the labelled texts, from 10 to 400 steps
-    batch          texts a step; accumulate: steps' gradients that one update sums up
-    learning_rate  None: 5e-5, lora 1e-3; it rises over the first tenth and falls to 0
-    weight_decay   of the weights at each update, times the learning rate
-    dropout        inside the encoder while it learns; None: as the model has it
-    token_dropout  share of words that each drawing of a text leaves out
-    rare_words     share of the words seen in one text only that each drawing replaces by the tokenizer's unknown token
-    class_weights  "balanced": every label counts the same in the loss of lora and full, however many texts it has
-    precision      float32, or bf16 or fp16 mixed with it (what the machine can)
-    checkpointing  compute activations twice instead of keeping them: less memory, more time
-    validation     share of the labelled texts kept apart to stop by; 0: none. Needs 4 texts of a label at least
-    patience       looks at the validation texts without a gain before it stops; checks: how many looks in all
+    way            probe: a convex head on the frozen encoder; contrastive: train the encoder so that texts of one label are near
+                   each other; lora: train low-rank adapters, which are merged at the end; full: train all weights with a head
+    steps          updates of the weights; None: 16 passes over the labelled texts, at least 10 and at most 400 steps
+    batch          texts of one forward pass; accumulate: passes whose gradients one update sums up
+    learning_rate  the peak; None: 5e-5, for lora 1e-3; linear warmup over the first tenth of the steps, then decay to 0
+    weight_decay   of AdamW
+    dropout        inside the encoder during training; None: as in the model's config
+    token_dropout  share of the words that is dropped from a text each time it is used
+    rare_words     share of the words which occur in one text only that is replaced by the tokenizer's unknown token each time
+    class_weights  "balanced": every label has the same weight in the loss of lora and full, however many texts it has
+    precision      float32, or mixed precision with bf16 or fp16, where the machine supports it
+    checkpointing  recompute activations instead of keeping them: less memory, more time
+    validation     share of the labelled texts that is held out for early stopping; 0: none. Needs at least 4 texts of each label
+    patience       evaluations on the validation texts without a gain before it stops; checks: evaluations in all
     """
 
     way: Way = "contrastive"
@@ -54,46 +54,49 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _among("way", self.way, Way)
-        _among("precision", self.precision, Precision)
-        _among("class_weights", self.class_weights, ClassWeights)
+        _check_choice("way", self.way, Way)
+        _check_choice("precision", self.precision, Precision)
+        _check_choice("class_weights", self.class_weights, ClassWeights)
         for name in ("batch", "accumulate", "patience", "checks", "steps"):
             value = getattr(self, name)
             if value is not None and (int(value) != value or value < 1):
-                raise UserError("tune: {name} {value}.", "Give a whole number, 1 or more.", name=name, value=value)
+                raise UserError("tune: {name} is {value}.", "Give a whole number, 1 or more.", name=name, value=value)
         if self.batch < 2:
-            raise UserError("tune: a batch of one text has nothing to compare.", "Give 2 or more, such as 16.")
+            raise UserError("tune: a batch of one text has no pairs to compare.", "Give 2 or more, such as 16.")
         for name in ("token_dropout", "rare_words", "validation", "dropout"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise UserError(
-                    "tune: {name} {value}.", "Give a share from 0 to below 1, such as 0.1.", name=name, value=value
+                    "tune: {name} is {value}.", "Give a share from 0 to below 1, such as 0.1.", name=name, value=value
                 )
         for name in ("learning_rate", "weight_decay"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise UserError(
-                    "tune: {name} {value}.", "Give a small number of 0 or more, such as 2e-5.", name=name, value=value
+                    "tune: {name} is {value}.",
+                    "Give a small number of 0 or more, such as 2e-5.",
+                    name=name,
+                    value=value,
                 )
 
     @property
-    def rate(self) -> float:
-        """The learning rate at its top."""
-        return _RATES[self.way] if self.learning_rate is None else self.learning_rate
+    def peak_learning_rate(self) -> float:
+        """The peak learning rate, with the default of the way."""
+        return _LEARNING_RATES[self.way] if self.learning_rate is None else self.learning_rate
 
-    def steps_for(self, labelled: int) -> int:
-        """How many updates, for so many labelled texts."""
+    def steps_for(self, labeled: int) -> int:
+        """The number of updates for so many labelled texts."""
         if self.steps is not None:
             return self.steps
-        wanted = -(-_PASSES * labelled // (self.batch * self.accumulate))
-        return min(max(wanted, _FEWEST), _MOST)
+        steps = -(-_DEFAULT_PASSES * labeled // (self.batch * self.accumulate))
+        return min(max(steps, _MIN_STEPS), _MAX_STEPS)
 
     def as_dict(self) -> dict[str, Any]:
-        """For a record."""
+        """All hyperparameters by name."""
         return asdict(self)
 
 
-def _among(name: str, value: Any, choices: Any) -> None:
+def _check_choice(name: str, value: Any, choices: Any) -> None:
     if value not in get_args(choices):
         raise UserError(
             "tune: there is no {name} {value!r}.",

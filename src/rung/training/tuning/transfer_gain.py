@@ -1,4 +1,4 @@
-"""A task learned with others beside the same task learned alone, on the same texts: whether sharing helped, or harmed."""
+"""Transfer between tasks: compare a multi-task run with a single-task run on the same test texts."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _DRAWS = 1000
 _SEED = 0
 
 
-def compared(task: Task, together: Floats, alone: Floats | None) -> dict[str, Any]:
-    """What outputs (n, k) of both runs are worth on the task's test texts, and their difference, with 95 % intervals.
+def compare_runs(task: Task, together: Floats, alone: Floats | None) -> dict[str, Any]:
+    """Score the outputs (n, k) of both runs on the task's test texts, and their difference, with 95 % intervals.
 
-    Paired bootstrap over texts. `transfer` is "harm" or "gain" where the interval of the difference leaves out 0.
+    Paired bootstrap over texts. `transfer` is "harm" or "gain" if the interval of the difference excludes 0, else "none seen".
     """
     rng = np.random.default_rng(_SEED)
     draws = [rng.integers(0, len(together), len(together)) for _ in range(_DRAWS)]
     line: dict[str, Any] = {"task": task.name, "metric": task.metric}
     line |= {"texts": len(task.texts), "test_texts": len(task.test_texts)}
-    of_both = [task.worth(together, rows) for rows in draws]
-    line |= {"together": round(task.worth(together), 4), "together_interval": _interval(of_both)}
+    together_scores = [task.score(together, rows) for rows in draws]
+    line |= {"together": round(task.score(together), 4), "together_interval": _interval(together_scores)}
     if alone is None:
         return line
-    of_one = [task.worth(alone, rows) for rows in draws]
-    low, high = _interval([a - b for a, b in zip(of_both, of_one, strict=True)])
-    line |= {"alone": round(task.worth(alone), 4), "alone_interval": _interval(of_one)}
-    line |= {"gain": round(task.worth(together) - task.worth(alone), 4), "gain_interval": [low, high]}
+    alone_scores = [task.score(alone, rows) for rows in draws]
+    low, high = _interval([a - b for a, b in zip(together_scores, alone_scores, strict=True)])
+    line |= {"alone": round(task.score(alone), 4), "alone_interval": _interval(alone_scores)}
+    line |= {"gain": round(task.score(together) - task.score(alone), 4), "gain_interval": [low, high]}
     return line | {"transfer": "harm" if high < 0 else "gain" if low > 0 else "none seen"}
 
 

@@ -1,4 +1,4 @@
-"""Tune an encoder to labelled texts: the last rung but one, climbed only where held-out labels say that it pays."""
+"""Tune an encoder on labelled texts, and keep the new weights only if cross-validation shows that they help."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from sklearn.base import clone
 from rung.errors import UserError
 from rung.estimator.classifier import Classifier
 from rung.estimator.persistence import check_free
+from rung.messages import tr
 from rung.rungs.pool import Pool
 from rung.rungs.probe import Probe
-from rung.training.cross_validation import Judged, parts
-from rung.training.labeled_texts import Given, read_given
+from rung.training.cross_validation import HeldOutComparison, stratified_folds
+from rung.training.labeled_texts import LabeledTexts, read_labeled_texts
 from rung.training.provenance import Record, parent_of
-from rung.training.training_log import CURVES, FILE, Journal
-from rung.training.tuning.encoder_trainer import Lessons, check_memory, learn
-from rung.training.tuning.hyperparameters import Recipe, Way
+from rung.training.training_log import CURVES, LOG_FILE, TrainingLog
+from rung.training.tuning.encoder_trainer import TrainingExamples, check_memory, train_encoder
+from rung.training.tuning.hyperparameters import Hyperparameters, Way
 
 Indices = npt.NDArray[np.intp]
 Progress = Callable[[int, int, float | None], object]
 
-PARTS = 2  # each half judges what was learned from the other
-LEAST_TO_TELL = 16  # labelled texts: with fewer no half can say which of two ways is better
-SURE = 0.5  # standard errors by which the tuned weights must make held-out labels more probable
-BEHIND = 2.0  # and by which they may be behind on the first half: then the second one would only cost its time
+FOLDS = 2
+MIN_GUARD_LABELS = 16  # with fewer labels, cross-validation cannot tell which weights are better
+KEEP_Z_SCORE = 0.5  # tuned weights are kept if their mean log-likelihood gain is at least so many standard errors
+STOP_Z_SCORE = 2.0  # if the gain is below minus so many after the first fold, the second is skipped to save its time
 
 
 def tune(
@@ -47,161 +48,171 @@ def tune(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Classifier:
-    """A classifier on a new encoder that learned from labelled texts; `clf` and its backbone stay as they were.
+    """A classifier on a new encoder that was trained on labelled texts; `clf` and its backbone stay as they were.
 
-    clf is any classifier of one label a text on a sentence encoder; its labels and settings are taken over. texts (n) and y (n,)
-    as in `fit`: None where there is no label. way and **settings are those of `Recipe`. With `teach` the texts without label
-    are learned from too, by what `clf`, fitted on the same texts, says of them. With `guard` the new weights are kept only if
-    they make labels held out more probable than the frozen ones do (two halves, each judging the other); otherwise, or with
-    fewer than 16 labels, the answer is the frozen classifier fitted on the same texts, and `guard_` says so.
-    With `out` everything is saved there: classifier, encoder, record.json, log.jsonl, curves.svg; a run that was killed goes on
-    at its last checkpoint when it is started again in the same way.
+    clf is any classifier that gives each text one label and uses a sentence encoder; the result has its labels and settings.
+    texts (n) and y (n,) are as in `fit`: None where there is no label. way and **settings are those of `Hyperparameters`. With
+    `teach` the encoder is also trained on the texts without label; their targets are the probabilities of `clf`, fitted on the same
+    texts. With `guard` the new weights are kept only if they make held-out labels more probable than the frozen ones do (two-fold
+    cross-validation). Otherwise, or with fewer than 16 labels, the result is the frozen classifier fitted on the same texts, and
+    `guard_` says so. With `out` everything is saved there: classifier, encoder, record.json, log.jsonl, curves.svg. A killed run
+    resumes from its last checkpoint when it is started again with the same arguments.
 
-    Raises UserError for labels of one kind only, texts too few to split, settings that cannot be, a backbone that is no sentence
-    encoder, too little memory, a loss that is no number, checkpoints of another training, and if `out` is in use.
+    Raises UserError if all labels are equal, for too few texts to split, invalid settings, a backbone that is no sentence encoder,
+    too little memory, a loss of NaN, checkpoints of another training, and if `out` is in use.
     """
-    recipe = Recipe(way=way, **settings)
-    given = read_given(clf, texts, y, "tune")
+    hparams = Hyperparameters(way=way, **settings)
+    labeled = read_labeled_texts(clf, texts, y, "tune")
     if out is not None:
         check_free(Path(out), force=False)
     if way != "probe":
-        check_memory(clf.loaded_backbone, recipe)
+        check_memory(clf.loaded_backbone, hparams)
     record = Record(
-        "tune", parent_of(clf.loaded_backbone), given.inputs, {**recipe.as_dict(), "teach": teach, "guard": guard}
+        "tune", parent_of(clf.loaded_backbone), labeled.inputs, {**hparams.as_dict(), "teach": teach, "guard": guard}
     )
-    home = _home(None if out is None else Path(out), record)
-    work = Work(clf, given, recipe, teach, home, Journal(home, progress))
-    made, record.results = _decided(work, guard)
+    folder = _checkpoint_folder(None if out is None else Path(out), record)
+    run = TuningRun(clf, labeled, hparams, teach, folder, TrainingLog(folder, progress))
+    made, record.results = _choose_weights(run, guard)
     if out is None:
-        weakref.finalize(made.loaded_backbone, shutil.rmtree, home, True)
+        weakref.finalize(made.loaded_backbone, shutil.rmtree, folder, True)
         return made
     made.save(out)
     record.write(Path(out))
-    work.journal.draw()
-    for name in (FILE, CURVES):
-        if (home / name).exists():
-            shutil.copyfile(home / name, Path(out) / name)
-    shutil.rmtree(home)
+    run.log.draw()
+    for name in (LOG_FILE, CURVES):
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, Path(out) / name)
+    shutil.rmtree(folder)
     return Classifier.load(out)
 
 
 @dataclass(frozen=True)
-class Work:
-    """One tuning: who, from what, how, and where its files lie."""
+class TuningRun:
+    """One tuning: the classifier, the labelled texts, the hyperparameters, the folder of the files, and the log."""
 
     clf: Classifier
-    given: Given
-    recipe: Recipe
+    labeled: LabeledTexts
+    hparams: Hyperparameters
     teach: bool
-    home: Path
-    journal: Journal
+    folder: Path
+    log: TrainingLog
 
-    def frozen(self, given: Given) -> Classifier:
-        """The classifier as it was, fitted on these texts."""
+    def fit_frozen(self, labeled: LabeledTexts) -> Classifier:
+        """The classifier with its original encoder, fitted on these texts."""
         found: Classifier = clone(self.clf)
         found.keep_meaning(self.clf.meaning())
-        return found.fit(given.texts, given.y())
+        return found.fit(labeled.texts, labeled.y())
 
-    def tuned(self, given: Given, name: str) -> Classifier:
-        """A classifier that learned from these texts; its files lie in the folder `name`."""
-        if self.recipe.way == "probe":
-            return _probed(self.frozen(given))
-        folder = self.home / name
+    def fit_tuned(self, labeled: LabeledTexts, name: str) -> Classifier:
+        """A classifier with an encoder trained on these texts; the files of the training are in the folder `name`."""
+        if self.hparams.way == "probe":
+            return _with_probe(self.fit_frozen(labeled))
+        folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        body = learn(self.clf.loaded_backbone, self._lessons(given), self.recipe, folder, self.journal)
-        own: Classifier = clone(self.clf).set_params(backbone=body, cache=self.clf.cache if name == "all" else False)
-        return own.fit(given.texts, given.y())
+        examples = self._training_examples(labeled)
+        backbone = train_encoder(self.clf.loaded_backbone, examples, self.hparams, folder, self.log)
+        cache = self.clf.cache if name == "all" else False
+        classifier: Classifier = clone(self.clf).set_params(backbone=backbone, cache=cache)
+        return classifier.fit(labeled.texts, labeled.y())
 
-    def _lessons(self, given: Given) -> Lessons:
-        """What an encoder learns from: labels as they are, and where asked for what the frozen classifier says of the rest."""
-        known = np.flatnonzero(given.labels >= 0)
-        validation, fit = None, known
-        if self.recipe.validation:
-            fit, apart = _apart(given, known, self.recipe)
-            validation = ([given.texts[i] for i in apart], given.labels[apart])
-        targets = np.eye(len(given.names))[np.maximum(given.labels, 0)]
-        rows, taught = fit, np.flatnonzero(given.labels < 0)
-        if self.teach and len(taught):
-            targets[taught] = self.frozen(given).predict_proba([given.texts[i] for i in taught])
-            rows = np.concatenate([fit, taught])
+    def _training_examples(self, labeled: LabeledTexts) -> TrainingExamples:
+        """The training data: one-hot targets of given labels, with `teach` the frozen classifier's probabilities of the rest."""
+        known = np.flatnonzero(labeled.labels >= 0)
+        validation, train = None, known
+        if self.hparams.validation:
+            train, held_out = _validation_split(labeled, known, self.hparams)
+            validation = ([labeled.texts[i] for i in held_out], labeled.labels[held_out])
+        targets = np.eye(len(labeled.names))[np.maximum(labeled.labels, 0)]
+        rows, unlabeled = train, np.flatnonzero(labeled.labels < 0)
+        if self.teach and len(unlabeled):
+            targets[unlabeled] = self.fit_frozen(labeled).predict_proba([labeled.texts[i] for i in unlabeled])
+            rows = np.concatenate([train, unlabeled])
         anchors = self.clf.meaning().anchors
-        return Lessons([given.texts[i] for i in rows], targets[rows], given.labels[rows], anchors, validation)
+        return TrainingExamples(
+            [labeled.texts[i] for i in rows], targets[rows], labeled.labels[rows], anchors, validation
+        )
 
 
-def _decided(work: Work, guard: bool) -> tuple[Classifier, dict[str, Any]]:
-    """The classifier that is kept, with what was seen on the way."""
-    given, count = work.given, int((work.given.labels >= 0).sum())
+def _choose_weights(run: TuningRun, guard: bool) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier with the weights that are kept, and the results for the record."""
+    labeled, count = run.labeled, int((run.labeled.labels >= 0).sum())
+    way = run.hparams.way
     if not count:
-        return _told(work.frozen(given), "no label is given, so nothing is tuned."), {"kept": "frozen", "labels": 0}
-    way = f"tuned ({work.recipe.way})"
+        reason = tr("no label is given, so nothing is tuned.")
+        return _with_guard_reason(run.fit_frozen(labeled), reason), {"kept": "frozen", "labels": 0}
     if not guard:
-        return _told(work.tuned(given, "all"), f"{way} on {count} labels, unguarded."), {"kept": "tuned"}
-    if count < LEAST_TO_TELL:
-        why = f"{count} labels are too few to tell whether tuned weights are better, so they stay frozen."
-        return _told(work.frozen(given), why), {"kept": "frozen", "labels": count}
-    judged = _judge(work)
-    seen = judged.in_words()
-    results: dict[str, Any] = {"held_out": judged.as_dict(), "labels": count}
-    if judged.surely < SURE:
-        return _told(work.frozen(given), f"{seen}: the weights stay frozen."), results | {"kept": "frozen"}
-    return _told(work.tuned(given, "all"), f"{way}: {seen}."), results | {"kept": "tuned"}
+        reason = tr("tuned ({way}) on {labels} labels, unguarded.", way=way, labels=count)
+        return _with_guard_reason(run.fit_tuned(labeled, "all"), reason), {"kept": "tuned"}
+    if count < MIN_GUARD_LABELS:
+        reason = tr(
+            "{labels} labels are too few to tell whether tuned weights are better, so they stay frozen.", labels=count
+        )
+        return _with_guard_reason(run.fit_frozen(labeled), reason), {"kept": "frozen", "labels": count}
+    comparison = _cross_validate(run)
+    figures = comparison.summary()
+    results: dict[str, Any] = {"held_out": comparison.as_dict(), "labels": count}
+    if comparison.z_score < KEEP_Z_SCORE:
+        reason = tr("{figures}: the weights stay frozen.", figures=figures)
+        return _with_guard_reason(run.fit_frozen(labeled), reason), results | {"kept": "frozen"}
+    reason = tr("tuned ({way}): {figures}.", way=way, figures=figures)
+    return _with_guard_reason(run.fit_tuned(labeled, "all"), reason), results | {"kept": "tuned"}
 
 
-def _judge(work: Work) -> Judged:
-    """Both ways on labels that neither saw: each half of them is hidden once, the second if the first leaves a doubt."""
-    judged: Judged | None = None
-    for number, (shown, asked, truth) in enumerate(work.given.in_turn(PARTS, work.recipe.seed)):
-        ways = (work.frozen(shown), work.tuned(shown, f"part-{number}"))
-        found = Judged(truth, *(clf.predict_proba(asked) for clf in ways))
-        judged = found if judged is None else judged.with_more(found)
-        if judged.surely < -BEHIND:
+def _cross_validate(run: TuningRun) -> HeldOutComparison:
+    """Compare frozen and tuned weights on held-out labels. The second fold is skipped if the first is clearly worse when tuned."""
+    comparison: HeldOutComparison | None = None
+    for number, (train, held_out, truth) in enumerate(run.labeled.cross_validation_splits(FOLDS, run.hparams.seed)):
+        both = (run.fit_frozen(train), run.fit_tuned(train, f"part-{number}"))
+        found = HeldOutComparison(truth, *(clf.predict_proba(held_out) for clf in both))
+        comparison = found if comparison is None else comparison.merged_with(found)
+        if comparison.z_score < -STOP_Z_SCORE:
             break
-    if judged is None:
+    if comparison is None:
         raise UserError(
-            "tune: the labels cannot be split, since but one kind has two texts.",
-            "Label two texts of each kind, or go without:  guard=False",
+            "tune: the labels cannot be split, because only one label has two texts.",
+            "Label two texts of each label, or tune without the guard:  guard=False",
         )
-    return judged
+    return comparison
 
 
-def _apart(given: Given, known: Indices, recipe: Recipe) -> tuple[Indices, Indices]:
-    """Labelled texts to learn from, and those to stop by; a label's texts are in both."""
-    count = max(2, round(1 / recipe.validation))
-    part = parts(given.labels[known], [given.texts[i] for i in known], count, recipe.seed)
-    fit, apart = known[part != 0], known[part == 0]
-    lacking = np.setdiff1d(np.unique(given.labels[known]), np.unique(given.labels[fit]))
-    if len(lacking):
+def _validation_split(labeled: LabeledTexts, known: Indices, hparams: Hyperparameters) -> tuple[Indices, Indices]:
+    """Indices of the labelled texts for training, and for early stopping. Both parts hold texts of each label."""
+    count = max(2, round(1 / hparams.validation))
+    fold = stratified_folds(labeled.labels[known], [labeled.texts[i] for i in known], count, hparams.seed)
+    train, held_out = known[fold != 0], known[fold == 0]
+    missing = np.setdiff1d(np.unique(labeled.labels[known]), np.unique(labeled.labels[train]))
+    if len(missing):
         raise UserError(
-            "tune: {names!r} has too few texts to keep some apart for validation.",
-            "Label two of each kind at least, or leave validation out.",
-            names=given.names[lacking[0]],
+            "tune: {label!r} has too few texts to hold some out for validation.",
+            "Label at least two texts of each label, or leave validation out.",
+            label=labeled.names[missing[0]],
         )
-    return fit, apart
+    return train, held_out
 
 
-def _probed(frozen: Classifier) -> Classifier:
-    """The same with a convex head instead of the rung shots."""
-    pool = Pool(shares=frozen._shares(), balanced=frozen.balanced)
-    frozen.learned_ = Probe(pool).fit(frozen._fitted_on, frozen._known)
-    return frozen
+def _with_probe(classifier: Classifier) -> Classifier:
+    """The same classifier with a convex head (`Probe`) instead of the rung shots."""
+    pool = Pool(shares=classifier._shares(), balanced=classifier.balanced)
+    classifier.learned_ = Probe(pool).fit(classifier._fitted_on, classifier._known)
+    return classifier
 
 
-def _told(made: Classifier, how: str) -> Classifier:
-    made.guard_ = f"{how} {made.guard_}"
-    return made
+def _with_guard_reason(classifier: Classifier, reason: str) -> Classifier:
+    classifier.guard_ = f"{reason} {classifier.guard_}"
+    return classifier
 
 
-def _home(out: Path | None, record: Record) -> Path:
-    """The folder of checkpoints: beside `out`, so that a second start finds them. Raises UserError if they are of other work."""
+def _checkpoint_folder(out: Path | None, record: Record) -> Path:
+    """The folder of the checkpoints: beside `out`, so that a restart finds them. Raises UserError if it holds another training."""
     if out is None:
         return Path(tempfile.mkdtemp(prefix="rung-tune-"))
-    home = out.absolute().parent / f".{out.name}.tuning"
-    if (home / "record.json").is_file() and Record.read(home).key != record.key:
+    folder = out.absolute().parent / f".{out.name}.tuning"
+    if (folder / "record.json").is_file() and Record.read(folder).key != record.key:
         raise UserError(
-            "tune: {home} holds the checkpoints of another training.",
-            "Name another folder, or remove it:  rm -r {home}",
-            home=home,
+            "tune: {folder} holds the checkpoints of another training.",
+            "Name another folder, or remove it:  rm -r {folder}",
+            folder=folder,
         )
-    home.mkdir(exist_ok=True)
-    record.write(home)
-    return home
+    folder.mkdir(exist_ok=True)
+    record.write(folder)
+    return folder
