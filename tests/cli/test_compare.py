@@ -45,7 +45,7 @@ def test_settings_in_one_command(rung: Any, table: Path, tiny_encoder: Path, tmp
         (["--try", "way"], "--try way=frozen,contrastive"),
         (["--try", "lerning-rate=1e-5"], "Did you mean learning_rate"),
         (["--try", "learning_rate=1e-5..1e-3"], "trials=20"),
-        (["--try", "way=frozen", "--folds", "1"], "folds 1"),
+        (["--try", "way=frozen", "--folds", "1"], "folds is 1"),
     ],
 )
 def test_mistakes_are_told_in_two_lines(rung: Any, table: Path, tiny_encoder: Path, how: Any, said: str) -> None:

@@ -43,7 +43,7 @@ def test_a_tuned_classifier_in_one_command(rung: Any, table: Path, tiny_encoder:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        (["--labels", "money,fault", "--steps", "0"], "steps 0"),
+        (["--labels", "money,fault", "--steps", "0"], "steps is 0"),
         (["--labels", "money,other"], "none of the labels"),
         (["--labels", "money,fault", "--backbone", "builtin"], "no sentence encoder"),
     ],
