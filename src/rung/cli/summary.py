@@ -11,13 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 from rung.cli.display import bar, columns
 from rung.decide.answer import GIVEN
-from rung.messages import tr, tr_n
+from rung.messages import message, tr, tr_n
 
 if TYPE_CHECKING:
     from rung.decide.answer import Answer
     from rung.estimator.classifier import Classifier
     from rung.labels.normal_form import LabelValue
 
+_FIGURES = {  # of `guard_details_`
+    "texts": message("texts that it was fitted on"),
+    "alignment": message(
+        "alignment of the groups of texts with the label names: given up below 0.15, kept in full above 0.25"
+    ),
+    "evenness": message("evenness of the labels' shares: 1 where all are equally frequent"),
+    "freedom": message("freedom of the labels to lie where the texts do: at 0 they stay near their names"),
+    "drift": message("drift away from what a second model says: kept in full below 0.08, given up above 0.16"),
+    "weight": message("weight of the texts beside the label names: 1 where they count in full"),
+    "labels": message("labels that were learned from"),
+    "pool alone": message("weight of an answer that leaves these labels out"),
+    "offset weight": message("weight of the answer without labels inside the head"),
+    "penalty": message("penalty of the correction by labelled texts: smaller where they say more, inf where nothing"),
+}
 _SHOWN = 20  # labels with a line of their own
 _SAMPLE = 500  # texts kept to tell the language
 
@@ -90,8 +104,12 @@ def closing_lines(
     saved: Path | None,
     here: bool,
     loop: Loop,
+    explain: bool = False,
 ) -> list[str]:
-    """The closing lines; `places` are what was written, `saved` the classifier's folder, `here` whether this run fitted it."""
+    """The closing lines: `places` are what was written, `saved` the classifier's folder, `here` whether this run fitted it.
+
+    With `explain` the figures behind the guard's sentence are among them.
+    """
     loaded = classifier.loaded_backbone
     auto = tr("auto: the best installed, {numerics}", numerics=loaded.numerics)
     return [
@@ -105,6 +123,7 @@ def closing_lines(
             backbone=f"{loaded.name} ({auto if classifier.backbone == 'auto' else loaded.numerics})",
         ),
         *_stand(classifier, here=here),
+        *(_figures(classifier) if explain else []),
         *_spent(loaded),
         *_shares(tally),
         *_remarks(tally, classifier),
@@ -122,6 +141,12 @@ def _stand(classifier: Classifier, *, here: bool) -> list[str]:
     if here:
         return [tr("fitted on the texts of this file; {guard}", guard=guard)]
     return [tr("fitted on the texts of another file; {guard}", guard=guard)]
+
+
+def _figures(classifier: Classifier) -> list[str]:
+    """A line for each figure behind the guard's sentence."""
+    details = classifier.guard_details_
+    return columns([(f"{figure:.3g}", tr(_FIGURES[name])) for name, figure in details.items()]) if details else []
 
 
 def _spent(backbone: Any) -> list[str]:

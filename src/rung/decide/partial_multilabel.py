@@ -13,6 +13,7 @@ from scipy.special import expit
 from rung.decide.multilabel import MultiLabel
 from rung.evidence import Array, unit
 from rung.evidence.hashing import hashes
+from rung.messages import tr
 from rung.threads import one_thread
 
 Floats = npt.NDArray[np.float64]
@@ -63,8 +64,13 @@ class Marked:
     def guard_(self) -> str:
         """What the held-out marks said, in a sentence."""
         if np.isfinite(self.penalty_):
-            return f"every label is a yes or no by itself, corrected by the labelled texts (penalty {self.penalty_:g})."
-        return "every label is a yes or no by itself; the labelled texts are too few to correct that."
+            return tr("every label is a yes or no by itself, corrected by the labelled texts.")
+        return tr("every label is a yes or no by itself; the labelled texts are too few to correct that.")
+
+    @property
+    def guard_details_(self) -> dict[str, float]:
+        """The figures behind `guard_`: the penalty of the correction, infinite where nothing was learned."""
+        return {"penalty": self.penalty_}
 
     @property
     def shares_(self) -> Floats:

@@ -285,6 +285,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return "tuned" if getattr(self.backbone, "name", "") == "tuned" and own != "student" else own
 
     @property
+    def guard_details_(self) -> dict[str, float]:
+        """The figures behind `guard_`, by name; none where nothing was fitted."""
+        fitted = getattr(self, "several_", None) or getattr(self, "learned_", None)
+        return dict(getattr(fitted, "guard_details_", {}))
+
+    @property
     def prior_(self) -> Floats:
         """The labels' shares (k,) as they were learned; even shares on the rung of names."""
         if hasattr(self, "several_"):
@@ -440,7 +446,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         background = (evidence.general if len(evidence.general) else evidence.anchors).mean(axis=0)
         self.several_: MultiLabel | Marked
         self.several_ = MultiLabel(shares).fit(evidence.features[evidence.ok], evidence.anchors, background)
-        self.guard_ = "every label is a yes or no by itself, at its share of the texts."
+        self.guard_ = tr("every label is a yes or no by itself, at its share of the texts.")
         told = np.flatnonzero(~np.isnan(marks).all(axis=1) & evidence.ok)
         if len(told):
             self.several_ = Marked(self.several_).fit(evidence.features[told], marks[told])

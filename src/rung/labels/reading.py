@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import resources
@@ -18,6 +19,7 @@ from rung.text_encoding import declared_separator, line_number, read_text, split
 
 Found = Iterator[tuple[Label, str]]  # a label, and where it stands
 
+_SEPARATORS = re.compile(r"[,;|，；、｜]")
 FORMATS = ".txt (one per line,  name: description), .csv (name,description), .yaml, .json"
 
 _COLUMNS = ("name", "label", "description", "words", "examples", "parent")  # of a table of labels
@@ -29,10 +31,11 @@ _SHOWN = {private: sign for sign, private in _HIDDEN.items()}
 def read_labels(spec: str) -> Labels:
     """Labels from a file, from a ready-made set such as `sentiment-en`, or from `a,b,c`.
 
+    Commas, semicolons or bars separate names, also the wide ones of Chinese; a name that holds one is given in a file.
     Raises UserError for a file that cannot be read, and for everything that `Labels.parse` refuses.
 
-    >>> read_labels("billing, bug report").names
-    ['billing', 'bug report']
+    >>> read_labels("billing, bug report").names, read_labels("账单；故障").names
+    (['billing', 'bug report'], ['故障', '账单'])
     """
     path = Path(spec)
     if path.is_file():
@@ -41,7 +44,7 @@ def read_labels(spec: str) -> Labels:
         return _of_file(Path(str(resources.files("rung.labels") / "sets" / f"{spec}.yaml")))
     if path.is_dir():
         raise UserError("labels: {spec} is a folder.", "Name a file: {FORMATS}.", spec=spec, FORMATS=FORMATS)
-    if path.suffix.lower() in READERS or ("," not in spec and ("/" in spec or "\\" in spec)):
+    if path.suffix.lower() in READERS or (not _SEPARATORS.search(spec) and ("/" in spec or "\\" in spec)):
         raise UserError(
             "labels: there is no file {spec}.", "Check the path, or list the names:  --labels billing,bug", spec=spec
         )
@@ -59,15 +62,17 @@ def ready_made() -> list[str]:
 
 
 def _of_list(spec: str) -> Labels:
-    names = [name.strip() for name in spec.split(",")]
+    names = [name.strip() for name in _SEPARATORS.split(spec)]
     if len(names) == 1:
         meant = nearest(spec, ready_made())
-        also = f"Did you mean {meant}?" if meant else f"Ready-made sets: {', '.join(ready_made())}."
         raise UserError(
             "labels: {spec!r} is one name, and no file or ready-made set.",
-            "Write  a,b,c  or a file. {also}",
+            "Write  a,b,c  or a file. Did you mean {meant}?"
+            if meant
+            else "Write  a,b,c  or a file. Ready-made sets: {sets}.",
             spec=spec,
-            also=also,
+            meant=meant,
+            sets=", ".join(ready_made()),
         )
     return Labels.of([parse_label(name, "") for name in names])
 

@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 
 from rung.errors import UserError
 from rung.evidence import Evidence
+from rung.messages import tr, tr_n
 from rung.rungs.anchored_mixture import AnchoredMixture
 from rung.rungs.names import Names
 from rung.rungs.nearest_neighbors import centred, nearest, sample
@@ -105,7 +106,7 @@ class Pool:
     searched among at most `landmarks` texts: time and memory are linear in texts and labels.
     After `fit`: prior_ (k,), means_ (k, d), alignment_, evenness_, freedom_ (ρ), weight_ (w), drift_ (NaN without a second
     opinion), temperature_, texts_ (how many texts it was fitted on), offsets_ (of the names, None where no shares are given),
-    careful_ and free_, and guard_: whether the pool was kept, and why.
+    careful_ and free_, and guard_: whether the pool was kept, and why, in a sentence; guard_details_ has its figures.
     """
 
     rounds: int = 30
@@ -148,7 +149,7 @@ class Pool:
         self.drift_ = np.nan
         self.prior_, self.means_ = np.full(k, 1 / k), evidence.anchors.astype(np.float64)
         if self.rounds == 0 or k < 2 or self.texts_ == 0:
-            self.guard_ = "given up: there was nothing to learn from, so label names decide alone."
+            self.guard_ = tr("given up: there was nothing to learn from, so label names decide alone.")
             return self
         names = self.below.log_posterior(texts)
         self._temper(self._read(anchors_from_scores(texts, names), given), names)
@@ -254,26 +255,48 @@ class Pool:
         self.drift_ = before - after
         self.weight_ *= 1 - ramp(self.drift_, *_DRIFTED)
         if self.drift_ > _DRIFTED[0]:
-            how = "given up" if self.weight_ < _NEGLIGIBLE else f"kept in part (weight {self.weight_:.2f})"
-            self.guard_ = (
-                f"{how}: {texts.second.recipe.get('backbone', 'another backbone')} finds other clusters in {len(texts.features)}"
-                f" of these texts: it agrees with the pool on {after:.0%}, and with the names alone on {before:.0%}."
+            found = texts.second.recipe.get("backbone", tr("another model"))
+            self.guard_ = tr(
+                "given up: {backbone} groups these texts in another way, so label names decide alone."
+                if self.weight_ < _NEGLIGIBLE
+                else "kept in part: {backbone} groups these texts in another way, so label names count as well.",
+                backbone=found,
             )
 
+    @property
+    def guard_details_(self) -> dict[str, float]:
+        """The figures behind `guard_`, by name; those that are not defined for this fit are absent."""
+        if self.careful_ is None:
+            return {"texts": self.texts_}
+        figures = {
+            "texts": self.texts_,
+            "alignment": self.alignment_,
+            "evenness": self.evenness_,
+            "freedom": self.freedom_,
+            "drift": self.drift_,
+            "weight": self.weight_,
+        }
+        return {name: float(figure) for name, figure in figures.items() if not np.isnan(figure)}
+
     def _sentence(self, given: Floats | None) -> str:
-        """Whether the pool was kept, and why."""
-        alone = "decide alone" if given is None else "decide alone, balanced to the shares that were given"
-        seen = f"clusters of {self.texts_} texts lie along the label names at {self.alignment_:.2f}"
+        """Whether the pool was kept, and why, in one plain sentence."""
+        balanced = given is not None
         if self.weight_ == 0:
-            return f"given up: {seen}, below {_ALIGNED[0]}, so names {alone}."
+            return tr(
+                "given up: the {n:,} texts do not fall into groups that match the label names, so label names decide alone,"
+                " balanced to the shares that were given."
+                if balanced
+                else "given up: the {n:,} texts do not fall into groups that match the label names, so label names decide alone.",
+                n=self.texts_,
+            )
         if self.weight_ < _NEGLIGIBLE:
-            texts = "1 text is" if self.texts_ == 1 else f"{self.texts_} texts are"
-            return f"given up: {texts} too few to learn from, so names {alone}."
-        how = "as they lie" if self.freedom_ >= 0.5 else "near their names, since shares look uneven or texts are few"
-        part = (
-            "kept" if self.weight_ >= 0.5 else f"kept in part (weight {self.weight_:.2f}; more texts would count more)"
+            return _too_few(self.texts_, balanced=balanced)
+        return tr(
+            "kept: the {n:,} texts fall into groups that match the label names."
+            if self.weight_ >= 0.5
+            else "kept in part: the {n:,} texts match the label names only somewhat, or are too few to count in full.",
+            n=self.texts_,
         )
-        return f"{part}: {seen}; labels were placed {how} (evenness of their shares {self.evenness_:.2f})."
 
     def _temper(self, read: tuple[Rows, float], names: Floats) -> None:
         logits, agreed = read
@@ -312,6 +335,20 @@ def anchors_from_scores(texts: Evidence, names: Floats) -> Evidence:
     weights = np.exp(names)
     means = weights.T @ texts.features / np.maximum(weights.sum(axis=0), 1e-12)[:, None]
     return replace(texts, anchors=_unit(means).astype(np.float32))
+
+
+def _too_few(n: int, *, balanced: bool) -> str:
+    if balanced:
+        return tr_n(
+            "given up: {n:,} text is too few to learn from, so label names decide alone, balanced to the shares that were given.",
+            "given up: {n:,} texts are too few to learn from, so label names decide alone, balanced to the shares that were given.",
+            n=n,
+        )
+    return tr_n(
+        "given up: {n:,} text is too few to learn from, so label names decide alone.",
+        "given up: {n:,} texts are too few to learn from, so label names decide alone.",
+        n=n,
+    )
 
 
 def given_shares(shares: Floats | None, k: int, *, balanced: bool) -> Floats | None:

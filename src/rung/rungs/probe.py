@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rung.evidence import Evidence
 from rung.evidence.hashing import hashes
+from rung.messages import tr_n
 from rung.rungs.logistic import Logistic
 from rung.rungs.nearest_neighbors import centred
 from rung.rungs.pool import Pool
@@ -31,11 +32,12 @@ class Probe:
 
     P is the log posterior of the rung below. β in {0, .3, 1} and λ in {.01, .05, .3} are those under which held-out labels
     (4 folds, chosen by hashes) are most likely. The problem is convex, so the same labels give the same head.
-    After `fit`: offset_weight_ (β), head_, and guard_. Without labels it is the rung below.
+    After `fit`: offset_weight_ (β), head_, labels_ (how many there were), and guard_. Without labels it is the rung below.
     """
 
     below: Pool = field(default_factory=Pool)
     guard_: str = field(init=False, default="")
+    labels_: int = field(init=False, default=0)
     offset_weight_: float = field(init=False, default=1.0)
     head_: Logistic | None = field(init=False, default=None)
     centre_: Floats = field(init=False, repr=False)
@@ -55,8 +57,21 @@ class Probe:
         ways = [(weight, penalty) for weight in _OFFSET_WEIGHTS for penalty in _PENALTIES]
         self.offset_weight_, penalty = max(ways, key=lambda way: _held_out(z, below, labels, *way))
         self.head_ = Logistic(penalty).fit(z, self.offset_weight_ * below, labels)
-        self.guard_ = f"a head on frozen features, learned from {len(shots)} labels; {self.guard_}"
+        self.labels_ = len(shots)
+        self.guard_ = tr_n(
+            "a head on frozen features, learned from {n:,} label; {guard}",
+            "a head on frozen features, learned from {n:,} labels; {guard}",
+            n=self.labels_,
+            guard=self.guard_,
+        )
         return self
+
+    @property
+    def guard_details_(self) -> dict[str, float]:
+        """The figures behind `guard_`: those of the pool, how many labels there were, and the weight of the pool's answers."""
+        if self.head_ is None:
+            return self.below.guard_details_
+        return self.below.guard_details_ | {"labels": float(self.labels_), "offset weight": self.offset_weight_}
 
     @one_thread()
     def log_posterior(self, evidence: Evidence) -> Floats:

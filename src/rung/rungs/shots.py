@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from rung.evidence import Evidence
 from rung.evidence.hashing import hashes
+from rung.messages import tr_n
 from rung.rungs.logistic import Logistic
 from rung.rungs.nearest_neighbors import centred, nearest, sample
 from rung.rungs.pool import Pool, evenness
@@ -141,8 +142,18 @@ class Shots:
         pool = self.below.log_posterior(texts).astype(np.float32)
         self.heads_ = self._weigh(z, pool, graph, labels)
         self.fitted_ = self._learn(z, graph, labels)
-        self.guard_ = f"learned from {self.labels_} label{'' if self.labels_ == 1 else 's'}; {self.guard_}"
+        self.guard_ = tr_n(
+            "learned from {n:,} label; {guard}", "learned from {n:,} labels; {guard}", n=self.labels_, guard=self.guard_
+        )
         return self
+
+    @property
+    def guard_details_(self) -> dict[str, float]:
+        """The figures behind `guard_`: those of the pool, how many labels there were, and the weight of the pool alone."""
+        if not self.heads_:
+            return self.below.guard_details_
+        alone = self.heads_.get(_POOL_ALONE, 0.0)
+        return self.below.guard_details_ | {"labels": float(self.labels_), "pool alone": alone}
 
     @one_thread()
     def log_posterior(self, evidence: Evidence) -> Floats:
