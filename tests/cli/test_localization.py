@@ -81,7 +81,7 @@ def test_errors_are_in_the_language_of_the_person(rung: Run, tmp_path: Path) -> 
         (("distill", "x", "--out", "y", "--temperature=q"), "--temperature: 'q' is no number.", "rung distill"),
         (("classify", "a", "b"), "there is more than was expected: b", "rung classify --help"),
         (("classify", "x.csv", "--balanced=3"), "--balanced takes no value.", "rung classify --help"),
-        (("suggest", "x.csv"), "--labels is missing.", "rung suggest --help"),
+        (("compare", "x.csv"), "--known is missing.", "rung compare --help"),
     ],
 )
 def test_what_was_typed_wrongly_is_said_with_its_value(rung: Run, typed: tuple[str, ...], what: str, hint: str) -> None:
