@@ -16,6 +16,7 @@ from rung.errors import UserError
 from rung.evidence import Backbone
 
 _FLAGS = ("balanced", "multi_label")
+_CHOICES = {"length": ("sum", "token", "byte"), "long": ("cut", "mean")}
 
 
 def check_parameters(given: Mapping[str, Any]) -> None:
@@ -31,6 +32,12 @@ def check_parameters(given: Mapping[str, Any]) -> None:
     for name in _FLAGS:
         if not isinstance(given[name], bool | np.bool_ | Integral) or given[name] not in (0, 1):
             raise UserError("{name}: got {value!r}.", "Give True or False.", name=name, value=given[name])
+    for name, choices in _CHOICES.items():
+        if not isinstance(given[name], str) or given[name] not in choices:
+            named = ", ".join(f'"{each}"' for each in choices)
+            raise UserError(
+                "{name}: got {value!r}.", "Choose one of {choices}.", name=name, value=given[name], choices=named
+            )
     _check_numbers(given)
     if not isinstance(given["cache"], bool | np.bool_ | str | Path):
         raise UserError("cache: got {value!r}.", "Give True, False, or a folder.", value=given["cache"])

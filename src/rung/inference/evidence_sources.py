@@ -64,8 +64,6 @@ class Sources:
         """Evidence of texts or embeddings X. Raises UserError for what cannot be read as either."""
         if is_matrix(X):
             return self._of_matrix(X, meaning)
-        if self.long not in ("cut", "mean"):
-            raise UserError("long: got {long!r}.", 'Choose long="cut" or long="mean".', long=self.long)
         texts = as_items(X, self.backbone)
         shown = None if self.mixed else progress  # one bar, for what takes longest
         reader = self.backbone if self.mixed else None

@@ -91,7 +91,8 @@ def is_gap(label: Any) -> bool:
 
 def label_column(y: Any, n: int | None = None) -> list[Any]:
     """The labels in y, one a text. Raises UserError for what is no column, and if it has not n of them."""
-    if isinstance(y, str | bytes | set | frozenset | Mapping) or not hasattr(y, "__iter__") or is_sparse(y):
+    listed = is_table(y) or (hasattr(y, "__iter__") and not is_sparse(y))
+    if not listed or isinstance(y, str | bytes | set | frozenset | Mapping):
         raise UserError(
             "y: got {name}, not a column of labels.",
             "Give a list with one label a text, None where there is no label.",
