@@ -8,10 +8,12 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rung import Classifier
+from rung import Classifier, UserError
+from rung.estimator import persistence
 from rung.inference.label_inputs import LabelWarning
 
 Run = Callable[..., "object"]
@@ -225,18 +227,164 @@ def test_no_labels_at_all_is_said(rung: Run, source: Path) -> None:
     assert "no labels are given" in ran.err
 
 
-def test_an_interrupted_run_leaves_nothing(
+def test_an_interrupted_run_keeps_what_was_fitted(
     rung: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the middle: no output, no temporary file, exit code 130."""
+    """Ctrl-C before the first answer: exit code 130, no output, and the same command resumes with the fitted classifier."""
+    with monkeypatch.context() as patched:
+        patched.setattr(Classifier, "answers", interrupt)
+        ran = rung("classify", source, *BASE, "--out", tmp_path / "out.csv")
+    assert (ran.code, "The same command resumes there." in ran.err) == (130, True)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".out.csv.rung-run", "in.csv"]
+    monkeypatch.setattr(Classifier, "fit", interrupt)
+    assert rung("classify", source, *BASE, "--out", tmp_path / "out.csv").code == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(Classifier, "answers", interrupt)
+def test_a_run_interrupted_while_it_learns_leaves_nothing(
+    rung: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C before anything is worth keeping: no output, no folder, and that is said."""
+    monkeypatch.setattr(Classifier, "fit", interrupt)
     ran = rung("classify", source, *BASE, "--out", tmp_path / "out.csv")
-    assert ran.code == 130
+    assert (ran.code, ran.err.strip()) == (130, "stopped; nothing was written.")
     assert [each.name for each in tmp_path.iterdir()] == ["in.csv"]
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--reject", "2"), "reject: got 2.0"),
+        (("--reject", "0.1", "--no-pool"), "--no-pool"),
+        (("--multi-label", "--no-pool"), "--no-pool"),
+        (("--multi-label", "--reject", "0.1"), "multi_label"),
+        (("--shares", "biling=0.5"), "Did you mean 'billing'?"),
+        (("--shares", "biling=0.5", "--no-pool"), "Did you mean 'billing'?"),
+        (("--shares", "billing=0.9,bug report=0.9"), "together 1.8"),
+        (("--shares", "billing=0.5", "--balanced"), "shares and balanced"),
+        (("--known", "id"), "'007' is none of the labels"),
+        (("--prefix", "x", "--known", "nope"), "neither a column nor a file"),
+        (("--save", "missing/folder"), "no folder"),
+    ],
+)
+def test_nothing_stands_on_standard_output_before_all_is_checked(
+    arguments: tuple[str, ...], what: str, rung: Run, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is refused leaves no header in a pipe, and is refused before anything is learned."""
+    monkeypatch.setattr(Classifier, "fit", interrupt)
+    ran = rung("classify", source, *BASE, *arguments)
+    assert (ran.code, ran.out) == (2, ""), ran.err
+    assert what in ran.err
+
+
+def test_a_prefix_that_is_taken_leaves_no_header(rung: Run, tmp_path: Path) -> None:
+    """Columns that IN has already."""
+    table = tmp_path / "in.csv"
+    table.write_text("text,my_label\nan invoice,x\n", "utf-8")
+    ran = rung("classify", table, *BASE, "--text", "text", "--prefix", "my_")
+    assert (ran.code, ran.out, "'my_label'" in ran.err) == (2, "", True)
+
+
+def test_what_fails_while_it_learns_leaves_no_header(rung: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what no check could foresee: standard output begins with the first answers."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise UserError("the server does not answer.", "Try again.")
+
+    monkeypatch.setattr(Classifier, "fit", fail)
+    ran = rung("classify", source, *BASE)
+    assert (ran.code, ran.out) == (2, "")
+
+
+def test_when_the_classifier_cannot_be_saved_the_answers_stand(
+    rung: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk at --save after a long fit: answers first, then why, what to type; that takes over what was done."""
+    out, save = tmp_path / "out.csv", tmp_path / "saved"
+    write = persistence._write
+
+    def full(saved: object, folder: Path, model: object) -> None:
+        if folder == save:
+            raise OSError(28, "No space left on device")
+        write(saved, folder, model)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(persistence, "_write", full)
+        ran = rung("classify", source, *BASE, "--out", out, "--save", save)
+        piped = rung("classify", source, *BASE, "--save", save)
+    assert (ran.code, piped.code) == (2, 2)
+    assert [row["label"] for row in rows(out.read_text("utf-8"))] == ["billing", "bug report"]
+    assert [row["label"] for row in rows(piped.out)] == ["billing", "bug report"]
+    last = ran.err.splitlines()[-2:]
+    assert "No space left on device. The answers are written; the classifier is not." in last[0]
+    assert "the same command with --force" in last[1]
+    assert "2 rows" in ran.err, "the summary comes first"
+    assert "name another folder with --save" in piped.err
+    monkeypatch.setattr(Classifier, "fit", interrupt)
+    again = rung("classify", source, *BASE, "--out", out, "--save", save, "--force")
+    assert again.code == 0, again.err
+    assert Classifier.load(save).rung_ == "pool"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in.csv", "out.csv", "saved"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError(28, "No space left on device", "/full/file"),
+        OSError(30, "Read-only file system", "/read/only"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_no_disk_gives_a_traceback(fault: Exception, rung: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a file is written, a full or read-only disk is two lines and exit code 2."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(Classifier, "fit", fail)
+    ran = rung("classify", source, *BASE)
+    assert (ran.code, len(ran.err.strip().splitlines())) == (2, 2)
+    assert any(each in ran.err for each in ("No space left on device", "Read-only file system"))
+
+
+def test_a_folder_that_takes_no_classifier_is_refused_before_a_long_fit(
+    rung: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--save in a folder that cannot be written to: nothing is learned in vain."""
+    monkeypatch.setattr(Classifier, "fit", interrupt)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    ran = rung("classify", source, *BASE, "--save", tmp_path / "saved")
+    assert (ran.code, ran.out, "cannot be written to" in ran.err) == (2, "", True)
+
+
+def test_the_bar_of_a_resumed_run_starts_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done before is in the bar, and not in the rate."""
+    import rich.progress
+
+    from rung.cli import display
+
+    seen: list[rich.progress.Progress] = []
+    clock = iter(range(1000))
+
+    class Seen(rich.progress.Progress):
+        def __init__(self, *look: Any, **how: Any) -> None:
+            super().__init__(*look, **how, get_time=lambda: float(next(clock)), auto_refresh=False)
+            seen.append(self)
+
+    monkeypatch.setattr(rich.progress, "Progress", Seen)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with display.progress(1_000_000, "classifying", done=900_000) as advance:
+        assert seen[0].tasks[0].completed == 900_000
+        for _ in range(5):
+            advance(10)
+        task = seen[0].tasks[0]
+        assert task.completed == 900_050
+        assert task.speed is not None
+        assert task.speed <= 10
 
 
 def test_without_the_pool_each_row_stands_by_itself(rung: Run, source: Path, tmp_path: Path) -> None:

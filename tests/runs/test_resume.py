@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from rung import UserError
+from rung import Classifier, UserError
 from rung.decide.answer import Answer
+from rung.runs import resume
 from rung.runs.resume import Run, of_file, of_value
 
 FACTS = {"the input": "a", "the labels": "b"}
@@ -20,9 +22,11 @@ ANSWERS = [
 ]
 
 
-def ended(out: Path, error: type[BaseException], *, chunks: int) -> None:
+def ended(out: Path | None, error: type[BaseException], *, chunks: int, classifier: Classifier | None = None) -> None:
     """A run of some chunks that an error ends."""
-    with Run(out, FACTS) as run:
+    with Run(out, FACTS, 9) as run:
+        if classifier is not None:
+            run.fitted(classifier)
         for _ in range(chunks):
             run.keep(ANSWERS)
         raise error
@@ -37,7 +41,7 @@ def stopped(out: Path, *, chunks: int = 2) -> None:
 def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
     """Labels, several labels, none, probabilities to the last bit, reasons."""
     stopped(tmp_path / "o.csv")
-    with Run(tmp_path / "o.csv", FACTS) as run:
+    with Run(tmp_path / "o.csv", FACTS, 9) as run:
         assert run.resumed == 6
         assert list(run.answers()) == [ANSWERS, ANSWERS]
         run.keep(ANSWERS)
@@ -53,37 +57,77 @@ def test_a_chunk_that_was_being_written_is_left_out(tmp_path: Path) -> None:
         with log.open("ab") as file:
             file.write(broken)
         stopped(out, chunks=1)
-        with Run(out, FACTS) as run:
+        with Run(out, FACTS, 9) as run:
             assert list(run.answers()) == [ANSWERS, ANSWERS]
 
 
 def test_other_facts_begin_anew_and_are_named(tmp_path: Path) -> None:
     """Answers of another input or other labels are never taken over."""
     stopped(tmp_path / "o.csv")
-    with Run(tmp_path / "o.csv", FACTS | {"the input": "other"}) as run:
+    with Run(tmp_path / "o.csv", FACTS | {"the input": "other"}, 9) as run:
         assert (run.resumed, run.changed, list(run.answers())) == (0, ["the input"], [])
 
 
 def test_two_runs_never_write_one_output(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
-    with Run(tmp_path / "o.csv", FACTS), pytest.raises(UserError, match=r"another run is writing o\.csv"):
-        Run(tmp_path / "o.csv", FACTS).__enter__()
+    with Run(tmp_path / "o.csv", FACTS, 9), pytest.raises(UserError, match=r"another run is writing o\.csv"):
+        Run(tmp_path / "o.csv", FACTS, 9).__enter__()
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    """After some rows: how many are kept. Before any: nothing is left."""
-    with pytest.raises(KeyboardInterrupt, match="after 3 rows; the same command goes on"):
+def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
+    """After some rows: at which it stopped, and that the same command resumes. Before any: nothing is left."""
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped after row 3 of 9\.\n  The same command resumes there\.$"):
+        ended(tmp_path / "o.csv", KeyboardInterrupt, chunks=1)
+    with pytest.raises(KeyboardInterrupt, match="stopped after row 6 of 9"):
         ended(tmp_path / "o.csv", KeyboardInterrupt, chunks=1)
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
         ended(tmp_path / "other.csv", KeyboardInterrupt, chunks=0)
     assert [path.name for path in tmp_path.iterdir()] == [".o.csv.rung-run"]
 
 
+def test_ctrl_c_where_nothing_is_kept_says_so() -> None:
+    """Rows that went to standard output cannot be resumed; what can be is named."""
+    with pytest.raises(KeyboardInterrupt, match=r"row 3 of 9; .* standard output.*\n.*cannot be resumed.*--out FILE"):
+        ended(None, KeyboardInterrupt, chunks=1)
+
+
+def test_a_fit_is_kept_before_the_first_row(tmp_path: Path) -> None:
+    """Stopped after a long fit and before an answer: the fitted classifier stays, and it is said."""
+    clf = Classifier(["billing", "bug report"], backbone="builtin")
+    with pytest.raises(KeyboardInterrupt, match="before the first of 9 rows; what was fitted is kept"):
+        ended(tmp_path / "o.csv", KeyboardInterrupt, chunks=0, classifier=clf)
+    with Run(tmp_path / "o.csv", FACTS, 9) as run:
+        assert run.classifier is not None
+
+
+def test_a_full_disk_under_the_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for the folder's own files, for the fitted classifier, for answers: two lines each, and no half of a folder."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    out = tmp_path / "o.csv"
+
+    def fail(*_: object, **__: object) -> None:
+        raise full
+
+    with monkeypatch.context() as patched:
+        patched.setattr(resume, "_write", fail)
+        with pytest.raises(UserError, match=r"cannot be written: No space left on device.\n  Make room"):
+            Run(out, FACTS, 9).__enter__()
+    with monkeypatch.context() as patched:
+        patched.setattr("safetensors.numpy.save_file", fail)
+        with pytest.raises(UserError, match="No space left on device"):
+            ended(out, RuntimeError, chunks=0, classifier=Classifier(["billing", "bug report"], backbone="builtin"))
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(resume, "_line", fail)
+        with pytest.raises(UserError, match=r"No space left on device.\n  Make room there; the same command"):
+            ended(out, RuntimeError, chunks=1)
+
+
 @pytest.mark.parametrize("out", [None, Path("-"), Path("missing/o.csv")])
 def test_without_a_place_nothing_is_kept(out: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output, and folders that are not there, have no run to go on with."""
     monkeypatch.chdir(tmp_path)
-    with Run(out, FACTS) as run:
+    with Run(out, FACTS, 9) as run:
         run.keep(ANSWERS)
         assert (run.part, run.classifier, list(run.answers())) == (None, None, [])
     assert list(tmp_path.iterdir()) == []

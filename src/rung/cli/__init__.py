@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rung.cli.localization import localize, usage_error
+from rung.cli.stopping import disk_fault
 from rung.errors import UserError
 from rung.messages import tr
 
@@ -72,6 +73,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        code = _complain(fault)
     sys.exit(code or 0)
 
 

@@ -98,19 +98,24 @@ def classify(
         fit = classifier is None and not no_pool
         _afar(source, out, chosen, {"text": text or "text", "prefix": prefix, "fit": fit}, known)
         return
+    if no_pool and not known and (chosen.multi_label or chosen.reject is not None):
+        raise UserError(
+            "--no-pool: --multi-label and --reject compare with the texts of IN.",
+            "Leave out --no-pool, or give some labels:  --known FILE",
+        )
     with open_table(source, text=text, format=format, of_images=of_images(chosen)) as table:
         told, tally = Known(known or (), table, chosen), Tally()
-        run = Run(out, _facts(table, known or (), chosen, classifier, no_pool))
-        with run, open_output(out, table, prefix=prefix, force=force, part=run.part) as writer:
-            for line in (*_leaving(chosen), *_greeting(run)):
-                display.say(line)
-            if classifier is None and (known or not no_pool):
-                chosen = _fitted(run, table, told, chosen, pool=not no_pool)
-            _answer_all(table, told, chosen, run, tally, writer, engine)
-        if save is not None:
-            chosen.save(save, force=force)
-    places = [str(out or tr("standard output")), *([tr("{folder} (the classifier)", folder=save)] if save else [])]
-    seconds, kept = time.perf_counter() - start, save or classifier
+        with Run(out, _facts(table, known or (), chosen, classifier, no_pool), table.rows) as run:
+            with open_output(out, table, prefix=prefix, force=force, part=run.part) as writer:
+                for line in (*_leaving(chosen), *_greeting(run)):
+                    display.say(line)
+                if classifier is None and (known or not no_pool):
+                    chosen = _fitted(run, table, told, chosen, pool=not no_pool)
+                _answer_all(table, told, chosen, run, tally, writer, engine)
+            failed = None if save is None else _saved(chosen, save, run, force=force)
+    saved = save if failed is None else None
+    places = [str(out or tr("standard output")), *([tr("{folder} (the classifier)", folder=saved)] if saved else [])]
+    seconds, kept = time.perf_counter() - start, saved or classifier
     same = same_options(labels, None, text, backbone, format, multi_label=multi_label)
     loop = Loop(source, same, known or (), told.remarks(learned=classifier is None))
     for line in closing_lines(
@@ -124,6 +129,23 @@ def classify(
         explain=explain,
     ):
         display.say(line)
+    if failed is not None:
+        raise failed
+
+
+def _saved(classifier: Classifier, folder: Path, run: Run, *, force: bool) -> UserError | None:
+    """Save the classifier; why that failed, with what to type. The answers are written by then, and the run is kept to resume."""
+    try:
+        classifier.save(folder, force=force)
+    except UserError as error:
+        if run.stay():
+            hint = tr(
+                "Make room, then give the same command with --force: it takes the kept answers over, and saves again."
+            )
+        else:
+            hint = tr("Make room, or name another folder with --save, and give the command again.")
+        return UserError("{fault} The answers are written; the classifier is not.", hint, fault=error.what)
+    return None
 
 
 def _answer_all(
@@ -133,7 +155,7 @@ def _answer_all(
     from rung.cli import display
     from rung.cli.classifier_inputs import faults
 
-    with display.progress(table.rows, tr("classifying")) as advance:
+    with display.progress(table.rows, tr("classifying"), done=run.resumed) as advance:
         chunks = table.chunks(_AT_ONCE)
 
         def write(chunk: Chunk, answers: list[Answer]) -> None:
@@ -141,7 +163,6 @@ def _answer_all(
             writer.write(chunk, _columns(answers, faults(chunk, classifier)))
 
         for answers in run.answers():
-            advance(len(answers))
             write(next(chunks), answers)
         for chunk, fresh in _answered(chunks, table, classifier, engine, advance):
             answers = told.heeded(chunk, fresh)
@@ -219,7 +240,15 @@ def _afar(
     target = (
         str(out).replace(":/", "://", 1) if ":/" in str(out) else str(out)
     )  # as it was before it was taken for a path
-    answered = classify_parquet(source, target, classifier, **how)
+    try:
+        answered = classify_parquet(source, target, classifier, **how)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            tr(
+                "stopped; {out} may hold a part of the answers.\n  This cannot be resumed: remove the folder, and begin anew.",
+                out=target,
+            )
+        ) from None
     backbone = answered.loaded_backbone.name
     display.say(
         tr("rung {rung}, backbone {backbone} · written to {out}", rung=answered.rung_, backbone=backbone, out=target)
@@ -362,7 +391,7 @@ def chosen_classifier(
     from rung.labels import read_labels
 
     chosen = Classifier(read_labels(str(labels)), backbone=backbone, **settings)
-    chosen.meaning()
+    chosen.check()
     return chosen
 
 

@@ -51,6 +51,7 @@ def compare(
     from rung.cli import display
     from rung.cli.classify import chosen_classifier, sampled
     from rung.cli.known_labels import Known
+    from rung.cli.stopping import resumable
     from rung.tables import open_table
     from rung.training.settings.compare import compare as run
 
@@ -58,7 +59,7 @@ def compare(
     begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="compare")
     with open_table(source, text=text, format=format) as table:
         texts, given = sampled(table, Known(known, table, begun), size=_MOST)
-    with display.training(tr("comparing")) as told:
+    with resumable(out), display.training(tr("comparing")) as told:
         found = run(begun, texts, given, space, trials=trials, folds=folds, seed=seed, out=out, progress=told)
     for line in _closing(found, out):
         display.say(line)

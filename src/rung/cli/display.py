@@ -89,8 +89,11 @@ def size(count: float) -> str:
 
 
 @contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A function that moves a bar with rate and time left on by n; where standard error is no terminal, it does nothing."""
+def progress(total: int, what: str, *, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A function that moves a bar with rate and time left on by n; where standard error is no terminal, it does nothing.
+
+    The bar of a resumed run starts at what was `done` before, which does not count for its rate.
+    """
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -100,7 +103,7 @@ def progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
     rate = TextColumn("{task.fields[rate]}")
     look = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*look, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(what, total=total, rate="")
+        task = shown.add_task(what, total=total, completed=done, rate="")
 
         def advance(n: int) -> None:
             shown.advance(task, n)

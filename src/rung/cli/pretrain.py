@@ -55,6 +55,7 @@ def pretrain(
     On several GPUs: accelerate launch -m rung pretrain IN --out FOLDER
     """
     from rung.cli import display
+    from rung.cli.stopping import resumable
     from rung.tables import open_table
     from rung.training.pretraining.from_scratch import Size
     from rung.training.pretraining.pretrain import pretrain as make
@@ -63,7 +64,7 @@ def pretrain(
 
     with open_table(source, text=text, format=format) as table:
         texts = table.column(table.text_column)
-    with display.training(tr("reading")) as told:
+    with resumable(out), display.training(tr("reading")) as told:
         make(
             texts,
             out=out,

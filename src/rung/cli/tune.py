@@ -69,6 +69,7 @@ def tune(
     from rung.cli import display
     from rung.cli.classify import chosen_classifier, sampled
     from rung.cli.known_labels import Known
+    from rung.cli.stopping import resumable
     from rung.estimator.persistence import check_free
     from rung.tables import open_table
     from rung.training.tuning.tune import tune as make
@@ -93,7 +94,7 @@ def tune(
         "patience": patience,
         "seed": seed,
     }
-    with display.training(tr("tuning")) as told:
+    with resumable(out.absolute().parent / f".{out.name}.tuning"), display.training(tr("tuning")) as told:
         made = make(begun, texts, given, way=way, out=out, teach=teach, guard=not no_guard, progress=told, **settings)
     for line in _closing(made, out):
         display.say(line)

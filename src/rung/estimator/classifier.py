@@ -21,7 +21,7 @@ from rung.decide.hierarchy import Tree
 from rung.decide.label_selection import Choice, deepest, one, several, without
 from rung.decide.multilabel import MultiLabel
 from rung.decide.partial_multilabel import Marked
-from rung.decide.rejection import Reject, label_means
+from rung.decide.rejection import Reject, checked_share, label_means
 from rung.errors import UserError
 from rung.estimator import persistence
 from rung.estimator.numeric_features import Numbers
@@ -48,6 +48,7 @@ from rung.messages import tr, tr_n
 from rung.rungs.ladder import Rung, climb, name_of
 from rung.rungs.linear import Linear
 from rung.rungs.names import Names
+from rung.rungs.pool import given_shares
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -317,7 +318,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     @property
     def agreement_(self) -> dict[str, Any]:
-        """How often a student says what its teacher says: share, 95 % interval, and the texts kept apart that tell."""
+        """How often a student says what its teacher says: share, 95 % interval, number of rows; `distinct`: by texts."""
         rung = self._rung()
         if not isinstance(rung, Linear):
             raise NotFittedError("agreement_: it was not distilled.\n  rung.distill(clf, texts)")
@@ -435,12 +436,24 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             as_array(Tree.of(self.parsed_labels()).values).dtype if self._is_tree else self.classes_.dtype
         )
 
-    def _fit_several(self, evidence: Evidence, marks: Floats) -> None:
+    def check(self) -> None:
+        """Raise UserError for labels, a backbone or parameters that `fit` would refuse, before any text is read."""
+        self.meaning()
+        given_shares(self._shares(), len(self.classes_), balanced=self.balanced)
+        if self.reject is not None:
+            checked_share(self.reject)
+        if self.multi_label:
+            self._check_several()
+
+    def _check_several(self) -> None:
         if self.reject is not None or self._is_tree:
             raise UserError(
                 "multi_label: it takes neither reject nor a tree of labels.",
                 "Leave them out; a text that fits no label gets none anyway.",
             )
+
+    def _fit_several(self, evidence: Evidence, marks: Floats) -> None:
+        self._check_several()
         given = self._shares()
         shares = None if given is None else tuple(None if np.isnan(each) else float(each) for each in given)
         background = (evidence.general if len(evidence.general) else evidence.anchors).mean(axis=0)

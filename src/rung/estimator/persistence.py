@@ -110,11 +110,25 @@ def write(saved: Saved, folder: Path, *, model: Backbone, force: bool) -> None:
     """Write both files into a new folder beside the target and move it there whole: never a half-written classifier.
 
     model: the backbone itself; its files are copied where it was made for this classifier alone.
-    Raises UserError if the folder is in use.
+    Raises UserError if the folder is in use, or cannot be written; what stood there then stays.
     """
-    from safetensors.numpy import save_file
+    from safetensors import SafetensorError
 
     check_free(folder, force=force)
+    try:
+        _write(saved, folder, model)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            "save: {folder} cannot be written: {fault}.",
+            "Make room there, or name another folder.",
+            folder=folder,
+            fault=getattr(error, "strerror", None) or error,
+        ) from None
+
+
+def _write(saved: Saved, folder: Path, model: Backbone) -> None:
+    from safetensors.numpy import save_file
+
     arrays = dict(saved.label_arrays)
     facts = _facts(saved) | {"learned": pack(saved.learned, "learned", arrays)}
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
@@ -135,6 +149,12 @@ def check_free(folder: Path, *, force: bool) -> None:
     """Raise UserError unless a classifier can be saved as `folder`; only a saved classifier is ever replaced."""
     if not folder.absolute().parent.is_dir():
         raise UserError("save: there is no folder {parent}.", "mkdir -p {parent}", parent=folder.absolute().parent)
+    if not os.access(folder.absolute().parent, os.W_OK):
+        raise UserError(
+            "save: the folder {parent} cannot be written to.",
+            "Name another folder, or look at its permissions:  ls -ld {parent}",
+            parent=folder.absolute().parent,
+        )
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / _FACTS).is_file():

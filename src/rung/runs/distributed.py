@@ -148,6 +148,13 @@ def classify_parquet(
                 text=text,
                 names=", ".join(names),
             )
+        if taken := [prefix + name for name in ("label", "probability", "error") if prefix + name in names]:
+            raise UserError(
+                "{source} already has the columns {taken}.",
+                "Put something before the new ones:  --prefix rung_",
+                source=source,
+                taken=", ".join(taken),
+            )
         if fit:
             texts = _sampled(rows, text)
             classifier = classifier.fit(texts) if texts else classifier

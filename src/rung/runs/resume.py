@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 
 from rung.decide.answer import Answer
 from rung.errors import UserError
+from rung.messages import tr
 
 _STATE, _ANSWERS, _CLASSIFIER, _LOCK, _PART = "run.json", "answers.jsonl", "classifier", "lock", "part"
 _SYNC_S = 2.0  # at most so many seconds of answers are lost when the machine itself goes down
@@ -23,14 +24,14 @@ _SYNC_S = 2.0  # at most so many seconds of answers are lost when the machine it
 class Run:
     """What a run leaves for the next one with the same command, should it be stopped: by Ctrl-C, kill -9, a full disk, a reboot.
 
-    facts name what the answers hang on (the input, the labels, the backbone …), each with a hash. Where a folder of an
+    facts name what the answers depend on (the input, the labels, the backbone …), each with a hash. Where a folder of an
     earlier run is found with the same facts, its fitted classifier and its answers are taken over; `resumed` says how many
     rows are answered, `changed` which facts differ, whereupon everything begins anew. Answers are appended a chunk at a time;
     a chunk that was being written is left out. Leaving the with-block in good order removes the folder. It holds hashes,
     answers and what the classifier learned, no texts.
     """
 
-    def __init__(self, out: Path | None, facts: Mapping[str, str]) -> None:
+    def __init__(self, out: Path | None, facts: Mapping[str, str], total: int) -> None:
         self.folder = _folder(out)
         self.resumed = 0
         self.changed: list[str] = []
@@ -38,6 +39,8 @@ class Run:
         self._answers: IO[str] | None = None
         self._lock: IO[str] | None = None
         self._rows = 0
+        self._total = total
+        self._stays = False
         self._synced = time.monotonic()
 
     @property
@@ -53,8 +56,17 @@ class Run:
 
     def fitted(self, classifier: Any) -> None:
         """Keep a fitted classifier."""
-        if self.folder is not None:
+        if self.folder is None:
+            return
+        try:
             classifier.save(self.folder / _CLASSIFIER)
+        except UserError as error:
+            raise UserError("{fault}", "Make room there, and give the same command again.", fault=error.what) from None
+
+    def stay(self) -> bool:
+        """Keep the folder although the run ends in good order, so that it can be done again; whether there is one."""
+        self._stays = self.folder is not None
+        return self._stays
 
     def answers(self) -> Iterator[list[Answer]]:
         """The chunks of answers that were kept by the run before."""
@@ -81,35 +93,55 @@ class Run:
                 os.fsync(self._answers.fileno())
                 self._synced = time.monotonic()
         except OSError as error:
-            raise UserError(
-                "{folder} cannot be written: {strerror}.",
-                "Make room there; the same command then goes on where it was.",
-                folder=self.folder,
-                strerror=error.strerror or error,
-            ) from None
+            raise _no_room(self.folder, error) from None
 
     def __enter__(self) -> Self:
         if self.folder is not None:
             try:
                 self._open(self.folder)
-            except OSError:  # a place where nothing can be written: who opens the output says so better
-                self.folder = None
+            except OSError as error:
+                self._close()
+                made = self.folder.is_dir()
+                if made:
+                    _empty(self.folder)
+                    raise _no_room(self.folder, error) from None
+                self.folder = None  # a place where nothing can be written: who opens the output says so better
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+        kept = self._rows + self.resumed > 0 or self.classifier is not None
+        if self.folder is not None and not self._stays and (error is None or not kept):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(self._stopped()) from None
+
+    def _stopped(self) -> str:
+        """At which row a run was stopped, and how to resume; empty where there is nothing to say."""
+        row = self._rows + self.resumed
+        where = {"row": row, "total": self._total}
+        if row and self.folder is None:
+            return tr(
+                "stopped after row {row:,} of {total:,}; the rows so far are on standard output.\n"
+                "  They cannot be resumed. A run that can:  --out FILE",
+                **where,
+            )
+        if row:
+            return tr("stopped after row {row:,} of {total:,}.\n  The same command resumes there.", **where)
+        if self.classifier is not None:
+            return tr(
+                "stopped before the first of {total:,} rows; what was fitted is kept.\n  The same command resumes there.",
+                **where,
+            )
+        return ""
+
+    def _close(self) -> None:
         for file in (self._answers, self._lock):
             if file is not None:
                 with suppress(OSError):
                     file.close()
-        if self.folder is None:
-            return
-        if error is None or not self._rows + self.resumed:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        elif isinstance(error, KeyboardInterrupt):
-            rows = self._rows + self.resumed
-            raise KeyboardInterrupt(f"stopped after {rows:,} rows; the same command goes on from there.") from None
 
     def _open(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -124,6 +156,15 @@ class Run:
         self.resumed, size = _counted(folder / _ANSWERS)
         self._answers = (folder / _ANSWERS).open("a", encoding="utf-8", newline="")
         self._answers.truncate(size)
+
+
+def _no_room(folder: Path | None, error: OSError) -> UserError:
+    return UserError(
+        "{folder} cannot be written: {strerror}.",
+        "Make room there; the same command then resumes where it was.",
+        folder=folder,
+        strerror=error.strerror or error,
+    )
 
 
 def of_file(path: Path) -> str:

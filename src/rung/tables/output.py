@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
@@ -53,7 +54,8 @@ def open_output(
 class Output:
     """Append chunks with their answers; as a context manager it is closed at the end, or discarded after an error.
 
-    A file appears under its name when it is whole, not before: it is written under another name in the same folder.
+    A file appears under its name when it is whole, not before: it is written under another name in the same folder. On standard
+    output nothing appears before the first rows: whatever is refused until then leaves no header there.
     If whoever reads standard output goes away (as head does), the with-block ends quietly and `cut_short` is True.
     """
 
@@ -74,10 +76,13 @@ class Output:
         self._file: BinaryIO | None = None
         self._stream: BinaryIO | None = None
         self._sink: Sink | None = None
+        self._closed = False
+        self._made = partial(self._make_sink, table, kind)
         try:
             with self._speaking():
                 self._open()
-                self._sink = self._make_sink(table, kind)
+                if self._part is not None:
+                    self._begin()
         except BaseException:
             self.discard()
             raise
@@ -90,20 +95,21 @@ class Output:
         if [len(column) for column in values] != [len(chunk)] * len(self._added):
             raise ValueError(f"{len(self._added)} columns of {len(chunk)} values are needed")
         plain = [_plain(column, kind) for column, kind in zip(values, self._added.values(), strict=True)]
-        assert self._sink is not None, "written after it was closed"
+        assert not self._closed, "written after it was closed"
         with self._speaking():
-            self._sink.write(chunk, plain)
+            self._begin().write(chunk, plain)
             if self._part is None:
                 self._flush()  # so that a reader who has left is noticed now, and one who waits sees rows
         self.rows += len(chunk)
 
     def close(self) -> None:
         """Finish, and let the file appear under its name."""
-        if self._sink is None:
+        if self._closed:
             return
+        self._closed = True
         try:
             with self._speaking():
-                self._sink.close()
+                self._begin().close()
                 self._finish()
         except BaseException:
             self.discard()
@@ -112,6 +118,7 @@ class Output:
 
     def discard(self) -> None:
         """Give up: leave no file, and an earlier one under that name as it was."""
+        self._closed = True
         if isinstance(self._sink, ParquetSink):
             with suppress(Exception):  # the footer of a file that is thrown away
                 self._sink.close()
@@ -134,6 +141,12 @@ class Output:
         with suppress(_ReaderLeft):
             self.close()
         return False
+
+    def _begin(self) -> Sink:
+        """What writes the rows; its header is written now."""
+        if self._sink is None:
+            self._sink = self._made()
+        return self._sink
 
     def _open(self) -> None:
         if self._part is None:

@@ -67,7 +67,8 @@ def distill(
     ends, or until `save`.
 
     The student has the labels of the teacher and a similar mean confidence. It rejects as many texts as the teacher does.
-    `agreement_` is how often both give the same label on test texts, which are used for neither training nor validation.
+    `agreement_` is how often both give the same label on test texts, which are used for neither training nor validation: by rows,
+    and under `distinct` by texts that each count once.
     Raises UserError for fewer than 20 texts, several labels a text, invalid settings, and if `out` is in use.
     """
     _check(student, temperature, ce_weight, size)
@@ -220,17 +221,23 @@ def _agreement_share(candidate: Candidate) -> float:
 
 
 def _agreement(candidate: Candidate, answers: TeacherAnswers, rows: Indices) -> dict[str, Any]:
-    """The share of texts for which teacher and student give the same label, with its 95 % interval."""
+    """How often teacher and student give the same label: by rows, and under `distinct` by texts that each count once."""
     labels = candidate.head.log_posterior(answers.evidence(candidate.features, rows)).argmax(axis=1)
-    same = int((labels == answers.log_posterior[rows].argmax(axis=1)).sum())
-    return {"share": round(same / len(rows), 4), "interval": list(interval(same, len(rows))), "texts": len(rows)}
+    same = labels == answers.log_posterior[rows].argmax(axis=1)
+    _, first = np.unique([answers.texts[i] for i in rows], return_index=True)
+    return {**_share_with_interval(same), "distinct": _share_with_interval(same[first])}
+
+
+def _share_with_interval(same: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """A share, its 95 % interval, and the number of texts that it is of."""
+    right, n = int(same.sum()), len(same)
+    return {"share": round(right / n, 4), "interval": list(interval(right, n)), "texts": n}
 
 
 def _student_classifier(clf: Classifier, chosen: Candidate, answers: TeacherAnswers) -> Classifier:
     """The student as a classifier with the decisions of the teacher: labels, tree, rejection."""
     head, rejects = chosen.head, answers.rejected is not None
     head.agreement_ = _agreement(chosen, answers, answers.test_rows)
-    low, high = head.agreement_["interval"]
     settings: dict[str, Any] = {
         "cache": clf.cache,
         "confidence": clf.confidence,
@@ -238,16 +245,27 @@ def _student_classifier(clf: Classifier, chosen: Candidate, answers: TeacherAnsw
     }
     made = Classifier(clf.parsed_labels().as_list(), backbone=chosen.backbone, **settings)
     made.learned_ = head
-    made.guard_ = tr(
-        "it gives its teacher's label to {share:.1%} [{low:.1%}, {high:.1%}] of {texts} texts that it was not trained on.",
-        share=head.agreement_["share"],
-        low=low,
-        high=high,
-        texts=len(answers.test_rows),
-    )
+    made.guard_ = _sentence(head.agreement_)
     if rejects:
         made.reject_ = _fit_reject(made, chosen, answers)
     return made
+
+
+def _sentence(agreement: dict[str, Any]) -> str:
+    """How often teacher and student agree; where texts repeat, by rows and by distinct texts."""
+    both = (agreement, agreement["distinct"])
+    rows, distinct = ({**each, "low": each["interval"][0], "high": each["interval"][1]} for each in both)
+    if rows["texts"] == distinct["texts"]:
+        return tr(
+            "it gives its teacher's label to {share:.1%} [{low:.1%}, {high:.1%}] of {texts} texts that it was not trained on.",
+            **rows,
+        )
+    return tr(
+        "it gives its teacher's label to {share:.1%} [{low:.1%}, {high:.1%}] of {texts} rows that it was not trained on, and to "
+        "{distinct_share:.1%} [{distinct_low:.1%}, {distinct_high:.1%}] of the {distinct_texts} distinct texts in them.",
+        **rows,
+        **{f"distinct_{name}": value for name, value in distinct.items()},
+    )
 
 
 def _fit_reject(made: Classifier, chosen: Candidate, answers: TeacherAnswers) -> Reject:
