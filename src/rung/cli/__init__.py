@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Annotated, Any
@@ -16,6 +18,7 @@ from rung.cli.stopping import disk_fault
 from rung.errors import UserError
 from rung.messages import tr
 
+_INTERRUPTED = 130  # the exit code of Ctrl-C: 128 and the number of SIGINT
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # typer has no public name for "the command was typed wrongly"
 
 app = typer.Typer(
@@ -43,13 +46,30 @@ def _top(
     pass
 
 
+class _Stopped(Exception):  # noqa: N818 - no error: Ctrl-C
+    """A command was stopped by Ctrl-C, of which typer would say nothing."""
+
+
+def _outspoken(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, whose last word at Ctrl-C gets past typer."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt as error:
+            raise _Stopped(str(error)) from None
+
+    return run
+
+
 def _register() -> None:
     """A command is a module here with a function of the module's own name."""
     names = sorted((module.name for module in iter_modules(__path__)), key=lambda name: (name != "classify", name))
     for name in names:  # the main job first
         command = getattr(import_module(f"{__name__}.{name}"), name, None)
         if callable(command):
-            app.command(name)(command)
+            app.command(name)(_outspoken(command))
 
 
 _register()
@@ -60,6 +80,8 @@ def main() -> None:
     warnings.formatwarning = _one_line
     try:
         code = localize(typer.main.get_command(app))(prog_name="rung", standalone_mode=False)
+        if code == _INTERRUPTED:  # before the command began
+            code = _complain(tr("stopped; nothing was written."), _INTERRUPTED)
     except UserError as error:
         code = _complain(str(error))
     except _USAGE_ERROR as error:
@@ -68,8 +90,8 @@ def main() -> None:
         else:
             names = [str(each.name) for each in app.registered_commands]
             code = _complain(usage_error(error, sys.argv[1:], names))
-    except (KeyboardInterrupt, typer.Abort) as error:
-        code = _complain(str(error) or tr("stopped; nothing was written."), 130)
+    except (_Stopped, KeyboardInterrupt, typer.Abort) as error:
+        code = _complain(str(error) or tr("stopped; nothing was written."), _INTERRUPTED)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

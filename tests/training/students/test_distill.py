@@ -167,3 +167,26 @@ def test_a_shallow_student_keeps_some_layers(tiny_encoder: Path, tmp_path: Path)
     assert json.loads((tmp_path / "student" / "backbone" / "config.json").read_text("utf-8"))["num_hidden_layers"] >= 1
     assert np.array_equal(Classifier.load(tmp_path / "student").predict(TEXTS), made.predict(TEXTS))
     assert backbone.fingerprint == before
+
+
+def test_agreement_is_told_by_rows_and_by_distinct_texts(teacher: Classifier) -> None:
+    """Where texts repeat, rows weigh as they occur and each text counts once beside; the sentence says both."""
+    many = [text for i, text in enumerate(TEXTS) for _ in range(1 + i % 4)]
+    made = distill(teacher, many, student="ngram")
+    rows, distinct = made.agreement_, made.agreement_["distinct"]
+    assert distinct["texts"] == 27 < rows["texts"]
+    assert distinct["interval"][1] - distinct["interval"][0] > rows["interval"][1] - rows["interval"][0]
+    assert f"{rows['texts']} rows" in made.guard_
+    assert f"the {distinct['texts']} distinct texts" in made.guard_
+    once = distill(teacher, TEXTS, student="ngram")
+    assert once.agreement_["distinct"]["texts"] == once.agreement_["texts"]
+    assert "distinct" not in once.guard_
+
+
+def test_no_student_learns_from_what_belongs_to_no_label(teacher: Classifier) -> None:
+    """Texts whose known answer is "none of these" are left out: the student is that of the others."""
+    y = [None] * len(TEXTS)
+    told = distill(
+        teacher, [*TEXTS, "an odd one", "another odd one"], [*y, "none of these", "none of these"], student="ngram"
+    )
+    assert np.array_equal(told.predict_proba(TEXTS), distill(teacher, TEXTS, y, student="ngram").predict_proba(TEXTS))
