@@ -137,8 +137,8 @@ def test_it_says_when_it_does_not_know_the_language(rung: Run, shared: Path, tmp
             "--prefix",
             "p_",
         )
-        assert "does not read their language" in ran.err
-        assert "--backbone bge-small-zh" in ran.err
+        assert "look Chinese, which builtin does not read" in ran.err
+        assert "multilingual-e5-small" in ran.err
     ran = rung(
         "classify",
         shared / "trec" / "test.csv",
@@ -154,9 +154,26 @@ def test_it_says_when_it_does_not_know_the_language(rung: Run, shared: Path, tmp
 
 
 def test_a_language_it_does_not_know_is_noticed(rung: Run, tmp_path: Path) -> None:
-    """A few Chinese lines are enough for the warning; a name that does read them is given."""
+    """A few lines are enough, of which some cannot be answered; the warning is the summary's alone, with or without a fit."""
     (tmp_path / "zh.txt").write_text("我的包裹还没有到\n请问怎么退款\n应用一打开就崩溃\n", "utf-8")
-    assert "--backbone bge-small-zh" in rung("classify", tmp_path / "zh.txt", *BASE).err
+    (tmp_path / "de.txt").write_text("Das Paket kam zu spät.\nWo bleibt mein Geld?\nIch bin sehr zufrieden\n", "utf-8")
+    for name, language in (("zh.txt", "Chinese"), ("de.txt", "German")):
+        for options in ((), ("--no-pool",)):
+            ran = rung("classify", tmp_path / name, *BASE, *options)
+            assert ran.err.count(f"look {language}, which builtin does not read") == 1
+            assert "multilingual-e5-small" in ran.err
+    assert (
+        "the labels look Chinese"
+        in rung("classify", tmp_path / "de.txt", "--labels", "正面,负面", "--backbone", "builtin").err
+    )
+
+
+def test_emoji_are_no_language(rung: Run, tmp_path: Path) -> None:
+    """English messages full of emoji, links and codes raise no alarm."""
+    (tmp_path / "in.txt").write_text(
+        "👍👍👍\nlove it 😍😍😍\n😡\nSKU 00123\nhttps://firma.de/wo\nrefund pls\n", "utf-8"
+    )
+    assert "does not read" not in rung("classify", tmp_path / "in.txt", *BASE).err
 
 
 @pytest.mark.parametrize(

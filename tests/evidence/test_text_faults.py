@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,21 @@ def test_encoders_tell_by_their_tokens(tiny_encoder: Path) -> None:
     clf = Classifier(["card", "money"], backbone=str(tiny_encoder), cache=False)
     assert clf.predict(["👍", "卡", "😡 !"]).tolist() == [None] * 3
     assert clf.predict(["my card 👍"])[0] in ("card", "money")
+
+
+@pytest.mark.torch
+def test_sentencepiece_shows_what_it_does_not_know(tiny_encoder: Path, tmp_path: Path) -> None:
+    """SentencePiece keeps the letters of a piece that it does not know; by its number it is unknown all the same."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder = tmp_path / "pieces"
+    shutil.copytree(tiny_encoder, folder)
+    made = Tokenizer(models.Unigram([("<unk>", 0.0), ("▁", -2.0), ("▁card", -1.0), ("a", -3.0)], unk_id=0))
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    made.save(str(folder / "tokenizer.json"))
+    backbone = load(str(folder))
+    assert backbone.has_known_tokens(["ᏣᎳᎩ", "👍", "card 👍"]).tolist() == [False, False, True]
+    assert backbone.unknown_share(["ᏣᎳᎩ"]) > 0.4
 
 
 @pytest.mark.torch

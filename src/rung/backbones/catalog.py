@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
+ANY = "*"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -15,7 +17,9 @@ class Entry:
     name: str
     source: str  # "hf:owner/name", or "package:module:folder" for weights that come with a Python package
     abilities: list[str]
-    languages: list[str]
+    languages: list[
+        str
+    ]  # ISO 639-1 codes of those it was trained to read, and ANY where its card does not name them all
     license: str
     input: str = "text"  # what it classifies: "text" or "image"
     hub: str | None = None  # where the same weights are, when the package is not installed
@@ -38,8 +42,26 @@ def catalog() -> dict[str, Entry]:
     return {name: Entry(name, **facts) for name, facts in tomllib.loads(text).items()}
 
 
-def knows(language: str) -> list[Entry]:
-    """Entries that read texts in `language`, by size."""
+def knows(*languages: str) -> list[Entry]:
+    """Entries that embed texts in all of these languages, by size; a model that does not name a language is left out.
+
+    >>> [entry.name for entry in knows("zh")][0]
+    'bge-small-zh'
+    """
     of_texts = [each for each in catalog().values() if each.input == "text" and "embed" in each.abilities]
-    reads = [each for each in of_texts if language in each.languages or "multilingual" in each.languages]
-    return sorted(reads, key=lambda entry: entry.megabytes or 0)
+    return sorted(
+        (each for each in of_texts if {*languages} <= {*each.languages}), key=lambda entry: entry.megabytes or 0
+    )
+
+
+def entry_of(backbone: object) -> Entry | None:
+    """What the catalog knows of a loaded backbone: what it was opened with, or by its name here or on the hub; None for any other.
+
+    >>> from rung import load
+    >>> entry_of(load("builtin")).languages
+    ['en']
+    """
+    opened: Entry | None = getattr(backbone, "entry", None)
+    name = getattr(backbone, "name", "")
+    named = (each for each in catalog().values() if name in (each.name, each.source, f"hf:{each.hub}"))
+    return opened or next(named, None)

@@ -21,7 +21,7 @@ from rung.backbones.catalog import Entry
 from rung.backbones.common.batching import batches
 from rung.backbones.common.engine_selection import choose
 from rung.backbones.common.engines import Options, Way, set_up
-from rung.backbones.common.pretrained import Pretrained, knows_any, quiet
+from rung.backbones.common.pretrained import Pretrained, quiet, says_something
 from rung.evidence import Array, Role
 from rung.text_encoding import encodable
 
@@ -162,14 +162,20 @@ class EncoderBackbone(Pretrained):
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """The share of tokens that the model does not know, over all `texts`."""
-        marks = {mark for mark in UNKNOWN if self._tokenizer.token_to_id(mark) is not None}
-        counts = [(sum(token in marks for token in each.tokens), len(each.ids)) for each in self._encode(texts)]
+        counts = [(sum(i in self._unknown_ids for i in each.ids), len(each.ids)) for each in self._encode(texts)]
         return float(sum(u for u, _ in counts) / max(1, sum(n for _, n in counts)))
 
     def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - not told by rows
         """Which texts (n,) hold a token that the model knows."""
-        unknown = {mark for mark in UNKNOWN if self._tokenizer.token_to_id(mark) is not None}
-        return np.array([knows_any(each.tokens, unknown) for each in self._encode(texts)], dtype=bool)
+        return np.array([says_something(self._known_tokens(each)) for each in self._encode(texts)], dtype=bool)
+
+    def _known_tokens(self, encoding: Any) -> list[str]:
+        return [token for i, token in zip(encoding.ids, encoding.tokens, strict=True) if i not in self._unknown_ids]
+
+    @cached_property
+    def _unknown_ids(self) -> set[int | None]:
+        """The token for what is not known; by its number, since SentencePiece keeps the text that it stands for beside it."""
+        return {self._tokenizer.token_to_id(mark) for mark in UNKNOWN}
 
     def windows(self, text: str) -> list[str]:
         """The pieces of `text`, each within `max_tokens`, cut between tokens."""

@@ -257,11 +257,17 @@ def _afar(
 
 def _fitted(run: Run, table: Table, told: Known, classifier: Classifier, *, pool: bool) -> Classifier:
     """The classifier fitted on the table, or as the run before had fitted it."""
+    import warnings
+
+    from rung.inference.language import LanguageWarning
+
     if run.classifier is not None:
         again = type(classifier).load(run.classifier, backbone=classifier.backbone)
         again.set_params(cache=classifier.cache)
         return again
-    texts, _ = fit_on(table, told, classifier, pool=pool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LanguageWarning)  # the summary says it, of all rows
+        texts, _ = fit_on(table, told, classifier, pool=pool)
     if texts:
         run.fitted(classifier)
     return classifier

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_NAMED = 4  # languages that are listed; of more, how many there are
+
 
 def models() -> None:
     """List the models known by name, and which of them are here."""
@@ -26,7 +28,7 @@ def models() -> None:
             tr("yes") if is_here(entry) else tr("no"),
             ", ".join(entry.abilities),
             entry.input,
-            ", ".join(entry.languages),
+            _reads(entry.languages),
             entry.license,
             f"{entry.megabytes:g}" if entry.megabytes else "",
             entry.note or entry.source,
@@ -35,3 +37,12 @@ def models() -> None:
     ]
     print("\n".join(columns([head, *rows], indent=0)))
     print("\n" + tr("* what --backbone auto takes here. Also:  --backbone hf:owner/name  or  --backbone ./folder"))
+
+
+def _reads(languages: list[str]) -> str:
+    """The codes of a few languages, or how many there are."""
+    from rung.messages import tr
+
+    if len(languages) <= _NAMED:
+        return ", ".join(languages)
+    return tr("{n} languages", n=len(languages))

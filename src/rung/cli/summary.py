@@ -33,7 +33,6 @@ _FIGURES = {  # of `guard_details_`
     "penalty": message("penalty of the correction by labelled texts: smaller where they say more, inf where nothing"),
 }
 _SHOWN = 20  # labels with a line of their own
-_SAMPLE = 500  # texts kept to tell the language
 
 
 @dataclass
@@ -48,10 +47,12 @@ class Tally:
     errors: int = 0
     foreign: int = 0  # rows that are known to have no label
     cut: int = 0
-    sample: list[str] = field(default_factory=list)
+    sample: list[str] = field(default_factory=list)  # texts by which to tell the language, answered or not
 
     def add(self, texts: Sequence[str | None], answers: Sequence[Answer], classifier: Classifier) -> None:
         """Count one chunk."""
+        from rung.inference.language import sample
+
         self.rows += len(texts)
         for answer in answers:
             names = answer.label if isinstance(answer.label, tuple) else (answer.label,)
@@ -64,7 +65,7 @@ class Tally:
         self.probability += sum(answer.probability or 0.0 for answer in own)
         readable = [str(text) for text, answer in zip(texts, answers, strict=True) if answer.error is None]
         self.errors += len(texts) - len(readable)
-        self.sample += readable[: max(0, _SAMPLE - len(self.sample))]
+        self.sample = sample((*self.sample, *texts))
         if classifier.long == "cut":
             self.cut += classifier.loaded_backbone.cut(readable)
 
@@ -185,13 +186,13 @@ def _expected(tally: Tally) -> list[str]:
 
 def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
     """What a person should know before trusting the answers."""
-    from rung.inference.language import warning
+    from rung.inference.language import language_warnings
 
     absent = len(set(classifier.classes_.tolist()) - set(tally.labels))
     none = tally.rows - tally.errors - tally.answered - tally.foreign
-    limit = classifier.loaded_backbone.max_tokens
-    alarm = warning(tally.sample, classifier.loaded_backbone)
-    missed = absent > 0 and tally.answered > 0 and not classifier.parsed_labels().is_tree
+    labels, backbone = classifier.parsed_labels(), classifier.loaded_backbone
+    alarms = language_warnings(tally.sample, labels, backbone, classifier.geometry_backbone)
+    missed = absent > 0 and tally.answered > 0 and not labels.is_tree
     said = [
         tally.errors
         and tr_n(
@@ -204,7 +205,7 @@ def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
             "{n:,} text cut at the model's {limit} tokens: --long mean reads all of it",
             "{n:,} texts cut at the model's {limit} tokens: --long mean reads all of them",
             n=tally.cut,
-            limit=limit,
+            limit=backbone.max_tokens,
         ),
         none
         and tr_n(
@@ -219,7 +220,7 @@ def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
             n=tally.foreign,
         ),
         missed and tr("{absent} of {all} labels given to no text", absent=absent, all=len(classifier.classes_)),
-        alarm and tr("warning: {alarm}", alarm=alarm),
+        *(tr("warning: {alarm}", alarm=alarm) for alarm in alarms),
     ]
     return [str(line) for line in said if line]
 

@@ -42,6 +42,7 @@ from rung.inference.label_inputs import (
     warn_of_contradictions,
 )
 from rung.inference.label_scoring import Length
+from rung.inference.language import warn_of_language
 from rung.labels import Labels, as_array, distinct
 from rung.labels.normal_form import LabelValue
 from rung.messages import tr, tr_n
@@ -127,11 +128,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         it, and with `reject` it shows where such texts lie. With multi_label y holds a collection of names a text (an empty one:
         no label applies), or is an (n, k) array of 0, 1 and NaN.
         A second fit forgets the first. Nothing of the backbone changes.
-        Raises UserError for labels, texts, shares or y that cannot be used. Warns where one text carries two labels.
+        Raises UserError for labels, texts, shares or y that cannot be used. Warns where one text carries two labels,
+        and where the backbone does not read the language of the texts or of the labels.
         """
         check_parameters(self.get_params(deep=False))
         self._forget()
         evidence, known = self._told(X, y, progress)
+        self._warn_of_language(X)
         if self.multi_label:
             self._fit_several(evidence, known)
         else:
@@ -403,6 +406,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             warn_of_contradictions(texts, known, self.classes_.tolist())
         evidence = self.evidence(texts, progress=progress)
         return self._sources().with_second(evidence, texts), known
+
+    def _warn_of_language(self, X: Any) -> None:
+        """Warn where texts or labels are in a language that a backbone does not read."""
+        if not self.knows_numbers_only and not is_matrix(X):
+            texts = as_items(X, self.loaded_backbone)
+            warn_of_language(texts, self.parsed_labels(), self.loaded_backbone, self.geometry_backbone)
 
     def _told_by_numbers(self, X: Any, y: Any) -> tuple[Evidence, Indices]:
         if y is None:

@@ -16,6 +16,6 @@ def second_opinion(labels: Labels, texts: Sequence[object], backbone: Backbone) 
     if reads_images(backbone):
         return None
     other = load("builtin")
-    if not backbone.costly or not reads([text for text in texts if isinstance(text, str)], other):
+    if not backbone.costly or not reads(texts, other):
         return None
     return label_evidence(labels, other).of_texts(*embed_texts(texts, other))

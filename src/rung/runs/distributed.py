@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rung.errors import UserError
 from rung.estimator.classifier import Classifier
+from rung.evidence.text_faults import fault
 from rung.runs.sampling import Sample
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def _sampled(rows: Any, text: str) -> list[str]:
     """The texts to fit on."""
     sample = Sample()
     for batch in rows.select_columns([text]).iter_batches(batch_size=_BATCH, batch_format="pyarrow"):
-        texts = [each for each in batch.column(text).to_pylist() if isinstance(each, str) and each.strip()]
+        texts = [each for each in batch.column(text).to_pylist() if fault(each) is None]
         sample.add(texts, [None] * len(texts))
     return sample.rows()[0]
 

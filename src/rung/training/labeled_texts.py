@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from rung.errors import UserError
 from rung.estimator.classifier import Classifier
+from rung.evidence.text_faults import fault
 from rung.inference.inputs import as_texts
 from rung.inference.label_inputs import NO_LABEL, in_rows_of, known_places
 from rung.training.cross_validation import stratified_folds
@@ -82,7 +83,7 @@ def read_labeled_texts(clf: Classifier, texts: Any, y: Any, command: str) -> Lab
     rows = as_texts(texts)
     names = clf.classes_.tolist()
     labels = known_places(in_rows_of(texts, y), len(rows), names, minus_one_is_none=True)
-    readable = np.array([isinstance(text, str) and bool(text.strip()) for text in rows], dtype=bool)
+    readable = np.array([fault(text) is None for text in rows], dtype=bool)
     kept = np.flatnonzero(readable & (labels != NO_LABEL))
     labeled = LabeledTexts([rows[i] for i in kept], labels[kept], names)
     present = np.unique(labeled.labels[labeled.labels >= 0])

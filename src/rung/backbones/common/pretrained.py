@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -171,18 +171,18 @@ class Pretrained:
 
     def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - not told by rows
         """Which texts (n,) hold a token that the model knows."""
-        unknown = {self.tokenizer.unk_token}
-        ids = [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
-        return np.array([knows_any(self.tokenizer.convert_ids_to_tokens(each), unknown) for each in ids], dtype=bool)
+        unknown, encode = self.tokenizer.unk_token_id, self.tokenizer.encode
+        known = [[i for i in encode(text, add_special_tokens=False) if i != unknown] for text in texts]
+        return np.array([says_something(self.tokenizer.convert_ids_to_tokens(ids)) for ids in known], dtype=bool)
 
 
-def knows_any(tokens: Sequence[str], unknown: Set[str | None]) -> bool:
-    """Whether one of a text's tokens is known; marks of a space, as SentencePiece and byte-level BPE write it, say nothing.
+def says_something(tokens: Sequence[str]) -> bool:
+    """Whether there is a token besides marks of a space, as SentencePiece and byte-level BPE write it.
 
-    >>> knows_any(["▁", "<unk>"], {"<unk>"}), knows_any(["▁", "a"], {"<unk>"})
+    >>> says_something(["▁"]), says_something(["▁", "a"])
     (False, True)
     """
-    return any(token not in unknown and token.strip("▁Ġ") for token in tokens)
+    return any(token.strip("▁Ġ") for token in tokens)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
