@@ -122,11 +122,11 @@ def by_loss(name: str, kind: Any, answers: TeacherAnswers, test: sets.TestSet) -
             kind, answers.geometry, [answers.texts[i] for i in answers.train_rows], None, Path(folder)
         )
         for title, how in LOSSES.items():
-            heard = hardened(answers) if title == HARD else answers
-            body = make(heard.log_posterior[answers.train_rows], answers.known[answers.train_rows], how)
+            targets = hardened(answers) if title == HARD else answers
+            body = make(targets.log_posterior[answers.train_rows], answers.known[answers.train_rows], how)
             features = embed(answers.texts, body)
             head = Linear(**how, penalty=PENALTIES[kind]).fit(
-                heard.evidence(features, answers.train_rows), answers.known[answers.train_rows]
+                targets.evidence(features, answers.train_rows), answers.known[answers.train_rows]
             )
             unseen = embed(test.texts, body) @ head.weights_ + head.bias_
             right = unseen.argmax(axis=1) == measure.places(test)

@@ -131,22 +131,22 @@ def _check_folder(out: Path, record: Record) -> None:
         return
     if not (out / RECORD_FILE).is_file():
         raise UserError(
-            "{by}: {out} is there already and holds other files.", "Name a new folder.", by=record.by, out=out
+            "{command}: {out} is there already and holds other files.", "Name a new folder.", command=record.by, out=out
         )
     found = Record.read(out)
     if found.key != record.key:
         raise UserError(
-            "{by}: {out} holds another training, which differs in: {differences}.",
+            "{command}: {out} holds another training, which differs in: {differences}.",
             "Name a new folder; or give the same command again to resume the training in this folder.",
-            by=record.by,
+            command=record.by,
             out=out,
             differences=", ".join(_differences(found, record)),
         )
     if found.results:
         raise UserError(
-            "{by}: {out} holds this model already, finished.",
+            "{command}: {out} holds this model already, finished.",
             "Name a new folder, or use the model in this one.",
-            by=record.by,
+            command=record.by,
             out=out,
         )
 

@@ -44,9 +44,9 @@ def clf(tiny_encoder: Path) -> Classifier:
 def test_the_graph_gives_the_probabilities_of_the_classifier(clf: Classifier, to: Any, tmp_path: Path) -> None:
     """On the rung names the probabilities agree to a thousandth, for any number of texts of any length."""
     export(clf, tmp_path / "graph", to=to)
-    embedding, said = ExportedGraph.open(tmp_path / "graph").run([*TEXTS[:33], "card", "a " * 99])
+    embedding, log_probabilities = ExportedGraph.open(tmp_path / "graph").run([*TEXTS[:33], "card", "a " * 99])
     texts = [*TEXTS[:33], "card", "a " * 99]
-    assert np.exp(said) == pytest.approx(clf.predict_proba(texts), abs=1e-3)
+    assert np.exp(log_probabilities) == pytest.approx(clf.predict_proba(texts), abs=1e-3)
     assert embedding == pytest.approx(clf.loaded_backbone.embed(texts), abs=1e-4)
     assert Record.read(tmp_path / "graph").results["decision"] == "exact"
 
@@ -91,8 +91,8 @@ def test_a_graph_that_differs_is_not_kept(clf: Classifier, tmp_path: Path, monke
     run = ExportedGraph.run
 
     def other(self: ExportedGraph, texts: list[str]) -> Any:
-        embedding, said = run(self, texts)
-        return embedding, said[:, ::-1]
+        embedding, log_probabilities = run(self, texts)
+        return embedding, log_probabilities[:, ::-1]
 
     monkeypatch.setattr(ExportedGraph, "run", other)
     with pytest.raises(UserError, match="differ by"):
@@ -100,10 +100,10 @@ def test_a_graph_that_differs_is_not_kept(clf: Classifier, tmp_path: Path, monke
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("how", "said"), [({"to": "coreml"}, "no coreml"), ({"most_flips": 2}, "most_flips is 2")])
-def test_mistakes_are_refused(clf: Classifier, tmp_path: Path, how: Any, said: str) -> None:
+@pytest.mark.parametrize(("how", "message"), [({"to": "coreml"}, "no coreml"), ({"most_flips": 2}, "most_flips is 2")])
+def test_mistakes_are_refused(clf: Classifier, tmp_path: Path, how: Any, message: str) -> None:
     """An invalid setting, a backbone that is no sentence encoder, and a folder in use raise UserError."""
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         export(clf, tmp_path / "graph", **how)
     with pytest.raises(UserError, match="no sentence encoder"):
         export(Classifier(["a", "b"], backbone="builtin"), tmp_path / "graph")

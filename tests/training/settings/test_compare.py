@@ -27,8 +27,8 @@ def texts(n: int = 60) -> tuple[list[str], list[str]]:
     """Texts whose label depends on which of two words comes first, which a mean over words hardly shows."""
     rng = np.random.default_rng(0)
     order = {"invoice": "card app", "topic": "app card"}
-    said = rng.permutation(NAMES * (n // 2)).tolist()
-    return [" ".join([*rng.choice(OTHERS, 2), order[name], *rng.choice(OTHERS, 2)]) for name in said], said
+    labels = rng.permutation(NAMES * (n // 2)).tolist()
+    return [" ".join([*rng.choice(OTHERS, 2), order[name], *rng.choice(OTHERS, 2)]) for name in labels], labels
 
 
 @pytest.fixture
@@ -65,14 +65,14 @@ def test_the_setting_that_learns_is_ahead(clf: Classifier, tmp_path: Path) -> No
 
 def test_the_first_row_is_the_classifier_as_it_is(clf: Classifier) -> None:
     """The held-out answers of the baseline are those of a fit on the other folds, computed by hand."""
-    said, names = texts()
-    found = compare(clf, said, names, {"way": ["frozen"]}, folds=2)
+    inputs, labels = texts()
+    found = compare(clf, inputs, labels, {"way": ["frozen"]}, folds=2)
     assert len(found.rows) == 1
     right = []
-    given = module.read_labeled_texts(clf, said, names, "test")
-    for shown, hidden, truth in given.cross_validation_splits(2, 0):
+    labeled = module.read_labeled_texts(clf, inputs, labels, "test")
+    for shown, hidden, truth in labeled.cross_validation_splits(2, 0):
         fresh = Classifier(NAMES, backbone=clf.backbone, cache=False).fit(shown.texts, shown.y())
-        right += [a == given.names[b] for a, b in zip(fresh.predict(hidden), truth, strict=True)]
+        right += [a == labeled.names[b] for a, b in zip(fresh.predict(hidden), truth, strict=True)]
     assert found.rows[0].right == right
     assert found.verdict == "none of 0 settings is ahead of the classifier as it is"
 
@@ -118,7 +118,7 @@ def test_a_setting_that_fails_does_not_stop_the_others(clf: Classifier, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("space", "how", "said"),
+    ("space", "how", "message"),
     [
         ({"lerning_rate": [1e-3]}, {}, "Did you mean learning_rate"),
         ({"learning_rate": SearchRange(1e-5, 1e-3)}, {}, "trials=20"),
@@ -127,9 +127,9 @@ def test_a_setting_that_fails_does_not_stop_the_others(clf: Classifier, tmp_path
         ({"way": ["frozen"]}, {"folds": 1}, "folds is 1"),
     ],
 )
-def test_mistakes(clf: Classifier, space: Any, how: Any, said: str) -> None:
+def test_mistakes(clf: Classifier, space: Any, how: Any, message: str) -> None:
     """Each mistake raises UserError before anything is measured."""
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         compare(clf, *texts(), space, **how)
 
 

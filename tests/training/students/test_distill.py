@@ -78,8 +78,8 @@ sys.meta_path.insert(0, Refuse())
 from rung import Classifier
 print(Classifier.load({str(tmp_path / student)!r}).predict({TEXTS[:2]!r} + [{TEXTS[-1]!r}]).tolist())
 """
-        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        assert said.strip() == "['billing', 'billing', 'praise']"
+        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        assert printed.strip() == "['billing', 'billing', 'praise']"
 
 
 def test_the_gradient_of_the_loss_is_exact() -> None:

@@ -83,11 +83,11 @@ def test_tasks_are_sampled_by_the_root_of_their_size() -> None:
     sizes = np.array([20, 360])
     for T in (1.0, 2.0, 100.0):
         plan = TrainingPlan(Settings(epochs=10, batch=4), T, "fixed", {})
-        drawn = TaskBatches([small, large], plan)
-        found = np.bincount(drawn.tasks, minlength=2) / len(drawn.tasks)
+        batches = TaskBatches([small, large], plan)
+        found = np.bincount(batches.tasks, minlength=2) / len(batches.tasks)
         assert found == pytest.approx(sizes ** (1 / T) / (sizes ** (1 / T)).sum(), abs=0.01)
-        assert all(len({t for t, _ in drawn.rows[at : at + 4]}) == 1 for at in range(0, len(drawn), 4))
-        of_small = [i for t, i in drawn.rows if t == 0]
+        assert all(len({t for t, _ in batches.rows[at : at + 4]}) == 1 for at in range(0, len(batches), 4))
+        of_small = [i for t, i in batches.rows if t == 0]
         assert len(set(of_small[:20])) == 20
 
 

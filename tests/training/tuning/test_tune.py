@@ -80,21 +80,21 @@ def test_a_new_encoder_separates_labels(clf: Classifier, way: Any, rate: float, 
 def test_tuned_weights_are_kept_if_held_out_labels_show_a_gain(clf: Classifier) -> None:
     """The guard finds that the tuned weights are better, and says by how much."""
     rng = np.random.default_rng(0)
-    said = rng.permutation(NAMES * 60).tolist()
+    labels = rng.permutation(NAMES * 60).tolist()
     order = {"invoice": "card app", "topic": "app card"}  # which a mean over words hardly shows
-    given = [" ".join([*rng.choice(OTHERS, 2), order[name], *rng.choice(OTHERS, 2)]) for name in said]
-    made = tune(clf, given[:60], said[:60], steps=100, learning_rate=2e-3)
+    given = [" ".join([*rng.choice(OTHERS, 2), order[name], *rng.choice(OTHERS, 2)]) for name in labels]
+    made = tune(clf, given[:60], labels[:60], steps=100, learning_rate=2e-3)
     assert made.rung_ == "tuned"
     assert "held-out labels" in made.guard_
-    frozen = Classifier(NAMES, backbone=clf.loaded_backbone, cache=False).fit(given[:60], said[:60])
-    scores = [np.mean(each.predict(given[60:]) == np.array(said[60:])) for each in (made, frozen)]
+    frozen = Classifier(NAMES, backbone=clf.loaded_backbone, cache=False).fit(given[:60], labels[:60])
+    scores = [np.mean(each.predict(given[60:]) == np.array(labels[60:])) for each in (made, frozen)]
     assert scores[0] > max(0.95, scores[1])
 
 
 def test_labels_at_random_leave_the_weights_frozen(clf: Classifier) -> None:
     """If nothing can be learned, the weights stay frozen."""
-    said = np.random.default_rng(0).choice(NAMES, 36).tolist()
-    made = tune(clf, texts()[0], said, steps=10)
+    labels = np.random.default_rng(0).choice(NAMES, 36).tolist()
+    made = tune(clf, texts()[0], labels, steps=10)
     assert made.rung_ == "shots"
     assert "stay frozen" in made.guard_
     assert made.loaded_backbone is clf.loaded_backbone
@@ -111,8 +111,8 @@ def test_weights_that_are_clearly_worse_on_the_first_fold_are_not_trained_again(
         return run.fit_frozen(replace(labeled, labels=np.where(labeled.labels >= 0, 1 - labeled.labels, -1)))
 
     monkeypatch.setattr(TuningRun, "fit_tuned", worse)
-    said = [f"{'card lost' if i % 2 else 'app crashes'} {OTHERS[i % 11]} {i}" for i in range(40)]
-    made = tune(clf, said, [NAMES[i % 2] for i in range(40)])
+    texts_given = [f"{'card lost' if i % 2 else 'app crashes'} {OTHERS[i % 11]} {i}" for i in range(40)]
+    made = tune(clf, texts_given, [NAMES[i % 2] for i in range(40)])
     assert trained == ["part-0"]
     assert made.guard_.startswith("on 20 held-out labels")
 
@@ -120,8 +120,8 @@ def test_weights_that_are_clearly_worse_on_the_first_fold_are_not_trained_again(
 @pytest.mark.parametrize("k", [0, 1, 7])
 def test_few_labels_are_no_worse_than_without_tuning(clf: Classifier, k: int) -> None:
     """With too few labels to compare, the answers are those of the rung shots on the same texts."""
-    given, said = texts()
-    y = [name if i < 2 * k else None for i, name in enumerate(said)]
+    given, labels = texts()
+    y = [name if i < 2 * k else None for i, name in enumerate(labels)]
     made, frozen = tune(clf, given, y), Classifier(NAMES, backbone=clf.loaded_backbone, cache=False).fit(given, y)
     assert (made.predict_proba(given) == frozen.predict_proba(given)).all()
 
@@ -136,8 +136,8 @@ def test_a_probe_learns_without_changing_a_weight(clf: Classifier, tmp_path: Pat
 
 def test_teach_uses_texts_without_label(clf: Classifier) -> None:
     """With teach the encoder is trained on the unlabelled texts too; without it, it is not."""
-    given, said = texts()
-    y = [name if i < 24 else None for i, name in enumerate(said)]
+    given, labels = texts()
+    y = [name if i < 24 else None for i, name in enumerate(labels)]
     with_it, without = (tune(clf, given, y, teach=teach, steps=5, guard=False) for teach in (True, False))
     assert with_it.loaded_backbone.fingerprint != without.loaded_backbone.fingerprint
 
@@ -173,7 +173,7 @@ def test_it_stops_early(clf: Classifier) -> None:
 
 
 @pytest.mark.parametrize(
-    ("y", "how", "said"),
+    ("y", "how", "message"),
     [
         (["invoice"] * 36, {}, "all labels given are 'invoice'"),
         (["invoice"] + ["topic"] * 35, {"validation": 0.3, "guard": False}, "too few texts to hold some out"),
@@ -182,10 +182,10 @@ def test_it_stops_early(clf: Classifier) -> None:
         (None, {"dropout": 1.5}, "dropout is 1.5"),
     ],
 )
-def test_invalid_settings_are_refused(clf: Classifier, y: Any, how: dict[str, Any], said: str) -> None:
+def test_invalid_settings_are_refused(clf: Classifier, y: Any, how: dict[str, Any], message: str) -> None:
     """Each mistake raises UserError before the training starts."""
     given, truth = texts()
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         tune(clf, given, truth if y is None else y, **how)
 
 
@@ -239,7 +239,7 @@ def test_texts_lose_words_only_when_asked() -> None:
 
 def test_folds_hold_every_label_and_keep_equal_texts_together() -> None:
     """Each label is spread over both folds, and equal texts are in the same fold."""
-    labels, said = np.array([0, 0, 1, 1, 0, 0]), ["a", "b", "c", "d", "a", "e"]
-    fold = stratified_folds(labels, said, 2, seed=0)
+    labels, copies = np.array([0, 0, 1, 1, 0, 0]), ["a", "b", "c", "d", "a", "e"]
+    fold = stratified_folds(labels, copies, 2, seed=0)
     assert fold[0] == fold[4]
     assert {0, 1} == set(fold[labels == 1].tolist())

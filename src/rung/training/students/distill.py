@@ -184,14 +184,14 @@ def _train_candidates(
     )
     candidates: list[Candidate] = []
     for T, ce_weight in grid:
-        how = {"temperature": T, "ce_weight": ce_weight}
-        backbone = make(answers.log_posterior[answers.train_rows], answers.known[answers.train_rows], how)
+        loss_settings = {"temperature": T, "ce_weight": ce_weight}
+        backbone = make(answers.log_posterior[answers.train_rows], answers.known[answers.train_rows], loss_settings)
         features = (
             candidates[-1].features
             if candidates and candidates[-1].backbone is backbone
             else embed(answers.texts, backbone)
         )
-        head = Linear(**how, penalty=PENALTIES[kind]).fit(
+        head = Linear(**loss_settings, penalty=PENALTIES[kind]).fit(
             answers.evidence(features, answers.train_rows), answers.known[answers.train_rows]
         )
         head.calibrate(answers.evidence(features, answers.validation_rows))
@@ -199,7 +199,7 @@ def _train_candidates(
         candidate.summary = {
             "student": kind,
             "size": student_models.size_of(backbone),
-            **how,
+            **loss_settings,
             "agreement": _agreement(candidate, answers, answers.validation_rows),
         }
         candidates.append(candidate)
