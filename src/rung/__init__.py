@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rung.decide.answer import Answer
     from rung.errors import UserError
     from rung.estimator.classifier import Classifier
+    from rung.evaluation.scorer import scorer
     from rung.training.exporting.export import export
     from rung.training.pretraining.pretrain import pretrain
     from rung.training.settings.compare import compare
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "multitask",
     "pretrain",
+    "scorer",
     "tune",
 ]
 
@@ -42,6 +44,7 @@ _HOME = {
     "load": "rung.backbones.loading",
     "multitask": "rung.training.tuning.multitask",
     "pretrain": "rung.training.pretraining.pretrain",
+    "scorer": "rung.evaluation.scorer",
     "tune": "rung.training.tuning.tune",
 }
 

@@ -1,0 +1,104 @@
+"""Metrics for `cross_val_score` and searches that stand a text without an answer: it counts as not right."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import metrics
+
+from rung.errors import UserError, nearest
+from rung.inference.label_inputs import in_rows_of, known_places
+from rung.messages import tr
+
+Indices = npt.NDArray[np.intp]
+
+_OVER_LABELS = ("f1", "precision", "recall", "jaccard")
+_AVERAGES = ("macro", "micro", "weighted")
+_WHOLE = {
+    "accuracy": "accuracy_score",
+    "balanced_accuracy": "balanced_accuracy_score",
+    "matthews_corrcoef": "matthews_corrcoef",
+    "cohen_kappa": "cohen_kappa_score",
+}
+NAMES = (*_WHOLE, *_OVER_LABELS, *(f"{metric}_{average}" for metric in _OVER_LABELS for average in _AVERAGES))
+
+
+def scorer(name: str) -> Scorer:
+    """A metric by its name in scikit-learn, for `scoring=`, which takes None as an answer: it is never right.
+
+    Names: accuracy, balanced_accuracy, matthews_corrcoef, cohen_kappa; f1, precision, recall and jaccard, alone (of the second of
+    two labels) or with _macro, _micro or _weighted (over all labels that occur). It is made for one label a text.
+    Raises UserError for another name.
+
+    >>> from rung import Classifier
+    >>> clf = Classifier(["billing", "bug report"], backbone="builtin")
+    >>> scorer("f1_macro")(clf, ["my invoice is wrong", "the app crashes", ""], ["billing", "bug report", "billing"])
+    0.8333333333333333
+    """
+    if name not in NAMES:
+        meant = nearest(str(name), NAMES)
+        raise UserError(
+            "scorer: there is no {name!r}.",
+            tr("Did you mean {meant!r}?", meant=meant) if meant else tr("Take one of {names}.", names=", ".join(NAMES)),
+            name=name,
+        )
+    return Scorer(name)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The metric `name` of the answers of a fitted classifier, or of a pipeline that ends with one; larger is better."""
+
+    name: str
+
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The metric of `estimator` on texts X with the true labels y; texts without a true label do not count.
+
+        A missing answer is a label of its own that no text has: it lowers what is right, and no label's precision.
+        Raises UserError if no text has a label, and for labels that the estimator does not know by name.
+        """
+        classes = estimator.classes_.tolist()
+        said = np.asarray(estimator.predict(X), dtype=object)
+        if said.ndim != 1:
+            raise UserError(
+                "scorer: the classifier gives several labels a text.",
+                'For these take scikit-learn\'s own, such as  scoring="f1_macro"',
+            )
+        truth = known_places(in_rows_of(X, y), len(said), classes, minus_one_is_none=False, allow_unknown=True)
+        told = np.flatnonzero(truth != -1)
+        if not len(told):
+            raise UserError("score: no text has a label.", "Give y with the true labels.")
+        answers = known_places(said, len(said), classes, minus_one_is_none=False, allow_unknown=True)
+        weights = None if sample_weight is None else np.asarray(sample_weight)[told]
+        return self._value(truth[told], answers[told], len(classes), weights)
+
+    def _value(self, truth: Indices, answers: Indices, k: int, weights: Any) -> float:
+        """The metric of answers (n,), as places of labels, below 0 where there is none or it is no leaf of a tree."""
+        metric, _, average = self.name.partition("_") if self.name not in _WHOLE else (self.name, "", "")
+        how: dict[str, Any] = {"sample_weight": weights}
+        function = getattr(metrics, _WHOLE.get(metric, f"{metric}_score"))
+        if metric in _OVER_LABELS:
+            how |= {"average": average or "macro", "labels": self._labels(truth, answers, k, average)}
+        if "zero_division" in signature(function).parameters:
+            how["zero_division"] = 0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
+            return float(function(truth, answers, **how))
+
+    def _labels(self, truth: Indices, answers: Indices, k: int, average: str) -> list[int]:
+        """The labels that the metric is taken over."""
+        if average:
+            return [place for place in range(k) if place in truth or place in answers]
+        if k != 2:
+            raise UserError(
+                "scorer: {name!r} is for two labels, and there are {k}.",
+                "Take  {name}_macro  or  {name}_weighted",
+                name=self.name,
+                k=k,
+            )
+        return [1]
