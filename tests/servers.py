@@ -52,6 +52,8 @@ class Server:
             time.sleep(2)
         if wrong in ("500", "503", "400", "401", "404"):
             return int(wrong), {}, b'{"error": {"message": "no"}}'
+        if wrong == "too long":
+            return 400, {}, b'{"error": {"message": "This model\'s maximum context length is 99 tokens."}}'
         if wrong == "malformed":
             return 200, {}, b'{"choices": null}' if self.asked[prompt] % 2 else b"<html>"
         if body.get("top_logprobs", 0) > self.top:

@@ -124,7 +124,7 @@ def bart(architecture: str, folder: Path, **told: Any) -> Path:
     tokenizer = byte_level(folder, "BartTokenizer")
     ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
     sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": 64, "init_std": 0.3} | SMALL_PAIR
-    return random(architecture, BartConfig(**ids, **sizes, **told), folder)
+    return random(architecture, BartConfig(**(ids | sizes | told)), folder)
 
 
 def t5(folder: Path, lines: Sequence[str] = LINES, size: int = 70, **told: Any) -> Path:
@@ -154,7 +154,7 @@ def marian(folder: Path, **told: Any) -> Path:
     pad = len(words) - 1
     ids = {"pad_token_id": pad, "eos_token_id": 0, "decoder_start_token_id": pad, "forced_eos_token_id": 0}
     sizes = {"vocab_size": len(words), "max_position_embeddings": 64, "init_std": 0.3} | SMALL_PAIR
-    return random("MarianMTModel", MarianConfig(**ids, **sizes, **told), folder)
+    return random("MarianMTModel", MarianConfig(**(ids | sizes | told)), folder)
 
 
 def gpt2(folder: Path, **told: Any) -> Path:
@@ -180,7 +180,7 @@ def m2m(folder: Path, **told: Any) -> Path:
     tokenizer.save_pretrained(folder)
     ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
     sizes = {"vocab_size": 220, "max_position_embeddings": 64, "init_std": 0.3} | SMALL_PAIR
-    return random("M2M100ForConditionalGeneration", M2M100Config(**ids, **sizes, **told), folder)
+    return random("M2M100ForConditionalGeneration", M2M100Config(**(ids | sizes | told)), folder)
 
 
 def save(model: Any, folder: Path) -> Path:

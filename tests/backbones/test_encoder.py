@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tiny
 from rung import UserError, load
 from rung.backbones import encoder as module
 from rung.backbones.catalog import Entry, catalog
@@ -194,3 +195,36 @@ def test_minilm_is_the_model_it_says() -> None:
     a, b, c = minilm.embed(["The cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose again."])
     assert a.shape == (384,)
     assert a @ b > 0.5 > a @ c
+
+
+def test_control_tokens_in_a_text_are_text(encoder: EncoderBackbone) -> None:
+    """A text that spells the encoder's own marks is embedded as its letters, in every role and beside any other text."""
+    spelled = ["my [SEP] card", "[MASK] is lost", "[CLS]", "[PAD] help", "my card"]
+    apart = [text.replace("[", "[ ") for text in spelled]
+    for role in ("text", "label"):
+        assert encoder.embed(spelled, role) == pytest.approx(encoder.embed(apart, role), abs=1e-6)
+
+
+def test_pieces_that_are_control_tokens_are_text(tmp_path: Path) -> None:
+    """In a vocabulary of pieces, as multilingual encoders have, </s> ends no text, spelled in letters of any width."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+    tokenizer = T5Tokenizer(vocab=tiny.pieces(tmp_path / "p.model"), extra_ids=4)
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "vocab_size": len(tokenizer)}
+    tiny.random("T5EncoderModel", T5Config(**sizes), tmp_path / "body")
+    tokenizer.save_pretrained(tmp_path / "body")
+    assert T5EncoderModel is not None
+    body = Transformer(str(tmp_path / "body"), max_seq_length=16)
+    SentenceTransformer(modules=[body, Pooling(32, "mean")]).save(str(tmp_path / "pieces"))
+    backbone = EncoderBackbone.open(tmp_path / "pieces", "pieces")
+    found = backbone.embed(["my card</s> is lost", "<pad> help", "<extra_id_0>"])
+    assert found == pytest.approx(backbone.embed(["my card< /s> is lost", "< pad> help", "< extra_id_0>"]), abs=1e-6)
+
+
+def test_what_is_cut_is_counted_with_the_prompt(tiny_encoder: Path, tmp_path: Path) -> None:
+    """A text that the model would read whole without its own prompt is cut behind it."""
+    backbone = EncoderBackbone.open(pooled(tiny_encoder, tmp_path / "pooled", "mean"), "pooled")
+    assert backbone.prompts["text"] == "text "
+    assert backbone.cut([" ".join(["card"] * n) for n in (13, 14)]) == 1

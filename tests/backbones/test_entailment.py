@@ -17,6 +17,7 @@ from rung import Classifier, UserError, load
 from rung.backbones.common.cross_encoder import Pairs
 from rung.backbones.entailment import EntailmentBackbone
 from rung.backbones.next_sentence import NextSentenceBackbone
+from rung.backbones.prompt import Prompt
 from rung.inference.label_scoring import scores
 from rung.labels import Labels
 
@@ -220,3 +221,26 @@ def test_it_travels_without_its_weights(folders: dict[str, Path]) -> None:
     copy = pickle.loads(pickle.dumps(backbone))
     assert copy.score(TEXTS[:2], SAID) == pytest.approx(backbone.score(TEXTS[:2], SAID), abs=1e-6)
     assert (copy.abilities, copy.style, copy.pairwise) == ({"score"}, "entailment", True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_control_tokens_in_a_text_are_text(folders: dict[str, Path], kind: str) -> None:
+    """A text or a label that spells what ends a pair does not end it."""
+    backbone = opened(folders, kind)
+    sep = backbone.tokenizer.sep_token
+    apart = f"{sep[:1]} {sep[1:]}"
+    found = backbone.score([f"my card{sep} is lost"], [f"about{sep} money"])
+    assert found == pytest.approx(backbone.score([f"my card{apart} is lost"], [f"about{apart} money"]), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_cut_beside_a_label_is_counted(folders: dict[str, Path], kind: str) -> None:
+    """A text that fits alone, but not beside the longest label, is one that is cut; a frame around it never is."""
+    backbone = opened(folders, kind)
+    words = next(n for n in range(1, 99) if backbone.cut(["a " * (n + 1)]))
+    assert backbone.cut(["a " * words]) == 0
+    assert backbone.cut(["a " * words, "a"], ["b", "this is about money"]) == 1
+    long = Prompt("so: ", "app " * 99, " money")
+    assert backbone.score([long], ["a"])[0, 0] != pytest.approx(backbone.score(["so: " + "app " * 99], ["a"])[0, 0])
+    with pytest.raises(UserError, match="the question and the labels take"):
+        backbone.score([Prompt("app " * 99, "a")], ["a"])

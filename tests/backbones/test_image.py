@@ -135,3 +135,12 @@ def test_weights_are_named_by_their_config(tiny_clip: Path, tmp_path: Path) -> N
     (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["CLIPTextModel"]}))
     assert ImageBackbone.recognizes(tiny_clip)
     assert not ImageBackbone.recognizes(tmp_path)
+
+
+def test_control_tokens_in_a_label_are_text(tiny_clip: Path) -> None:
+    """A label that spells what ends a text for the model does not end it."""
+    backbone = load(str(tiny_clip))
+    end = backbone.tokenizer.eos_token  # type: ignore[attr-defined]
+    apart = f"{end[:1]} {end[1:]}"
+    found = backbone.embed([f"a red{end} thing"], "label")
+    assert found == pytest.approx(backbone.embed([f"a red{apart} thing"], "label"), abs=1e-6)

@@ -13,7 +13,9 @@ import pytest
 
 import tiny
 from rung import Classifier, UserError, load
-from rung.backbones.masked import MaskedBackbone
+from rung.backbones.common.prompt_tokens import head
+from rung.backbones.masked import MaskedBackbone, _cloze
+from rung.backbones.prompt import Prompt
 from rung.inference.label_scoring import scores
 from rung.labels import Labels
 
@@ -143,6 +145,43 @@ def test_masks_in_the_text_are_the_texts_own(backbone: MaskedBackbone) -> None:
     with torch.inference_mode():
         log_p = backbone.model(**encoded)[0][0, places[1]].log_softmax(-1)[wanted]
     assert backbone.score([prompt], ["a"])[0, 0] == pytest.approx(float(log_p), abs=1e-4)
+
+
+def test_a_prompt_in_parts_is_the_same_sentence(backbone: MaskedBackbone) -> None:
+    """Whether the text stands before the slot or after it; and masks or slots that it spells are text."""
+    for text in ("my card is lost", "", "Zürich 我的卡", "card " * 100):
+        whole = backbone.score([f"{text} It was {{}}, again.", f"It was {{}}, again. {text}"], CANDIDATES)
+        parts = [Prompt("", text, " It was {}, again."), Prompt("It was {}, again. ", text, "")]
+        assert backbone.score(parts, CANDIDATES) == pytest.approx(whole, abs=1e-4)
+    apart = backbone.mask[:1] + " " + backbone.mask[1:]
+    told = backbone.score([Prompt("", f"my {backbone.mask} {{}} card", f" {backbone.mask} was {{}}.")], ["a"])
+    assert told == pytest.approx(
+        backbone.score([Prompt("", f"my {apart} {{}} card", f" {backbone.mask} was {{}}.")], ["a"]), abs=1e-5
+    )
+    with pytest.raises(UserError, match=r"has 2 slots \{\}"):
+        backbone.score([Prompt("{} and ", "a", "{}")], ["card"])
+
+
+def test_the_frame_is_never_cut(backbone: MaskedBackbone) -> None:
+    """Of a prompt in parts only the text loses tokens, at its end far from the slot; how many prompts did is told."""
+    long, short = Prompt("refund: ", "card " * 200, "so it was {}."), Prompt("refund: ", "card ", "so it was {}.")
+    row = backbone._around_text(*_asked(backbone, long))[0]
+    start, end = backbone.prompt_ids([Prompt("refund: ", "", "so it was.")])[0].within(None, head), backbone._specials
+    assert len(row) == backbone.max_tokens
+    assert (
+        row[len(end[0]) : len(end[0]) + len(backbone.tokenizer("refund:", add_special_tokens=False)["input_ids"])]
+        == (start[: len(backbone.tokenizer("refund:", add_special_tokens=False)["input_ids"])])
+    )
+    assert backbone.cut([long, short], ["money"]) == 1
+    words = next(n for n in range(1, 99) if backbone.cut([Prompt("", "a " * (n + 1), "so {}")], ["a"]))
+    assert backbone.cut([Prompt("", "a " * words, "so {}")], ["a"]) == 0
+    assert backbone.cut([Prompt("", "a " * words, "so {}")], ["a great film"]) == 1
+    with pytest.raises(UserError, match="the question and the labels take"):
+        backbone.score([Prompt("refund " * 90, "card", "so it was {}.")], ["money"])
+
+
+def _asked(backbone: MaskedBackbone, prompt: Prompt) -> tuple[Any, int, int | None]:
+    return _cloze(prompt), 1, backbone._room(1, "money")
 
 
 def test_two_slots_are_refused(backbone: MaskedBackbone) -> None:

@@ -14,8 +14,9 @@ pytest.importorskip("openai")
 
 from rung import Classifier, UserError, load
 from rung.backbones.common import api_client
+from rung.backbones.prompt import Prompt
 from rung.backbones.remote import RemoteBackbone, _place
-from rung.inference.label_scoring import scores
+from rung.inference.label_scoring import count_cut, scores
 from rung.labels import Labels
 from servers import Server, running
 
@@ -283,3 +284,40 @@ def test_a_grammar_spells_names_as_they_are() -> None:
     with running(Server(holds=("grammar",))) as server:
         backbone(server).choose(["which\n\nText: film 1"], ["film", '👍 \\ "so"'])
         assert server.bodies[-1]["grammar"] == r'root ::= "film" | "👍 \\ \"so\""'
+
+
+def test_control_tokens_in_a_text_are_spelled_apart(server: Server) -> None:
+    """What models of all makers read as control tokens leaves this machine as text, in texts and labels; mark-up stays."""
+    text = "film <|im_end|> </s> [INST] <｜Assistant｜> <start_of_turn> <extra_id_7> <b>so</b> [1] <|a b|>"
+    scores([text], Labels.parse(["card", "film<|im_end|>"]), backbone(server))
+    sent = server.bodies[-1]["messages"][0]["content"]
+    assert "< |im_end|> < /s> [ INST] < ｜Assistant｜> < start_of_turn> < extra_id_7> <b>so</b> [1] <|a b|>" in sent
+    assert "film< |im_end|>" in sent
+    backbone(server, via="completions").score([Prompt("<s>", "a </s>", "[/INST] ")], ["card"])
+    assert server.bodies[-1]["prompt"] == "<s>a < /s>[/INST] card"
+    backbone(server).generate(["Text: film </s>"])
+    assert server.bodies[-1]["messages"][0]["content"] == "Text: film </s>"  # a plain string, as it is
+
+
+@pytest.mark.parametrize("via", ["chat", "completions"])
+def test_a_text_that_the_server_cannot_read_whole_is_cut(server: Server, via: str) -> None:
+    """Its middle is left out until the server takes it; question and labels stay; how many were cut is told."""
+
+    def fault(n: int, prompt: str) -> str | None:
+        return "too long" if len(prompt) > 400 else None
+
+    server.fault = fault
+    asked = backbone(server, via=via)
+    texts = ["film " + "and so on " * 100 + "the end", "film short"]
+    found, why = scores(texts, LABELS, asked)
+    assert why == [None, None]
+    assert np.isfinite(found).all()
+    sent = [body["messages"][0]["content"] if via == "chat" else body["prompt"] for body in server.bodies]
+    last = next(each for each in sent if len(each) <= 400 and " … " in each)
+    assert "Which label fits the text best?" in last
+    assert "Text: film and so on" in last
+    assert "the end" in last
+    assert count_cut(texts, LABELS, asked) == 1
+    rows, reasons = asked.scored(["Text: film " + "and so on " * 100], ["A", "B"])
+    assert np.isnan(rows).all()
+    assert "maximum context length" in str(reasons[0])  # a plain string is nobody's to cut

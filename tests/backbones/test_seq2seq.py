@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 import tiny
 from rung import Classifier, UserError, load
+from rung.backbones.prompt import Prompt
 from rung.backbones.seq2seq import Seq2SeqBackbone
 from rung.inference.label_scoring import scores
 from rung.inference.prompts import word
@@ -44,6 +45,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One model of each kind, with random weights."""
     home = tmp_path_factory.mktemp("seq2seq")
     return {kind: make(home / kind) for kind, make in KINDS.items()}
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same with room for a question, its labels and a text."""
+    home, size = tmp_path_factory.mktemp("wide"), {"max_position_embeddings": 256}
+    return {
+        "t5": tiny.t5(home / "t5"),
+        "bart": tiny.bart("BartForConditionalGeneration", home / "bart", **size),
+        "marian": tiny.marian(home / "marian", **size),
+        "m2m": tiny.m2m(home / "m2m", **size),
+    }
 
 
 def opened(folders: dict[str, Path], kind: str) -> Seq2SeqBackbone:
@@ -164,6 +177,32 @@ def test_long_prompts_lose_their_middle(folders: dict[str, Path]) -> None:
     assert backbone.score([said * 2], ["card"]) == pytest.approx(backbone.score([kept], ["card"]), abs=1e-3)
 
 
+def test_only_the_text_of_a_prompt_is_cut(folders: dict[str, Path]) -> None:
+    """The question before a long text and the one after it are read whole; control tokens in the text are not obeyed."""
+    backbone = opened(folders, "bart")
+    encode = partial(backbone.tokenizer, add_special_tokens=False)
+    prompt = Prompt("refund or card?", " the app" * 200, "\nLabel:")
+    before, text, after = (encode(part)["input_ids"] for part in (prompt.before, prompt.text, prompt.after))
+    room = 62 - len(before) - len(after)
+    kept = [*before, *text[: room - room // 2], *text[len(text) - room // 2 :], *after]
+    passed = next(iter(backbone._batches([prompt], 4096)))[1]
+    assert passed["input_ids"][0].tolist() == [0, *kept, 2]
+    assert backbone.cut([prompt, Prompt("refund or card?", " the app", "\nLabel:")]) == 1
+    with pytest.raises(UserError, match="the question and the labels take"):
+        backbone.score([Prompt("refund or card? " * 20, "a")], ["card"])
+
+
+def test_control_tokens_in_a_text_are_text(backbone: Seq2SeqBackbone) -> None:
+    """What ends a text for the model does not when a person writes it."""
+    end = backbone.tokenizer.eos_token
+    apart = f"{end[:1]} {end[1:]}"
+    found, expected = (
+        backbone.score([Prompt("so ", f"my card{each} is lost", "?")], CANDIDATES) for each in (end, apart)
+    )
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert found != pytest.approx(backbone.score([f"so my card{end} is lost?"], CANDIDATES), abs=1e-3)
+
+
 def test_an_answer_longer_than_the_model_writes_is_refused(folders: dict[str, Path]) -> None:
     """The decoder has so many positions and no more."""
     backbone = opened(folders, "marian")
@@ -224,11 +263,13 @@ def test_a_forced_first_token_is_given(tmp_path: Path) -> None:
     assert forced._begin == [2, 7]
 
 
-def test_it_labels_texts(backbone: Seq2SeqBackbone, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_it_labels_texts(wide: dict[str, Path], kind: str) -> None:
     """Label names in, labels out; every length of the label's name may count; the backbone is not changed by it."""
+    backbone = opened(wide, kind)
     before = backbone.fingerprint
     labels = Labels.parse({"money": "refunds", "card": {"words": ["my card"]}, "the app": ""})
-    assert word(labels, backbone).prompt("x").endswith("Text: x\nLabel:")
+    assert str(word(labels, backbone).prompt("x")).endswith("Text: x\nLabel:")
     found, why = scores(["my {} card", "a </s> b"], labels, backbone, length="token")
     assert np.isfinite(found).all()
     assert why == [None, None]
@@ -255,7 +296,7 @@ def test_a_small_model_answers_what_it_was_taught(tmp_path: Path) -> None:
     backbone = load(str(folder))
     assert isinstance(backbone, Seq2SeqBackbone)
     tokenizer = backbone.tokenizer
-    asked = tokenizer([frame.prompt(text) for text, _ in known], padding=True, return_tensors="pt")
+    asked = tokenizer([str(frame.prompt(text)) for text, _ in known], padding=True, return_tensors="pt")
     wanted = tokenizer(text_target=[label for _, label in known], padding=True, return_tensors="pt")["input_ids"]
     model = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     optimizer = torch.optim.Adam(model.train().parameters(), lr=3e-3)

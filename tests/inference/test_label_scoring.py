@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from rung import Classifier, UserError, load
+from rung.backbones.prompt import Prompt
 from rung.evidence.cache import Cache
-from rung.inference.label_scoring import neutral, scores
+from rung.inference.label_scoring import count_cut, neutral, scores
 from rung.inference.prompts import STYLES, word
 from rung.labels import Labels
 
@@ -37,7 +38,8 @@ class Scorer:
     def lengths(self, candidates: Sequence[str]) -> Any:
         return np.array([len(each.split()) for each in candidates])
 
-    def score(self, prompts: Sequence[str], candidates: Sequence[str], *, among: Any = None) -> Any:
+    def score(self, prompts: Sequence[str | Prompt], candidates: Sequence[str], *, among: Any = None) -> Any:
+        prompts = list(map(str, prompts))
         self.asked += prompts
         rows = np.array([[self._of(prompt, each) for each in candidates] for prompt in prompts], dtype=np.float32)
         return rows if among is None else np.where(among, rows, np.nan)
@@ -56,12 +58,12 @@ class Server(Scorer):
 
     def scored(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[Any, list[str | None]]:
         rows = self.score(prompts, candidates)
-        silent = ["goal" not in prompt for prompt in prompts]
+        silent = ["goal" not in str(prompt) for prompt in prompts]
         rows[silent] = np.nan
         return rows, ["no probability came back" if each else None for each in silent]
 
     def choose(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[list[int | None], list[str | None]]:
-        told = [0 if "bank" in prompt.partition("Text:")[2] else None for prompt in prompts]
+        told = [0 if "bank" in str(prompt).partition("Text:")[2] else None for prompt in prompts]
         return told, [None if each is not None else "the answer 'perhaps' is none of the labels" for each in told]
 
 
@@ -76,12 +78,40 @@ def test_every_style_finds_the_label(style: str) -> None:
 def test_the_wording_holds_text_and_labels() -> None:
     """A prompt holds the text once; braces in it are no slot; descriptions are told."""
     wording = word(LABELS, Scorer("cloze"))
-    assert wording.prompt("a {} b") == "a { } b This text is about {}."
+    assert wording.prompt("a {} b") == Prompt("", "a { } b", " This text is about {}.")
     assert "finance: banks and markets" in word(LABELS, Scorer("continuation")).frame
     assert word(LABELS, Scorer("entailment")).candidates[0] == "This text is about finance: banks and markets."
     assert word(LABELS, Scorer("options")).candidates == ["A", "B"]
     many = Labels.parse([f"label {i:02}" for i in range(40)])
     assert word(many, Scorer("options")).candidates == many.names
+
+
+class Wary(Scorer):
+    """One that knows a control token, and reads a dozen characters of a text beside the question and a label."""
+
+    def as_text(self, text: str) -> str:
+        return text.replace("<end>", "< end>")
+
+    def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:
+        return sum(
+            len(prompt.text) > 12 for prompt in prompts if isinstance(prompt, Prompt) and max(map(len, candidates))
+        )
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_labels_are_text_too(style: str) -> None:
+    """A control token in a label's name, description or words is spelled apart, in the frame and in the candidates."""
+    labels = Labels.parse({"a <end>": {"description": "so <end>", "words": ["<end>!"]}, "b": ""})
+    wording = word(labels, Wary(style))
+    assert "<end>" not in wording.frame + "".join(wording.candidates)
+    assert "< end>" in wording.frame + "".join(wording.candidates)
+    assert wording.prompt("<end>").text == "<end>"  # the backbone knows what to do with it
+
+
+def test_what_is_cut_is_counted_as_it_is_asked() -> None:
+    """Texts in their frames, beside the labels, for a backbone that scores; texts as they are for one that embeds."""
+    assert count_cut(["short", "a text that is too long"], LABELS, Wary()) == 1
+    assert count_cut(["a text of any length " * 999], LABELS, load("builtin")) == 0
 
 
 def test_a_style_nobody_knows_is_refused() -> None:

@@ -13,7 +13,9 @@ from rung.backbones.common.batching import TOKENS, around, bare, batches, ones
 from rung.backbones.common.candidate_trie import Trie
 from rung.backbones.common.continuation_scoring import Continuations
 from rung.backbones.common.pretrained import Pretrained, architecture
-from rung.backbones.common.token_sampling import Draw, written
+from rung.backbones.common.prompt_tokens import PromptIds, ends, tail
+from rung.backbones.common.token_sampling import Draw, check, written
+from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.evidence import Array
 
@@ -23,8 +25,9 @@ Told = tuple[list[str], Array]
 class CausalBackbone(Pretrained):
     """A model that goes on writing, frozen, in float32.
 
-    Prompts, candidates and texts are tokenized as they are. Only where the tokenizer itself begins every text with a special
-    token (Llama's <s>, Gemma's <bos>), which such models cannot do without, is it put before a prompt that lacks it.
+    Prompts and candidates are tokenized as they are; in the text of a `Prompt`, no control token is read. Only where the
+    tokenizer itself begins every text with a special token (Llama's <s>, Gemma's <bos>), which such models cannot do without, is
+    it put before a prompt that lacks it.
     """
 
     abilities = frozenset({"score", "generate"})
@@ -41,21 +44,24 @@ class CausalBackbone(Pretrained):
         )  # T5, XLM and Flaubert; they do not read left to right
         return found.endswith(("ForCausalLM", "LMHeadModel")) and not other
 
-    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
+    def score(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> Array:
         """Natural log p(candidate | prompt), summed over the candidate's tokens, (n, k) float32.
 
         A candidate is tokenized on its own and then appended. An empty prompt begins with the model's own first token
-        (<|endoftext|> for GPT-2). Of a prompt that leaves no room for the longest candidate within `max_tokens`, the beginning
-        is cut and the tail is kept, since a prompt ends with what asks for the label. A candidate without tokens gets 0.
-        Raises UserError for a candidate that is longer than the model reads.
+        (<|endoftext|> for GPT-2). Of a prompt that leaves no room for the longest candidate within `max_tokens`, the middle of
+        its text is left out; of a plain string the beginning is, since a prompt ends with what asks for the label. The token that
+        the tokenizer begins a text with stays. A candidate without tokens gets 0. Raises UserError for a candidate that is longer
+        than the model reads, and for a frame that leaves no room.
         """
         said = bare(self.tokenizer, candidates)
-        trie, rows = Trie.of(said), self._prompts(prompts)
-        room = self._room(max(map(len, said), default=1) - 1, "candidates")
+        trie, room = Trie.of(said), self._room(_longest(said) - 1, "candidates")
+        rows, whole = self._rows(prompts, room)
         steps = np.zeros((len(rows), len(trie.tokens)), dtype=np.float32)
-        whole = np.array([room is None or len(row) <= room for row in rows], dtype=bool)
-        for part in (np.flatnonzero(whole), np.flatnonzero(~whole)):  # what is cut shares no beginning with the others
-            steps[part] = self.continuations.steps([rows[i][-(room or 0) :] for i in part], trie)
+        for part in (
+            np.flatnonzero(whole),
+            np.flatnonzero(~whole),
+        ):  # strings that are cut share no beginning with the others
+            steps[part] = self.continuations.steps([rows[i] for i in part], trie)
         return np.asarray(trie.totals(steps))
 
     @property
@@ -75,32 +81,34 @@ class CausalBackbone(Pretrained):
     def chat(self, messages: list[dict[str, str]]) -> str | None:
         """The prompt that the model was taught to answer as an assistant, without thinking aloud; None without a chat template.
 
-        `messages` are {"role": "user" | "assistant" | "system", "content": text}, as the model's template takes them.
+        `messages` are {"role": "user" | "assistant" | "system", "content": text}, as the model's template takes them. Control
+        tokens that a content spells are taken apart: turns begin and end where the template says, and nowhere else.
         """
         if not self.tokenizer.chat_template:
             return None
         template = self.tokenizer.apply_chat_template
-        return str(template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=False))
+        said = [message | {"content": self.as_text(message["content"])} for message in messages]
+        return str(template(said, tokenize=False, add_generation_prompt=True, enable_thinking=False))
 
-    def cut(self, texts: Sequence[str]) -> int:
-        """How many of `texts` are longer than `max_tokens`, so that their beginning is not read."""
-        limit = self.max_tokens
-        return 0 if limit is None else sum(len(row) > limit for row in self._prompts(texts))
+    def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:
+        """How many prompts are too long for the longest of the candidates to follow them, so that a part is not read."""
+        room = self._room(_longest(bare(self.tokenizer, candidates)) - 1, "candidates")
+        return 0 if room is None else sum(row.size > room for row in self._prompts(prompts))
 
     def log_probabilities(self, texts: Sequence[str], *, window: int | None = None) -> list[Told]:
         """For each text its tokens, as the tokenizer writes them, and log p(x_t | x_<t) of each, (t,) float32, natural.
 
-        The first token follows the tokenizer's BOS token, where it has one; else its probability is not known: NaN. A text
+        The first token follows what the tokenizer itself begins a text with (Llama's <s>); where it begins with nothing, as GPT-2's
+        and Qwen's do, the first token's probability is not known: NaN. What a text spells is text, no control token. A text
         beyond `window` tokens (as many as the model reads) is read in windows that overlap by half: of each but the first only
         the second half counts, so that every token is told once, after at least half a window.
         """
         window = window or self.max_tokens
-        first = self.tokenizer.bos_token_id
         if window is not None and window < 2:
             raise UserError(
                 "window: got {window}.", "Give how many tokens are read at once, two or more.", window=window
             )
-        rows = [ids if first is None or ids[:1] == [first] else [first, *ids] for ids in bare(self.tokenizer, texts)]
+        rows, begun = [[*self._begin, *ids] for ids in self.control.text_ids(texts)], len(self._begin)
         pieces = [(i, start, piece) for i, row in enumerate(rows) for start, piece in _windows(row, window)]
         told = [np.full(len(row), np.nan, dtype=np.float32) for row in rows]
         known = 0 if window is None else window - window // 2 - 1  # of a later window, told by the one before
@@ -108,8 +116,7 @@ class CausalBackbone(Pretrained):
             new = known if start else 0
             told[i][start + 1 + new : start + len(piece)] = found[new:]
         names = self.tokenizer.convert_ids_to_tokens
-        begun = [len(row) > 0 and row[0] == first for row in rows]
-        return [(names(row[b:]), found[b:]) for row, found, b in zip(rows, told, begun, strict=True)]
+        return [(names(row[begun:]), found[begun:]) for row, found in zip(rows, told, strict=True)]
 
     def perplexity(self, texts: Sequence[str], *, window: int | None = None) -> npt.NDArray[np.float64]:
         """exp(−mean_t log p(x_t | x_<t)) of each text (n,), over the tokens whose probability is known; NaN where none is.
@@ -120,43 +127,44 @@ class CausalBackbone(Pretrained):
         return np.array([np.exp(-found.mean(dtype=np.float64)) if len(found) else np.nan for found in told])
 
     def generate(
-        self, prompts: Sequence[str], max_tokens: int = 64, seed: int = 0, *, temperature: float | None = None
+        self, prompts: Sequence[str | Prompt], max_tokens: int = 64, seed: int = 0, *, temperature: float | None = None
     ) -> list[str]:
         """What the model writes after each prompt (n), without the prompt, at most `max_tokens` tokens.
 
         Always the likeliest token; with `temperature` above 0, tokens are drawn at random, from p^(1/temperature), and a
         prompt's random numbers hang on (seed, prompt) alone, whatever else is generated beside it.
         """
-        if max_tokens < 1:
-            raise UserError(
-                "max_tokens: got {max_tokens}.",
-                "Give how many tokens may be written, 1 or more.",
-                max_tokens=max_tokens,
-            )
-        if temperature is not None and temperature < 0:
-            raise UserError(
-                "temperature: got {temperature}.",
-                "Give 0 for the likeliest tokens, or more, such as 0.7.",
-                temperature=temperature,
-            )
+        check(max_tokens, temperature)
         room = self._room(max_tokens, "max_tokens")
-        rows = [row[-(room or 0) :] for row in self._prompts(prompts)]
+        rows, _ = self._rows(prompts, room)
         found = [""] * len(rows)
         encoded = {"input_ids": rows, "attention_mask": ones(rows)}
         at_once = max(1, self.tokens_at_once - max_tokens)
         for places, passed in batches(encoded, at_once, pad=self._pad, device=self.model.device, left=True):
-            draw = Draw([prompts[i] for i in places], seed, temperature) if temperature else None
+            draw = Draw([str(prompts[i]) for i in places], seed, temperature) if temperature else None
             ids = written(self.model, passed, max_tokens, self._pad, draw)[:, passed["input_ids"].shape[1] :]
             for i, row in zip(places, ids.tolist(), strict=True):
                 found[i] = self.tokenizer.decode(row, skip_special_tokens=True)
         return found
 
-    def _prompts(self, prompts: Sequence[str]) -> list[list[int]]:
-        """Ids of each prompt, at least one."""
-        begin = self._begin
-        rows = bare(self.tokenizer, prompts)
-        begun = [row if row[: len(begin)] == begin else [*begin, *row] for row in rows]
-        return [row or [self._first] for row in begun]
+    def _rows(self, prompts: Sequence[str | Prompt], room: int | None) -> tuple[list[list[int]], npt.NDArray[np.bool_]]:
+        """Ids of each prompt within `room`, and which of them are whole."""
+        found = self._prompts(prompts)
+        self.check_frames(found, room)
+        kept = [tail if isinstance(prompt, str) else ends for prompt in prompts]
+        whole = np.array([room is None or row.size <= room for row in found], dtype=bool)
+        return [row.within(room, how) for row, how in zip(found, kept, strict=True)], whole
+
+    def _prompts(self, prompts: Sequence[str | Prompt]) -> list[PromptIds]:
+        """Ids of each prompt in its parts, at least one; what the tokenizer begins a text with is a part of the frame."""
+        return [self._begun(row) for row in self.prompt_ids(prompts)]
+
+    def _begun(self, row: PromptIds) -> PromptIds:
+        begin, (before, text, after) = self._begin, row
+        if not before and text[: len(begin)] == begin:  # a string that spells it
+            text = text[len(begin) :]
+        begun = before if before and before[: len(begin)] == begin else [*begin, *before]
+        return PromptIds(begun if begun or text or after else [self._first], text, after)
 
     @cached_property
     def _begin(self) -> list[int]:
@@ -195,6 +203,11 @@ class CausalBackbone(Pretrained):
                 limit=limit,
             )
         return None if limit is None else limit - after
+
+
+def _longest(rows: Sequence[list[int]]) -> int:
+    """Tokens of the longest row, or 1 where there is none."""
+    return max(map(len, rows), default=1)
 
 
 def _windows(row: list[int], size: int | None) -> Iterator[tuple[int, list[int]]]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from rung.backbones.catalog import Entry
 from rung.backbones.common.batching import batches
+from rung.backbones.common.control_tokens import ControlTokens
 from rung.backbones.common.engine_selection import choose
 from rung.backbones.common.engines import Options, Way, set_up
 from rung.backbones.common.pretrained import Pretrained, quiet, says_something
@@ -141,12 +142,13 @@ class EncoderBackbone(Pretrained):
 
     def _rows(self, encoder: Any, prompt: str, texts: list[str]) -> Array:
         """Unit rows (n, d) of `texts`, none of them missing."""
+        control = ControlTokens(getattr(encoder.tokenizer, "tokenizer", encoder.tokenizer))  # a processor holds one
         if not _reads_tokens(encoder):
-            said = [prompt + text for text in texts]
+            said = [prompt + control.as_text(text, prompt) for text in texts]
             return np.asarray(encoder.encode(said, prompt="", normalize_embeddings=True, show_progress_bar=False))
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         parts = [[texts[i] for i in order[start : start + _PART]] for start in range(0, len(order), _PART)]
-        found = [_computed(encoder, tokens) for tokens in _ahead(partial(_tokenized, encoder, prompt), parts)]
+        found = [_computed(encoder, tokens) for tokens in _ahead(partial(_tokenized, encoder, control, prompt), parts)]
         rows = np.concatenate(found)
         rows[order] = rows.copy()
         return rows
@@ -156,9 +158,11 @@ class EncoderBackbone(Pretrained):
         limit = self.max_tokens
         if limit is None:
             return 0
-        # a token is at least one character: shorter texts need no counting
-        long = [text for text in texts if len(text) + self._marks > limit]
-        return sum(len(each.ids) + self._marks > limit for each in self._encode(long))
+        room = limit - self._marks - len(self._encode([self.prompts.get("text", "")])[0].ids)
+        long = [
+            text for text in texts if len(text) > room
+        ]  # a token is at least one character: others need no counting
+        return sum(len(each.ids) > room for each in self._encode(long))
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """The share of tokens that the model does not know, over all `texts`."""
@@ -219,13 +223,20 @@ def _ahead(tokenize: Callable[[list[str]], dict[str, Any]], parts: list[list[str
             yield tokens
 
 
-def _tokenized(encoder: Any, prompt: str, texts: list[str]) -> dict[str, Any]:
+def _tokenized(encoder: Any, control: ControlTokens, prompt: str, texts: list[str]) -> dict[str, Any]:
     """What sentence-transformers makes of `texts` before its first module, without padding: lists of ids and facts such as
-    the prompt's length.
+    the prompt's length. A row with more control tokens than a plain text's has some from its text, which are spelled apart.
     """
     plain = {"text": {"padding": False}, "common": {"return_tensors": None}}
     with _TOKENIZING:
-        return dict(encoder.preprocess(texts, prompt=prompt or None, processing_kwargs=plain))
+        read = partial(encoder.preprocess, prompt=prompt or None, processing_kwargs=plain)
+        found = dict(read(texts))
+        usual = control.count(read(["a"])["input_ids"][0])
+        steered = {i for i, ids in enumerate(found["input_ids"]) if control.count(ids) > usual}
+        if steered:
+            said = [control.as_text(text, prompt) if i in steered else text for i, text in enumerate(texts)]
+            found = dict(read(said))
+        return found
 
 
 def _computed(encoder: Any, tokens: dict[str, Any]) -> Array:

@@ -13,7 +13,6 @@ from rung.backbones.common.pretrained import Pretrained, architecture
 from rung.errors import UserError
 from rung.evidence import Array, Role, unit
 from rung.evidence.images import ImageError, rgb
-from rung.text_encoding import encodable
 
 _KINDS = {"CLIPModel", "SiglipModel", "ChineseCLIPModel"}
 _AT_ONCE = 16  # images or phrasings in one pass
@@ -108,7 +107,7 @@ class ImageBackbone(Pretrained):
 
         siglip = architecture(self.folder) == "SiglipModel"
         said = self.tokenizer(
-            [encodable(text) for text in texts],
+            [self.as_text(text) for text in texts],
             padding="max_length" if siglip else True,
             truncation=True,
             max_length=self._room,

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.batching import TOKENS, around, bare, batches, fitting, longer, ones
+from rung.backbones.common.batching import TOKENS, around, bare, batches, fitting, ones
 from rung.backbones.common.cross_encoder import Pairs
 from rung.backbones.common.pretrained import Pretrained, architecture, weight_names
+from rung.backbones.common.prompt_tokens import head, tail
 from rung.backbones.next_sentence import HEAD, NextSentenceBackbone
+from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.evidence import Array
 from rung.text_encoding import encodable
@@ -22,12 +24,23 @@ SLOT = "{}"
 _ROWS = 4096  # held at once: a long text masked at each of its tokens is many rows
 
 
-class _Frame(NamedTuple):
-    """A prompt around its slot, and the space that the candidate brings along."""
+class _Cloze(NamedTuple):
+    """A prompt around its slot, and the space that the candidate brings along; where the person's text in it stands, if any."""
 
-    before: str
+    before: str | Prompt  # a `Prompt` where the text stands before the slot
     glue: str  # "" or " "
-    after: str
+    after: str | Prompt  # and here where it stands after it
+
+    def masked(self, masks: str) -> str | Prompt:
+        """The prompt with `masks` in its slot."""
+        before, _, after = self
+        if isinstance(before, Prompt):
+            return Prompt(before.before, before.text, f"{before.after}{masks}{after}")
+        return (
+            Prompt(f"{before}{masks}{after.before}", after.text, after.after)
+            if isinstance(after, Prompt)
+            else (f"{before}{masks}{after}")
+        )
 
 
 class _Row(NamedTuple):
@@ -46,8 +59,9 @@ class _Row(NamedTuple):
 class MaskedBackbone(Pretrained):
     """A model that was trained to fill gaps, frozen, in float32.
 
-    A prompt is a sentence with the slot `{}` where the candidate goes; without a slot the candidate follows the prompt. The
-    model's own special tokens (BERT's [CLS] and [SEP]) stand around the whole, as in its training; nothing else is added.
+    A prompt is a sentence with the slot `{}` where the candidate goes; without a slot the candidate follows the prompt. Of a
+    `Prompt` the slot is in the frame, and braces in the text are the text's own. The model's own special tokens (BERT's [CLS]
+    and [SEP]) stand around the whole, as in its training; nothing else is added.
     """
 
     abilities = frozenset({"score"})
@@ -96,7 +110,7 @@ class MaskedBackbone(Pretrained):
             )
         return str(text)
 
-    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
+    def score(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> Array:
         """Natural log p(candidate in the slot of the prompt), (n, k) float32.
 
         A candidate of t tokens takes the place of t masks at once:  log p = Σ_i log p(c_i at mask i | the frame with t masks).
@@ -105,10 +119,11 @@ class MaskedBackbone(Pretrained):
         first), and sums over unlike lengths are not on one scale: divide by `lengths`, or subtract the score without the text.
 
         White space before the slot belongs to the candidate, as it does in byte-level vocabularies (" good" and "good" are two
-        tokens there, and the mask stands for the first). A frame beyond `max_tokens` is cut at its far ends, never at the slot.
-        An empty candidate has log p = 0. Raises UserError for a prompt with two slots, or a candidate that fills the model.
+        tokens there, and the mask stands for the first). Of a prompt beyond `max_tokens` the text is cut at its end that is far
+        from the slot; a plain string at both of its far ends. An empty candidate has log p = 0. Raises UserError for a prompt
+        with two slots, a frame that leaves no room for a text, or a candidate that fills the model.
         """
-        frames = {prompt: _frame(encodable(prompt)) for prompt in prompts}
+        frames = {prompt: _cloze(prompt) for prompt in prompts}
         tokens = {glue: bare(self.tokenizer, [_glued(each, glue) for each in candidates]) for glue in ("", " ")}
         found = {prompt: np.zeros(len(candidates), dtype=np.float32) for prompt in frames}
         places, rows = [], []
@@ -124,9 +139,12 @@ class MaskedBackbone(Pretrained):
         """How many tokens (k,) each candidate has after a space: how many masks it takes."""
         return np.array([len(ids) for ids in bare(self.tokenizer, [_glued(each, " ") for each in candidates])], np.intp)
 
-    def cut(self, texts: Sequence[str]) -> int:
-        """How many of `texts` are longer than `max_tokens`, so that one end is not read."""
-        return longer(self.tokenizer, texts, self.max_tokens)
+    def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:
+        """How many prompts are too long with the longest of the candidates in their slot, so that one end is not read."""
+        masks = self.mask * int(self.lengths(candidates).max(initial=0))
+        rows = self.prompt_ids([_cloze(prompt).masked(masks) for prompt in prompts])
+        limit = self.max_tokens
+        return 0 if limit is None else sum(row.size + sum(map(len, self._specials)) > limit for row in rows)
 
     def pseudo_log_likelihood(
         self, texts: Sequence[str], *, within_word: bool = False
@@ -159,24 +177,50 @@ class MaskedBackbone(Pretrained):
         ]
 
     def _rows(
-        self, frame: _Frame, tokens: list[list[int]], candidates: Sequence[str]
+        self, frame: _Cloze, tokens: list[list[int]], candidates: Sequence[str]
     ) -> Iterator[tuple[_Row, list[int]]]:
         """One row for each distinct length of a candidate, with the places of those that have it."""
         for t in sorted({len(ids) for ids in tokens} - {0}):
             members = [j for j, ids in enumerate(tokens) if len(ids) == t]
-            ids, start = self._framed(frame, t, candidates[members[0]])
+            room = self._room(t, candidates[members[0]])
+            framed = (
+                self._framed if isinstance(frame.before, str) and isinstance(frame.after, str) else self._around_text
+            )
+            ids, start = framed(frame, t, room)
             masks = list(range(start, start + t))
             yield _Row(ids, masks, masks, [tokens[j] for j in members]), members
 
-    def _framed(self, frame: _Frame, t: int, candidate: str) -> tuple[list[int], int]:
-        """The ids of a frame with t masks in its slot, special tokens included, and where the first mask stands."""
+    def _around_text(self, frame: _Cloze, t: int, room: int | None) -> tuple[list[int], int]:
+        """The ids of a prompt with t masks in its slot, special tokens included, and where the first mask stands."""
+        (row,) = self.prompt_ids([frame.masked(self.mask * t)])
+        self.check_frames([row], room)
+        before, after = self._specials
+        ids = row.within(room, tail if isinstance(frame.before, Prompt) else head)
+        spelled = (
+            row.before if isinstance(frame.after, Prompt) else row.after
+        )  # the half of the frame that has the slot
+        offset = 0 if spelled is row.before else len(ids) - len(row.after)
+        earlier = _outer(frame.before).count(self.mask)  # masks that the frame itself spells
         mask = self.tokenizer.mask_token_id
-        (ids,) = bare(self.tokenizer, [frame.before + self.mask * t + frame.after])
-        earlier = frame.before.count(self.mask)  # masks that the text itself spells
+        start = [i for i, each in enumerate(spelled) if each == mask][earlier]
+        return [*before, *ids, *after], len(before) + offset + start
+
+    def _framed(self, frame: _Cloze, t: int, room: int | None) -> tuple[list[int], int]:
+        """The same of a plain string, whose masks are its own."""
+        mask = self.tokenizer.mask_token_id
+        (ids,) = bare(self.tokenizer, [str(frame.masked(self.mask * t))])
+        earlier = str(frame.before).count(self.mask)
         start = [i for i, each in enumerate(ids) if each == mask][earlier]
-        head, tail = self._specials
-        room = len(ids) if self.max_tokens is None else self.max_tokens - len(head) - len(tail) - t
-        if room < 0:
+        before, after = self._specials
+        left, right = _kept(start, len(ids) - start - t, len(ids) if room is None else room - t)
+        return [*before, *ids[start - left : start + t + right], *after], len(before) + left
+
+    def _room(self, t: int, candidate: str) -> int | None:
+        """Tokens of a prompt with t masks that are read, without the special ones; None without a limit."""
+        if self.max_tokens is None:
+            return None
+        room = self.max_tokens - sum(map(len, self._specials))
+        if room < t:
             raise UserError(
                 "backbone {name!r}: the candidate {candidate!r} has {t} tokens, the model reads {max_tokens}.",
                 "Give shorter candidates, or take a backbone that reads more.",
@@ -185,8 +229,7 @@ class MaskedBackbone(Pretrained):
                 t=t,
                 max_tokens=self.max_tokens,
             )
-        left, right = _kept(start, len(ids) - start - t, room)
-        return [*head, *ids[start - left : start + t + right], *tail], len(head) + left
+        return room
 
     @cached_property
     def _specials(self) -> tuple[list[int], list[int]]:
@@ -196,7 +239,7 @@ class MaskedBackbone(Pretrained):
     def _whole(self, texts: Sequence[str]) -> list[tuple[list[int], list[int], list[int | None]]]:
         """Each text's ids with special tokens, the places of those that are its own, and the word that each belongs to."""
         limit = {"truncation": True, "max_length": self.max_tokens} if self.max_tokens else {}
-        encoded = self.tokenizer([encodable(text) for text in texts], return_special_tokens_mask=True, **limit)
+        encoded = self.tokenizer([self.as_text(text) for text in texts], return_special_tokens_mask=True, **limit)
         marks = encoded["special_tokens_mask"]
         words = [encoded.word_ids(i) if self.tokenizer.is_fast else [] for i in range(len(texts))]
         places = [[i for i, mark in enumerate(each) if not mark] for each in marks]
@@ -226,25 +269,47 @@ class MaskedBackbone(Pretrained):
         return batches(encoded, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
 
 
-def _frame(prompt: str) -> _Frame:
+def _cloze(prompt: str | Prompt) -> _Cloze:
     """A prompt in its parts.
 
-    >>> _frame("It was {}.")
-    _Frame(before='It was', glue=' ', after='.')
+    >>> _cloze("It was {}.")
+    _Cloze(before='It was', glue=' ', after='.')
+    >>> _cloze(Prompt("", "a {} b", " It was {}."))
+    _Cloze(before=Prompt(before='', text='a {} b', after=' It was'), glue=' ', after='.')
     """
-    if prompt.count(SLOT) > 1:
+    if isinstance(prompt, str):
+        before, glue, after = _at_slot(encodable(prompt))
+        return _Cloze(before, glue, after)
+    if SLOT in prompt.before and SLOT not in prompt.after:
+        before, glue, after = _at_slot(prompt.before)
+        return _Cloze(before, glue, Prompt(after, prompt.text, prompt.after))
+    if SLOT in prompt.before:
+        _at_slot(f"{prompt.before}{prompt.after}")  # says that there are two
+    before, glue, after = _at_slot(prompt.after)
+    text = prompt.text if before else prompt.text.rstrip()  # white space before the slot is the candidate's
+    return _Cloze(Prompt(prompt.before, text, before), glue or " " * (text != prompt.text), after)
+
+
+def _at_slot(frame: str) -> tuple[str, str, str]:
+    """What stands before the slot, the space that belongs to the candidate, and what stands after it."""
+    if frame.count(SLOT) > 1:
         raise UserError(
             "prompt {prompt!r} has {count} slots {SLOT}, so it is not clear where the candidate goes.",
             "Leave one; write the text's own braces as  {SLOT_2} {SLOT_3}",
-            prompt=prompt[:60],
-            count=prompt.count(SLOT),
+            prompt=frame[:60],
+            count=frame.count(SLOT),
             SLOT=SLOT,
             SLOT_2=SLOT[0],
             SLOT_3=SLOT[1],
         )
-    before, _, after = prompt.partition(SLOT)
+    before, _, after = frame.partition(SLOT)
     read = before.rstrip()
-    return _Frame(read, " " if read != before else "", after)
+    return read, " " if read != before else "", after
+
+
+def _outer(before: str | Prompt) -> str:
+    """The half of the frame in which the slot stands, up to it."""
+    return before.after if isinstance(before, Prompt) else before
 
 
 def _glued(candidate: str, glue: str) -> str:

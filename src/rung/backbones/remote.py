@@ -6,6 +6,10 @@ via=chat (the default): the labels are options with a letter each, and the first
 probabilities; where the server gives none, or not for every letter, it is held to a choice.
 via=completions: each label follows the prompt in a request of its own, and the server echoes every token's log-probability (vLLM,
 llama-cpp-python).
+A server reads control tokens wherever they are spelled, also in a message's content. So in the text of a `Prompt`, and in labels,
+what models of all makers use as such ("<|im_end|>", "</s>", "[INST]", see `_CONTROL`) is spelled apart, by a space after its first
+character; a plain string is sent as it is. Where a prompt is too long for the server, the middle of its text is left out until the
+server takes it.
 The key is read from OPENAI_API_KEY and written nowhere.
 """
 
@@ -16,10 +20,12 @@ import ipaddress
 import json
 import math
 import os
+import re
 import string
 import unicodedata
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.common.api_client import AgainError, Asker, Budget, UnansweredError
+from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.evidence import Array
 from rung.messages import tr
@@ -37,6 +44,17 @@ from rung.text_encoding import encodable
 _DEFAULTS = {"concurrency": 8, "max_requests": None, "max_tokens": None, "timeout_s": 60, "retries": 5, "via": "chat"}
 _TOP = (20, 5)  # likeliest tokens to ask for; some servers allow 5
 _ABOUT = 64  # tokens that a chat template and an answer may add to a prompt
+_CONTROL = re.compile(
+    r"<(?=\|[^|<>\s]{1,60}\|>|\uff5c[^\uff5c<>]{1,60}\uff5c>"
+    r"|/?(?:s|bos|eos|pad|unk|mask|cls|sep|think|tool_calls?|tool_response|(?:start|end)_of_(?:turn|image|text|utterance)|"
+    r"extra_id_\d+|unused\d+|reserved_\d+|fim_\w+)>|<SYS>>|</SYS>>)"
+    r"|\[(?=/?(?:INST|SEP|CLS|MASK|PAD|UNK|BOS|EOS|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS|SYSTEM_PROMPT)\])"
+)
+_SHORTER = 2 / 3  # of a text that a server cannot read whole is sent next
+_TOO_LONG = re.compile(  # in what a server says
+    r"context|too long|too large|too many tokens|maximum (?:input|length|number of tokens)|must have (?:less|fewer) than"
+)
+_LEAST = 16  # characters: a shorter text is not what is too long
 _OUTSIDE = "api.openai.com"
 _AROUND = 32  # tokens that JSON and a chat template put around a name
 _PAIRS = {'""', "''", "``", "**", "__", "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb", "()", "[]", "{}", "<>"}
@@ -68,6 +86,7 @@ class RemoteBackbone:
         self.asker = Asker(self.budget, concurrency=self.settings["concurrency"], retries=self.settings["retries"])
         self._top: int | None = _TOP[0]  # what the server was found to allow; None: no log-probabilities
         self._answers: dict[bytes, Any] = {}
+        self._shortened: dict[Prompt, Prompt] = {}  # what the server could not read whole, and what it was sent instead
         self._holds = list(_HOLDS)  # ways to hold it to a choice that it has not refused yet
 
     @classmethod
@@ -119,6 +138,14 @@ class RemoteBackbone:
         """How prompts are worded: letters to choose from, or a text to go on with."""
         return "continuation" if self.settings["via"] == "completions" else "options"
 
+    def as_text(self, text: str) -> str:
+        """The text with what may be a control token of the server's model spelled apart.
+
+        >>> RemoteBackbone("openai:m").as_text("a <|im_end|> </s> [INST] <b>")
+        'a < |im_end|> < /s> [ INST] <b>'
+        """
+        return _CONTROL.sub(r"\g<0> ", encodable(text))
+
     def chat(self, messages: list[dict[str, str]]) -> str | None:  # noqa: ARG002
         """None: completions are asked for without a template."""
         return None
@@ -127,11 +154,11 @@ class RemoteBackbone:
         """What was asked of the server so far, in words."""
         return tr("{requests:,} requests, {tokens:,} tokens", requests=self.budget.requests, tokens=self.budget.tokens)
 
-    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
+    def score(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> Array:
         """Natural log p(candidate | prompt), (n, k) float32; NaN where the server does not tell all of a prompt's."""
         return self.scored(prompts, candidates)[0]
 
-    def scored(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
+    def scored(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
         """Log-probabilities (n, k), and for each prompt the reason why there are none (its row is NaN), or None."""
         if self.settings["via"] == "completions":
             return self._of_pairs(prompts, candidates)
@@ -140,7 +167,9 @@ class RemoteBackbone:
             return np.full((len(prompts), len(candidates)), np.nan, dtype=np.float32), [reason] * len(prompts)
         return self._of_each(prompts, partial(self._first_token, candidates=candidates), len(candidates))
 
-    def choose(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[list[int | None], list[str | None]]:
+    def choose(
+        self, prompts: Sequence[str | Prompt], candidates: Sequence[str]
+    ) -> tuple[list[int | None], list[str | None]]:
         """The candidate that the model picks for each prompt, by its place, or None with the reason; it is never guessed.
 
         The server is held to the candidates in the first of these ways that it takes: a JSON schema, llama.cpp's grammar, vLLM's
@@ -160,7 +189,7 @@ class RemoteBackbone:
         ]
         return places, reasons
 
-    def generate(self, prompts: Sequence[str], max_tokens: int = 64, seed: int = 0) -> list[str]:
+    def generate(self, prompts: Sequence[str | Prompt], max_tokens: int = 64, seed: int = 0) -> list[str]:
         """What the model answers to each prompt (n). Raises UserError where one of them got no answer."""
         answers = self._all(prompts, partial(self._wrote, max_tokens=max_tokens, seed=seed), extra=max_tokens)
         for each in answers:
@@ -174,15 +203,15 @@ class RemoteBackbone:
         """Words of each candidate (k,): its tokens are the server's secret."""
         return np.array([max(1, len(each.split())) for each in candidates], dtype=np.intp)
 
-    def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002
-        """Not known here: a server refuses what is too long, and the row says so."""
-        return 0
+    def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:  # noqa: ARG002
+        """How many of these prompts the server could not read whole, as far as they were asked: it does not tell its limit."""
+        return sum(isinstance(each, Prompt) and self._neutral(each) in self._shortened for each in prompts)
 
     def unknown_share(self, texts: Sequence[str]) -> float:  # noqa: ARG002
         """Not known here."""
         return 0.0
 
-    def _of_each(self, prompts: Sequence[str], ask: Ask, k: int) -> tuple[Array, list[str | None]]:
+    def _of_each(self, prompts: Sequence[str | Prompt], ask: Ask, k: int) -> tuple[Array, list[str | None]]:
         rows = np.full((len(prompts), k), np.nan, dtype=np.float32)
         why: list[str | None] = [None] * len(prompts)
         for i, answer in enumerate(self._all(prompts, ask)):
@@ -194,9 +223,9 @@ class RemoteBackbone:
                 rows[i] = answer
         return rows, why
 
-    def _of_pairs(self, prompts: Sequence[str], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
+    def _of_pairs(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
         """As `_of_each`, from a request for each prompt with each candidate: not every server takes a list of them in one."""
-        pairs = [(prompt, candidate) for prompt in prompts for candidate in candidates]
+        pairs = [(self._neutral(prompt), candidate) for prompt in prompts for candidate in candidates]
         answers = np.array(self._all(pairs, partial(self._echoed)), dtype=object).reshape(len(prompts), len(candidates))
         why = [next((str(each) for each in row if isinstance(each, UnansweredError)), None) for row in answers]
         rows = np.full(answers.shape, np.nan, dtype=np.float32)
@@ -206,14 +235,36 @@ class RemoteBackbone:
 
     def _all(self, asked: Sequence[Any], ask: Ask, *, extra: int = 0) -> list[Any]:
         """The answer to each thing asked (a prompt, or one with its candidate); what was answered once is not asked again."""
+        asked = [self._neutral(thing) if isinstance(thing, Prompt) else thing for thing in asked]
         keys = [_key(ask, thing) for thing in asked]
         new = {key: thing for key, thing in zip(keys, asked, strict=True) if key not in self._answers}
-        costs = [len("".join(thing).encode("utf-8", "replace")) + _ABOUT + extra for thing in new.values()]
+        costs = [
+            sum(len(str(each).encode("utf-8", "replace")) for each in (thing if isinstance(thing, tuple) else [thing]))
+            + (_ABOUT + extra)
+            for thing in new.values()
+        ]
         found = dict(zip(new, self.asker.all(ask, list(zip(new.values(), costs, strict=True))), strict=True))
         self._answers |= {key: each for key, each in found.items() if not isinstance(each, UnansweredError)}
         return [found[key] if key in found else self._answers[key] for key in keys]
 
-    def _first_token(self, prompt: str, candidates: Sequence[str]) -> tuple[Any, int]:
+    def _neutral(self, prompt: str | Prompt) -> str | Prompt:
+        """The prompt as it is sent: in its text no control token is spelled."""
+        return prompt if isinstance(prompt, str) else replace(prompt, text=self.as_text(prompt.text))
+
+    def _sent(self, prompt: str | Prompt, send: Callable[[str], Any]) -> Any:
+        """What `send` gets for the prompt; of a text that is too long for the server the middle is left out from now on."""
+        said = self._shortened.get(prompt, prompt) if isinstance(prompt, Prompt) else prompt
+        try:
+            return send(encodable(str(said)))
+        except Exception as error:
+            if not (isinstance(prompt, Prompt) and isinstance(said, Prompt) and _says_too_long(error)):
+                raise
+            if len(said.text) < _LEAST:
+                raise
+            self._shortened[prompt] = replace(said, text=_without_middle(said.text, _SHORTER))
+            raise AgainError from None
+
+    def _first_token(self, prompt: str | Prompt, candidates: Sequence[str]) -> tuple[Any, int]:
         """log p (k,) of one-letter candidates as the first token of the answer; NaN for those that were not told."""
         top = self._top
         if top is None:
@@ -239,12 +290,10 @@ class RemoteBackbone:
         row[found == 0] = np.nan
         return row, _tokens(said)
 
-    def _echoed(self, pair: tuple[str, str]) -> tuple[float, int]:
+    def _echoed(self, pair: tuple[str | Prompt, str]) -> tuple[float, int]:
         """log p(candidate | prompt), from the echo of both."""
-        prompt, candidate = map(encodable, pair)
-        said = self._client.completions.create(
-            model=self.model, prompt=prompt + candidate, max_tokens=1, echo=True, logprobs=1, temperature=0
-        )
+        candidate = encodable(pair[1])
+        prompt, said = self._sent(pair[0], lambda before: (before, self._complete(before + candidate, echo=True)))
         told = said.choices[0].logprobs
         if told is None:
             raise UnansweredError(tr("the server tells no probabilities: take  via=chat"))
@@ -254,7 +303,11 @@ class RemoteBackbone:
             raise UnansweredError(tr("the server does not echo the label's own tokens: take  via=chat"))
         return sum(steps), _tokens(said)
 
-    def _picked(self, prompt: str, candidates: list[str]) -> tuple[str, int]:
+    def _complete(self, prompt: str, *, echo: bool) -> Any:
+        how = {"max_tokens": 1, "logprobs": 1, "temperature": 0}
+        return self._client.completions.create(model=self.model, prompt=prompt, echo=echo, **how)
+
+    def _picked(self, prompt: str | Prompt, candidates: list[str]) -> tuple[str, int]:
         """What the model answers while it is held to the candidates."""
         hold = self._holds[0] if self._holds else None
         try:
@@ -268,13 +321,13 @@ class RemoteBackbone:
             raise AgainError from None
         return said.choices[0].message.content or "", _tokens(said)
 
-    def _wrote(self, prompt: str, max_tokens: int, seed: int) -> tuple[str, int]:
+    def _wrote(self, prompt: str | Prompt, max_tokens: int, seed: int) -> tuple[str, int]:
         said = self._chat(prompt, max_tokens=max_tokens, seed=seed)
         return said.choices[0].message.content or "", _tokens(said)
 
-    def _chat(self, prompt: str, **how: Any) -> Any:
-        messages = [{"role": "user", "content": encodable(prompt)}]
-        return self._client.chat.completions.create(model=self.model, messages=messages, temperature=0, **how)
+    def _chat(self, prompt: str | Prompt, **how: Any) -> Any:
+        chat = partial(self._client.chat.completions.create, model=self.model, temperature=0, **how)
+        return self._sent(prompt, lambda said: chat(messages=[{"role": "user", "content": said}]))
 
     @cached_property
     def _client(self) -> Any:
@@ -296,13 +349,29 @@ class RemoteBackbone:
 def _key(ask: Any, thing: Any) -> bytes:
     """What was asked, as a hash."""
     how = [ask.func.__name__, sorted(ask.keywords.items()), thing]
-    return hashlib.sha256(json.dumps(how).encode()).digest()
+    return hashlib.sha256(json.dumps(how, default=astuple).encode()).digest()
+
+
+def _without_middle(text: str, share: float) -> str:
+    """A share of a text's characters from its beginning and its end, with a mark where the others were.
+
+    >>> _without_middle("abcdefghi", 2 / 3)
+    'abc … ghi'
+    """
+    kept = int(len(text) * share)
+    return f"{text[: kept - kept // 2]} … {text[len(text) - kept // 2 :]}"
+
+
+def _says_too_long(error: Exception) -> bool:
+    """Whether a server refuses a prompt because it is longer than what the model reads."""
+    message, code = str(error).lower(), getattr(error, "status_code", None)
+    return code in (400, 413, 422, 500) and _TOO_LONG.search(message) is not None
 
 
 def _refuses_the_way(error: Exception) -> bool:
     """Whether a server refuses how it is asked, and not what: a prompt that is too long is no reason to ask otherwise."""
     message, code = str(error).lower(), getattr(error, "status_code", None)
-    if any(word in message for word in ("context", "too long", "maximum", "too large")):
+    if _TOO_LONG.search(message):
         return False
     return code in (400, 422, 501) or (code == 500 and "validation error" in message)  # so says llama-cpp-python
 

@@ -16,7 +16,9 @@ from rung.backbones.common.batching import TOKENS, around, bare, batches, by_len
 from rung.backbones.common.candidate_trie import ROOT, Trie
 from rung.backbones.common.pretrained import Pretrained, architecture, read_config
 from rung.backbones.common.pretrained import memory as memory_of
+from rung.backbones.common.prompt_tokens import ends
 from rung.backbones.common.token_sampling import Draw, check, written
+from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.evidence import Array
 from rung.text_encoding import encodable
@@ -68,7 +70,7 @@ class Seq2SeqBackbone(Pretrained):
         """The files, and the languages where some were asked for."""
         return {"files": self.hashes, "languages": self.languages} if self.languages else self.hashes
 
-    def score(self, prompts: Sequence[str], candidates: Sequence[str]) -> Array:
+    def score(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> Array:
         """Natural log p(candidate | prompt), summed over the candidate's tokens and its end token, (n, k) float32.
 
         The end token counts: the model was trained to write it, and without it "card" could never be less probable than "card
@@ -76,9 +78,9 @@ class Seq2SeqBackbone(Pretrained):
         first one of BART and of multilingual models, are given and count nothing.
 
         The encoder reads each distinct prompt once, and the decoder what all candidates begin with; what follows is run
-        candidate by candidate on the same memory. Of a prompt beyond `max_tokens` the middle is left out: what is asked stands
-        at its beginning and its end (Sun et al. 2019, "How to fine-tune BERT for text classification", section 5.3.1: head and
-        tail). Raises UserError for a candidate that is longer than the model writes.
+        candidate by candidate on the same memory. Of a prompt beyond `max_tokens` the middle of its text is left out, and of a
+        plain string its own middle. Raises UserError for a candidate that is longer than the model writes, and for a frame that
+        leaves no room.
         """
         said = self._targets(candidates)
         trie = Trie.of(said)
@@ -95,13 +97,13 @@ class Seq2SeqBackbone(Pretrained):
         """Tokens of each candidate (k,), the end token included, as in `score`."""
         return np.array([len(ids) for ids in self._targets(candidates)], dtype=np.intp)
 
-    def cut(self, texts: Sequence[str]) -> int:
-        """How many of `texts` are longer than `max_tokens`, so that their middle is not read."""
+    def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:  # noqa: ARG002 - written apart
+        """How many prompts are longer than `max_tokens`, so that a middle is not read."""
         room = self._room
-        return 0 if room is None else sum(len(ids) > room for ids in bare(self.tokenizer, texts))
+        return 0 if room is None else sum(row.size > room for row in self.prompt_ids(prompts))
 
     def generate(
-        self, prompts: Sequence[str], max_tokens: int = 64, seed: int = 0, *, temperature: float | None = None
+        self, prompts: Sequence[str | Prompt], max_tokens: int = 64, seed: int = 0, *, temperature: float | None = None
     ) -> list[str]:
         """What the model writes for each prompt (n), at most `max_tokens` tokens.
 
@@ -113,7 +115,7 @@ class Seq2SeqBackbone(Pretrained):
         self._check_room(max_tokens)
         found = [""] * len(prompts)
         for places, batch in self._batches(prompts, max(1, self.tokens_at_once - max_tokens)):
-            draw = Draw([prompts[i] for i in places], seed, temperature) if temperature else None
+            draw = Draw([str(prompts[i]) for i in places], seed, temperature) if temperature else None
             search = self._search(max_tokens, plain=temperature is not None)
             ids = written(self.model, batch, max_tokens, self.tokenizer.pad_token_id, draw, **search)
             for i, row in zip(places, ids.tolist(), strict=True):
@@ -141,10 +143,12 @@ class Seq2SeqBackbone(Pretrained):
             ) from None
         return tokenizer
 
-    def _batches(self, prompts: Sequence[str], tokens: int) -> Any:
-        """Prompts as the encoder takes them; what is too long loses its middle."""
+    def _batches(self, prompts: Sequence[str | Prompt], tokens: int) -> Any:
+        """Prompts as the encoder takes them; a text that is too long loses its middle."""
         head, tail = around(bare(self.tokenizer, ["a"])[0], self.tokenizer("a")["input_ids"])
-        rows = [[*head, *_ends(ids, self._room), *tail] for ids in bare(self.tokenizer, prompts)]
+        read = self.prompt_ids(prompts)
+        self.check_frames(read, self._room)
+        rows = [[*head, *row.within(self._room, ends), *tail] for row in read]
         encoded = {"input_ids": rows, "attention_mask": ones(rows)}
         return batches(encoded, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
 
@@ -296,17 +300,6 @@ def _stem(trie: Trie) -> list[int]:
         node = children[0]
         found.append(node)
     return found
-
-
-def _ends(ids: list[int], room: int | None) -> list[int]:
-    """The first and last tokens of a text, `room` in all.
-
-    >>> _ends([1, 2, 3, 4, 5], 3), _ends([1, 2], 3)
-    ([1, 2, 5], [1, 2])
-    """
-    if room is None or len(ids) <= room:
-        return ids
-    return [*ids[: room - room // 2], *ids[len(ids) - room // 2 :]]
 
 
 def _fan(memory: Any, times: int) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.loading import require
+from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.evidence import Array, Backbone, Evidence, Long, Progress
 from rung.evidence.cache import Cache
@@ -122,6 +123,14 @@ def scores(
     return _with_the_rest(found)[inverse], [why[i] for i in inverse]
 
 
+def count_cut(texts: Sequence[str], labels: Labels, backbone: Any) -> int:
+    """How many of `texts` are too long for the backbone, with the question and the longest label beside each of them."""
+    if "score" not in backbone.abilities or "embed" in backbone.abilities:
+        return int(backbone.cut(texts))
+    wording = word(labels, backbone)
+    return int(backbone.cut([wording.prompt(text) for text in texts], wording.candidates))
+
+
 def _looked_up(
     texts: list[str], wording: Wording, backbone: Any, cache: Cache | None, progress: Progress | None
 ) -> tuple[Array, list[str | None]]:
@@ -170,7 +179,7 @@ def neutral(labels: Labels, backbone: Any, *, length: Length = "sum", cache: Cac
     return told if len(told) else None
 
 
-def _asked(backbone: Any, prompts: list[str], candidates: list[str], pairs: Any) -> tuple[Array, list[str | None]]:
+def _asked(backbone: Any, prompts: list[Prompt], candidates: list[str], pairs: Any) -> tuple[Array, list[str | None]]:
     """Scores (n, m), and why there are none; where a model can be held to a choice, that stands in for missing scores."""
     if pairs is not None:
         return backbone.score(prompts, candidates, among=pairs), [None] * len(prompts)

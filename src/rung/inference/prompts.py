@@ -1,6 +1,8 @@
 """Texts and labels put into words that a scoring backbone can answer: a prompt for each text, candidates for each label.
 
-A backbone's `score` adds nothing to what it is given, so all wording is here. Its `style` says what kind of words it takes:
+A backbone's `score` adds nothing to what it is given, so all wording is here. A prompt has two parts: the frame is ours and the
+model's, the text is a person's; names and descriptions of labels stand in the frame, and are text too. The backbone's `style`
+says what kind of words it takes:
 
 continuation    a causal model goes on after the prompt; with a chat template, as the assistant
 answer          an encoder–decoder writes the label
@@ -13,13 +15,15 @@ options         a remote model picks a letter, since only a few next tokens come
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.labels import Label, Labels
 
@@ -36,15 +40,15 @@ class Wording:
     candidates: list[str]
     owner: npt.NDArray[np.intp]
 
-    def prompt(self, text: str) -> str:
+    def prompt(self, text: str) -> Prompt:
         """The text in its frame; where the frame has a slot, what looks like one in the text itself is taken apart."""
         before, _, after = self.frame.rpartition("{text}")  # the last one: a label may be called so
-        return before + (text.replace("{}", "{ }") if self.style == "cloze" else text) + after
+        return Prompt(before, text.replace("{}", "{ }") if self.style == "cloze" else text, after)
 
     @property
     def key(self) -> str:
-        """What the answers hang on besides the text."""
-        return sha256("\x1f".join([self.style, self.frame, *self.candidates]).encode()).hexdigest()
+        """What the answers hang on besides the text; "parts" sets them apart from those of prompts that were one string."""
+        return sha256("\x1f".join(["parts", self.style, self.frame, *self.candidates]).encode()).hexdigest()
 
 
 def word(labels: Labels, backbone: Any) -> Wording:
@@ -58,15 +62,24 @@ def word(labels: Labels, backbone: Any) -> Wording:
             style=style,
             STYLES=", ".join(STYLES),
         )
+    told = [_as_text(label, backbone) for label in labels]
     if style == "options":
-        return _options(labels)
-    frame, candidate = _frames(labels, backbone)
-    said = [[_described(label) if style in _SENTENCES else label.wording, *label.words] for label in labels]
+        return _options(told)
+    frame, candidate = _frames(told, backbone)
+    said = [[_described(label) if style in _SENTENCES else label.wording, *label.words] for label in told]
     words = [candidate.replace("{label}", name) for each in said for name in each]
-    return Wording(style, frame, words, np.repeat(np.arange(len(labels)), [len(each) for each in said]))
+    return Wording(style, frame, words, np.repeat(np.arange(len(told)), [len(each) for each in said]))
 
 
-def _frames(labels: Labels, backbone: Any) -> tuple[str, str]:
+def _as_text(label: Label, backbone: Any) -> Label:
+    """The label with the control tokens that it spells taken apart, since its name stands in the frame."""
+    plain = getattr(backbone, "as_text", str)
+    words = tuple(map(plain, label.words))
+    name = plain(label.name) if isinstance(label.name, str) else label.name  # a number spells nothing
+    return replace(label, name=name, description=plain(label.description), words=words)
+
+
+def _frames(labels: Sequence[Label], backbone: Any) -> tuple[str, str]:
     """The frame of a text and that of a label."""
     if backbone.style == "cloze":
         return "{text} This text is about {}.", "{label}"
@@ -79,7 +92,7 @@ def _frames(labels: Labels, backbone: Any) -> tuple[str, str]:
     return (chat, "{label}") if chat else (f"{asked}\nLabel:", " {label}")
 
 
-def _options(labels: Labels) -> Wording:
+def _options(labels: Sequence[Label]) -> Wording:
     """A letter a label; beyond the alphabet, the names themselves, among which a server can be held to choose."""
     if len(labels) > len(string.ascii_uppercase):
         frame = f"{_instruction(labels)}\n\nText: {{text}}\n\nAnswer with the label only."
@@ -89,7 +102,7 @@ def _options(labels: Labels) -> Wording:
     return Wording("options", frame, list(string.ascii_uppercase[: len(labels)]), np.arange(len(labels)))
 
 
-def _instruction(labels: Labels) -> str:
+def _instruction(labels: Sequence[Label]) -> str:
     described = any(label.description for label in labels)
     listed = (
         "\n".join(f"- {_described(label)}" for label in labels)

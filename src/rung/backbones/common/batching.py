@@ -80,11 +80,3 @@ def around(inner: list[int], outer: list[int]) -> tuple[list[int], list[int]]:
     starts = range(len(outer) - len(inner) + 1)
     start = next(i for i in starts if outer[i : i + len(inner)] == inner)
     return outer[:start], outer[start + len(inner) :]
-
-
-def longer(tokenizer: Any, texts: Sequence[str], limit: int | None) -> int:
-    """How many texts are longer than `limit` tokens, with the special tokens around them."""
-    if limit is None:
-        return 0
-    room = limit - tokenizer.num_special_tokens_to_add(pair=False)
-    return sum(len(ids) > room for ids in bare(tokenizer, texts))

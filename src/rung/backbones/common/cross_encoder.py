@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.batching import TOKENS, batches, longer, ones
+from rung.backbones.common.batching import TOKENS, batches, ones
 from rung.backbones.common.pretrained import Pretrained
+from rung.backbones.common.prompt_tokens import PromptIds, head
+from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.evidence import Array
-from rung.text_encoding import encodable
 
 _PAIRS = 8192  # held at once
 
@@ -70,29 +71,35 @@ class Pairs(Pretrained):
     tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
 
     def score(
-        self, prompts: Sequence[str], candidates: Sequence[str], *, among: npt.NDArray[np.bool_] | None = None
+        self, prompts: Sequence[str | Prompt], candidates: Sequence[str], *, among: npt.NDArray[np.bool_] | None = None
     ) -> Array:
         """Natural log p(the candidate holds of the prompt), (n, k) float32; each by itself, so rows do not sum to 1.
 
-        `among` (n, k): only these pairs are read, the others are NaN. Both are plain texts; what looks like a special token in
-        them is read as its letters. Of a pair beyond `max_tokens` the prompt's end is cut, never the candidate. Raises
-        UserError for a candidate that leaves no room.
+        `among` (n, k): only these pairs are read, the others are NaN. Both are plain texts, in which no control token is read
+        (but for the frame of a `Prompt`). Of a pair beyond `max_tokens` the text's end is cut, never the candidate or the frame.
+        Raises UserError for a candidate or a frame that leaves no room.
         """
         found = np.full((len(prompts), len(candidates)), np.nan, dtype=np.float32)
-        firsts, seconds = self._ids(prompts), self._ids(candidates)
-        rooms = [self._room(ids, candidate) for ids, candidate in zip(seconds, candidates, strict=True)]
+        firsts, seconds = self._firsts(prompts), self.control.text_ids(candidates)
+        rooms = self._rooms(seconds, candidates)
+        self.check_frames(firsts, min(rooms, default=None))
         wanted = np.argwhere(np.ones(found.shape, dtype=bool) if among is None else among).tolist()
         rows = iter(wanted)
         while part := list(islice(rows, _PAIRS)):
-            pairs = [(firsts[i][: rooms[j]], seconds[j]) for i, j in part]
+            pairs = [(firsts[i].within(rooms[j] if rooms else None, head), seconds[j]) for i, j in part]
             for places, log_p in self._log_p(pairs):
                 i, j = np.array([part[place] for place in places]).T
                 found[i, j] = log_p
         return found
 
-    def cut(self, texts: Sequence[str]) -> int:
-        """How many of `texts` are longer than `max_tokens`, so that their end is not read."""
-        return longer(self.tokenizer, texts, self.max_tokens)
+    def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:
+        """How many prompts are too long for one of the candidates to stand beside them, so that their end is not read."""
+        limit = self.max_tokens
+        if limit is None:
+            return 0
+        alone = limit - int(self.tokenizer.num_special_tokens_to_add(pair=False))
+        room = min(self._rooms(self.control.text_ids(candidates), candidates), default=alone)
+        return sum(row.size > room for row in self._firsts(prompts))
 
     def judged(self, logits: Any) -> Any:
         """log p (b,) that the pairs go together, from the classes' logits (b, c)."""
@@ -114,18 +121,20 @@ class Pairs(Pretrained):
     def _frame(self) -> Frame:
         return Frame.of(self.tokenizer)
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, none of them special: a text that spells [SEP] must not end the pair."""
-        if not texts:
-            return []
-        how = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
-        return list(self.tokenizer([encodable(text) for text in texts], **how)["input_ids"])
+    def _firsts(self, prompts: Sequence[str | Prompt]) -> list[PromptIds]:
+        """Token ids of what stands first in a pair; a string is a text without a frame."""
+        return self.prompt_ids([Prompt("", each) if isinstance(each, str) else each for each in prompts])
 
-    def _room(self, ids: list[int], candidate: str) -> int | None:
-        """Tokens of a prompt that fit beside a candidate; None without a limit."""
-        if self.max_tokens is None:
-            return None
-        room = self.max_tokens - self._frame.size - len(ids)
+    def _rooms(self, seconds: Sequence[list[int]], candidates: Sequence[str]) -> list[int]:
+        """Tokens of a prompt that fit beside each candidate; none where there is no limit."""
+        limit = self.max_tokens
+        if limit is None:
+            return []
+        return [self._room(ids, candidate, limit) for ids, candidate in zip(seconds, candidates, strict=True)]
+
+    def _room(self, ids: list[int], candidate: str, limit: int) -> int:
+        """Tokens of a prompt that fit beside a candidate."""
+        room = limit - self._frame.size - len(ids)
         if room < 1:
             raise UserError(
                 "backbone {name!r}: the candidate {candidate!r} has {n_ids} tokens, the model reads "
@@ -134,7 +143,7 @@ class Pairs(Pretrained):
                 name=self.name,
                 candidate=candidate[:40],
                 n_ids=len(ids),
-                max_tokens=self.max_tokens,
+                max_tokens=limit,
             )
         return room
 

@@ -15,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.catalog import Entry
+from rung.backbones.common.control_tokens import ControlTokens
+from rung.backbones.common.prompt_tokens import PromptIds, prompt_ids
+from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 
 if TYPE_CHECKING:
@@ -162,6 +165,32 @@ class Pretrained:
             pad = self.config.get("pad_token_id")
             found -= (1 if pad is None else int(pad)) + 1
         return int(found) if found else None
+
+    @cached_property
+    def control(self) -> ControlTokens:
+        """The tokenizer's control tokens, and texts in which they are characters like all others."""
+        return ControlTokens(self.tokenizer)
+
+    def as_text(self, text: str) -> str:
+        """The text with every control token that it spells taken apart: what may stand in a frame, such as a label's name."""
+        return self.control.as_text(text)
+
+    def prompt_ids(self, prompts: Sequence[str | Prompt]) -> list[PromptIds]:
+        """Token ids of prompts in their parts, without what the tokenizer puts around a text."""
+        return prompt_ids(self.tokenizer, self.control, prompts)
+
+    def check_frames(self, rows: Sequence[PromptIds], room: int | None) -> None:
+        """Raise UserError where a frame leaves no room for a text, of which there is one."""
+        longest = max((row.frame + bool(row.text) for row in rows), default=0)
+        if room is not None and longest > room:
+            raise UserError(
+                "backbone {name!r}: the question and the labels take {frame} tokens, and it reads {max_tokens} in all, with "
+                "the answer: no room is left for a text.",
+                "Give fewer or shorter labels and descriptions, or take a backbone that reads more.",
+                name=self.name,
+                frame=longest - 1,
+                max_tokens=self.max_tokens,
+            )
 
     def unknown_share(self, texts: list[str]) -> float:
         """The share of tokens that the model does not know, over all `texts`."""
