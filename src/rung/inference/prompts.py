@@ -75,8 +75,8 @@ def _as_text(label: Label, backbone: Any) -> Label:
     """The label with the control tokens that it spells taken apart, since its name stands in the frame."""
     plain = getattr(backbone, "as_text", str)
     words = tuple(map(plain, label.words))
-    name = plain(label.name) if isinstance(label.name, str) else label.name  # a number spells nothing
-    return replace(label, name=name, description=plain(label.description), words=words)
+    value = plain(label.value) if isinstance(label.value, str) else label.value  # a number spells nothing
+    return replace(label, value=value, description=plain(label.description), words=words)
 
 
 def _frames(labels: Sequence[Label], backbone: Any) -> tuple[str, str]:
