@@ -38,6 +38,9 @@ class Scorer:
     def lengths(self, candidates: Sequence[str]) -> Any:
         return np.array([len(each.split()) for each in candidates])
 
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        return 0.0
+
     def score(self, prompts: Sequence[str | Prompt], candidates: Sequence[str], *, among: Any = None) -> Any:
         prompts = list(map(str, prompts))
         self.asked += prompts
