@@ -229,9 +229,8 @@ def test_parquet_in_gzip(tmp_path):
 @pytest.mark.parametrize(
     ("name", "word"),
     [
-        ("a.xlsx", "spreadsheet"),
         ("a.xls", "spreadsheet"),
-        ("a.ods", "CSV"),
+        ("a.ods", "spreadsheet"),
         ("a.docx", "document"),
         ("a.PDF", "document"),
     ],
@@ -245,13 +244,13 @@ def test_a_clear_word(tmp_path, name, word):
 
 def test_told_by_the_first_bytes(tmp_path):
     """A spreadsheet or Parquet file under a wrong name is called what it is."""
-    assert "spreadsheet" in fault(tmp_path / "a.csv", b"PK\x03\x04rest").what
+    assert "spreadsheet or an archive" in fault(tmp_path / "a.csv", b"PK\x03\x04rest").what
     assert fault(tmp_path / "b.csv", b"PAR1rest").hint == "--format parquet"
 
 
 def test_unknown_ending_and_format(tmp_path):
     """An unknown ending lists the known ones; an unknown format names the nearest."""
-    assert ".csv .tsv .txt .jsonl .parquet" in fault(tmp_path / "a.dat", "x").what
+    assert ".csv .tsv .txt .jsonl .parquet .xlsx" in fault(tmp_path / "a.dat", "x").what
     assert "the name has no ending" in fault(tmp_path / "noending", "x").what
     assert fault(tmp_path / "a.csv", "x", format="json").hint == "--format jsonl"
     assert "csv|tsv" in fault(tmp_path / "a.csv", "x", format="zzzzzz").hint

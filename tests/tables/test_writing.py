@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from rung.errors import UserError
 from rung.tables import ANSWER, Dialect, open_output, open_table
 
-ENDINGS = ["csv", "tsv", "jsonl", "parquet"]
+ENDINGS = ["csv", "tsv", "jsonl", "parquet", "xlsx"]
 
 
 def answered(source, target, *, size=2, label="x", **options):
@@ -218,11 +218,11 @@ def test_output_folder(source, tmp_path):
     assert "is a file, not a folder" in refusal(source, source / "o.csv").what
 
 
-@pytest.mark.parametrize("name", ["o.txt", "o.xlsx", "o", "o.parquet.gz", "o.json"])
+@pytest.mark.parametrize("name", ["o.txt", "o.xlsm", "o.xlsx.gz", "o", "o.parquet.gz", "o.json"])
 def test_output_ending(source, tmp_path, name):
     """An ending under which no table can be written is refused with those that can, or with what to type."""
     found = refusal(source, tmp_path / name)
-    assert ".csv" in found.what or found.hint.endswith("o.parquet")
+    assert ".csv" in found.what or found.hint.endswith(("o.parquet", "o.xlsx"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such device")

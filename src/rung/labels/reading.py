@@ -16,12 +16,14 @@ from rung.labels.label import Label, listed_label, parse_label
 from rung.labels.label_set import Labels
 from rung.labels.label_table import grow_tree, row_details
 from rung.text_encoding import declared_separator, line_number, read_text, split_lines
+from rung.workbook import sheet_rows
 
 Found = Iterator[tuple[Label, str]]  # a label, and where it stands
 
 _SEPARATORS = re.compile(r"[,;|，；、｜]")
-FORMATS = ".txt (one per line,  name: description), .csv (name,description), .yaml, .json"
+FORMATS = ".txt (one per line,  name: description), .csv or .xlsx (name,description), .yaml, .json"
 
+_WORKBOOKS = (".xlsx", ".xlsm")
 _COLUMNS = ("name", "label", "description", "words", "examples", "parent")  # of a table of labels
 # YAML ends lines at these signs too. Private signs stand for them while it reads, because an editor does not.
 _HIDDEN = {0x85: 0xF0085, 0x2028: 0xF2028, 0x2029: 0xF2029}
@@ -44,7 +46,7 @@ def read_labels(spec: str) -> Labels:
         return _of_file(Path(str(resources.files("rung.labels") / "sets" / f"{spec}.yaml")))
     if path.is_dir():
         raise UserError("labels: {spec} is a folder.", "Name a file: {FORMATS}.", spec=spec, FORMATS=FORMATS)
-    if path.suffix.lower() in READERS or (not _SEPARATORS.search(spec) and ("/" in spec or "\\" in spec)):
+    if path.suffix.lower() in (*READERS, *_WORKBOOKS) or (not _SEPARATORS.search(spec) and ("/" in spec or "\\" in spec)):
         raise UserError(
             "labels: there is no file {spec}.", "Check the path, or list the names:  --labels billing,bug", spec=spec
         )
@@ -78,15 +80,15 @@ def _of_list(spec: str) -> Labels:
 
 
 def _of_file(path: Path) -> Labels:
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
+    ending = path.suffix.lower()
+    if ending not in READERS and ending not in _WORKBOOKS:
         raise UserError(
             "labels: {path} is none of the formats that are read.",
             "Write them as {FORMATS}.",
             path=path,
             FORMATS=FORMATS,
         )
-    found = list(reader(read_text(path), path.name))
+    found = list(_sheet(path) if ending in _WORKBOOKS else READERS[ending](read_text(path), path.name))
     if not found:
         raise UserError(
             "labels: {path} is empty.", "Write one label per line, as in  billing: invoices and refunds", path=path
@@ -130,6 +132,10 @@ def _table(text: str, file: str) -> Found:
             error=error,
             line_num=reader.line_num,
         ) from None
+
+
+def _sheet(path: Path) -> Found:
+    return _rows(((f"row {number}", row) for number, row in sheet_rows(path, str(path))), path.name)
 
 
 def _rows(placed: Iterable[tuple[str, list[str]]], file: str) -> Found:

@@ -1,7 +1,7 @@
 """People's files in and out: checked before anything is made of them, read in chunks, written whole or not at all.
 
 formats.py   which format a name means         source.py   bytes: files, .gz, standard input on disk
-delimited.py  lines.py  jsonlines.py  parquet.py           one format each: check, then chunks
+delimited.py  lines.py  jsonlines.py  parquet.py  spreadsheet.py   one format each: check, then chunks
 folder.py    a folder of images, a row a file
 column.py    which column holds the texts      chunk.py    some rows, in the shape the output needs
 table.py     open_table: all of this together  output.py   open_output: a temporary name, then the real one

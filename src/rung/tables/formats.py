@@ -7,13 +7,13 @@ from pathlib import Path
 from rung.errors import UserError, nearest
 from rung.messages import message, tr
 
-FORMATS = ("csv", "tsv", "txt", "jsonl", "parquet")
-_BY_ENDING = {**{f".{name}": name for name in FORMATS}, ".ndjson": "jsonl"}
-_KNOWN = ".csv .tsv .txt .jsonl .parquet (text formats also as .gz)"
+FORMATS = ("csv", "tsv", "txt", "jsonl", "parquet", "xlsx")
+_BY_ENDING = {**{f".{name}": name for name in FORMATS}, ".ndjson": "jsonl", ".xlsm": "xlsx"}
+_KNOWN = ".csv .tsv .txt .jsonl .parquet .xlsx (text formats also as .gz)"
 
 _SPREADSHEET = (
-    message("{name} is a spreadsheet: rung reads CSV."),
-    message("In the spreadsheet: File, Save as, CSV UTF-8; then give that .csv"),
+    message("{name} is a spreadsheet in a format that rung does not read."),
+    message("In the spreadsheet: File, Save as, .xlsx or CSV UTF-8; then give that file"),
 )
 _DOCUMENT = (
     message("{name} is a document: rung reads tables and plain text."),
@@ -25,7 +25,7 @@ _JSON = (
     message("jq -c '.[]' {name} > {stem}.jsonl   (if it holds JSON Lines already: --format jsonl)"),
 )
 _REFUSED = {
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), _SPREADSHEET),
+    **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers"), _SPREADSHEET),
     **dict.fromkeys((".docx", ".doc", ".odt", ".rtf", ".pdf"), _DOCUMENT),
     **dict.fromkeys((".zip", ".7z", ".tar", ".tgz", ".bz2", ".xz", ".zst"), _ARCHIVE),
     ".json": _JSON,
@@ -52,7 +52,7 @@ def format_of(name: str, given: str | None = None) -> str:
     ending = f"'{path.suffix}' is not an ending that rung knows" if path.suffix else "the name has no ending"
     raise UserError(
         "{name}: {ending}; known are {known}.",
-        "Say what it is:  --format csv|tsv|txt|jsonl|parquet",
+        "Say what it is:  --format csv|tsv|txt|jsonl|parquet|xlsx",
         name=name,
         ending=ending,
         known=_KNOWN,
@@ -64,10 +64,10 @@ def output_format(path: Path) -> str:
 
     Raises UserError where no table can be written so.
     """
-    known = ".csv .tsv .jsonl .parquet (the first three also as .gz)"
+    known = ".csv .tsv .jsonl .parquet .xlsx (the first three also as .gz)"
     gz = path.name.lower().endswith(".gz")
     name = _BY_ENDING.get(Path(path.name.lower().removesuffix(".gz")).suffix)
-    if name is None or name == "txt":
+    if name is None or name == "txt" or path.name.lower().endswith(".xlsm"):
         raise UserError(
             "--out {path}: a table is written as {known}.",
             "--out {stem}.csv",
@@ -75,9 +75,9 @@ def output_format(path: Path) -> str:
             known=known,
             stem=path.name.split(".")[0],
         )
-    if name == "parquet" and gz:
+    if name in ("parquet", "xlsx") and gz:
         raise UserError(
-            "--out {path}: Parquet is compressed already.",
+            "--out {path}: this format is compressed already.",
             "--out {plain}",
             path=path,
             plain=path.with_suffix(""),
@@ -99,7 +99,7 @@ def _checked(given: str) -> str:
         near = nearest(name, FORMATS)
         raise UserError(
             "--format: '{given}' is not known; known are {FORMATS}.",
-            (tr("--format {near}", near=near) if near else tr("--format csv|tsv|txt|jsonl|parquet")),
+            (tr("--format {near}", near=near) if near else tr("--format csv|tsv|txt|jsonl|parquet|xlsx")),
             given=given,
             FORMATS=", ".join(FORMATS),
         )

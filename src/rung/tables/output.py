@@ -18,7 +18,7 @@ from rung.errors import UserError
 from rung.tables.chunk import Chunk
 from rung.tables.dialect import Dialect
 from rung.tables.formats import output_format
-from rung.tables.sinks import CsvSink, JsonSink, ParquetSink, Sink, Value
+from rung.tables.sinks import CsvSink, JsonSink, ParquetSink, Sink, Value, XlsxSink
 from rung.tables.table import Table
 from rung.text_encoding import BLOCK_BYTES
 
@@ -119,9 +119,9 @@ class Output:
     def discard(self) -> None:
         """Give up: leave no file, and an earlier one under that name as it was."""
         self._closed = True
-        if isinstance(self._sink, ParquetSink):
+        if self._sink is not None:
             with suppress(Exception):  # the footer of a file that is thrown away
-                self._sink.close()
+                self._sink.discard()
         self._sink = None
         with suppress(OSError):
             self._close_streams()
@@ -167,6 +167,8 @@ class Output:
             return JsonSink(self._stream, self._added, table.dialect if table.format == "jsonl" else Dialect())
         if kind == "parquet":
             return ParquetSink(self._stream, self._added, table)
+        if kind == "xlsx":
+            return XlsxSink(self._stream, self._added, table)
         return CsvSink(self._stream, self._added, table, _dialect(kind, table, on_disk=self.path is not None))
 
     def _finish(self) -> None:

@@ -6,15 +6,14 @@ import gzip
 import io
 import os
 import shlex
-import shutil
 import sys
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, Self, TextIO, cast
 
 from rung.errors import UserError
 from rung.messages import tr
@@ -32,13 +31,21 @@ class Source:
     which `close` removes (as does the end of the program, should `close` never be called).
     """
 
+    _remove: weakref.finalize[..., Any] | None = None
+
     def __init__(self, name: str) -> None:
         self.name = "standard input" if name == "-" else name
         self.path = Path(name)
-        self._remove = None
         if name == "-" or _is_pipe(self.path):
-            self.path = self._spool(name)
-            self._remove = weakref.finalize(self, _unlink, self.path)
+            self._keep(self._spool(_copied(name)))
+
+    @classmethod
+    def of_lines(cls, name: str, lines: Iterable[bytes]) -> Self:
+        """A source of these lines, on disk; `name` is what messages call it."""
+        made = cls.__new__(cls)
+        made.name = name
+        made._keep(made._spool(lines))
+        return made
 
     def close(self) -> None:
         """Remove the temporary copy, if there is one."""
@@ -111,15 +118,15 @@ class Source:
         with self.open() as stream:
             return not_utf8(stream, self.name, place)
 
-    def _spool(self, name: str) -> Path:
+    def _keep(self, copy: Path) -> None:
+        self.path = copy
+        self._remove = weakref.finalize(self, _unlink, copy)
+
+    def _spool(self, blocks: Iterable[bytes]) -> Path:
         handle, path = tempfile.mkstemp(prefix="rung-", suffix=".input")
         try:
             with os.fdopen(handle, "wb") as copy:
-                if name == "-":
-                    shutil.copyfileobj(sys.stdin.buffer, copy, BLOCK_BYTES)
-                else:
-                    with Path(name).open("rb") as pipe:
-                        shutil.copyfileobj(pipe, copy, BLOCK_BYTES)
+                copy.writelines(blocks)
         except OSError as error:
             _unlink(path)
             raise UserError(
@@ -165,6 +172,12 @@ def _is_pipe(path: Path) -> bool:
         return path.exists() and not path.is_file() and not path.is_dir()
     except (OSError, ValueError):  # a name that no file can have: opening it will say so
         return False
+
+
+def _copied(name: str) -> Iterator[bytes]:
+    """The blocks of standard input or of a pipe."""
+    with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as stream:
+        yield from iter(lambda: stream.read(BLOCK_BYTES), b"")
 
 
 def _unlink(path: str | Path) -> None:

@@ -14,13 +14,14 @@ from rung.tables.chunk import Chunk
 from rung.tables.column import text_column
 from rung.tables.delimited import Delimited
 from rung.tables.folder import ImageFolder
-from rung.tables.formats import format_of, refused
+from rung.tables.formats import format_of
 from rung.tables.jsonlines import JsonLines
 from rung.tables.lines import Lines
 from rung.tables.parquet import ParquetFile
 from rung.tables.reader import Reader
 from rung.tables.selection import Selection
 from rung.tables.source import Source, check_there
+from rung.tables.spreadsheet import Spreadsheet
 from rung.text_encoding import is_utf16, utf16_without_mark
 
 _OF_IMAGES = ("image", "path", "file")  # what a column of images is called
@@ -32,15 +33,17 @@ def open_table(
     *,
     text: str | None = None,
     format: str | None = None,  # noqa: A002 - its flag
+    sheet: str | None = None,
     of_images: bool = False,
     usual: Sequence[str] = (),
     apart: Collection[str] = (),
 ) -> Table:
-    """The table in a file, checked: .csv .tsv .txt .jsonl .parquet, the text formats also .gz, or "-" (standard input).
+    """The table in a file, checked: .csv .tsv .txt .jsonl .parquet .xlsx, the text formats also .gz, or "-" (standard input).
 
     `text` names the column of texts; without it, it is the one named text, or the only one that is not all numbers,
     dates, identifiers or yes and no. `format` overrides the ending; standard input is CSV unless it says otherwise.
     `usual` are names of the column of texts that are looked for first; columns `apart` are never it, unless they are named.
+    `sheet` names the sheet of a workbook that has several.
     With `of_images` its texts are names of images, in a column called image, path or file, and it may be a folder of them.
     Raises UserError at the first fault of the file, of its structure or of its encoding.
     """
@@ -48,10 +51,12 @@ def open_table(
         return _open_folder(str(path))
     check_there(str(path))  # before its ending: a name that is no file has no format
     kind = format_of(str(path), format)
+    if sheet is not None and kind != "xlsx":
+        raise UserError("--sheet {sheet}: {name} has no sheets.", "Leave it away.", sheet=sheet, name=path)
     source = Source(str(path))
     try:
         _check_start(source, kind)
-        reader = _reader(source, kind)
+        reader = Spreadsheet(source, sheet) if kind == "xlsx" else _reader(source, kind)
         reader.scan()
         of_text = [name for name in reader.of_text if name not in apart]
         usual = usual or (_OF_IMAGES if of_images else ("text",))
@@ -130,15 +135,18 @@ class Table:
     def place(self, row: int) -> Localized:
         """Where a row (from 0) stands in the person's own file, as an editor numbers its lines or a table its rows."""
         line = self._reader.line_of(row)
-        return tr("row {row}", row=row + 1) if line is None else tr("line {line}", line=line)
+        if line is None or self.format == "xlsx":
+            return tr("row {row}", row=line or row + 1)
+        return tr("line {line}", line=line)
 
     def schema(self) -> Any:
         """The Arrow schema of the rows; strings unless the table is Parquet."""
         return self._reader.schema()
 
     def close(self) -> None:
-        """Remove the temporary copy of standard input, if there is one."""
+        """Remove the temporary copies of standard input and of an unpacked sheet."""
         self._source.close()
+        self._reader.source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -159,8 +167,13 @@ def _open_folder(name: str) -> Table:
 def _check_start(source: Source, kind: str) -> None:
     """Tell a format by its first bytes where the name promises another."""
     start = source.start()
-    if start == b"PK\x03\x04":
-        raise refused(source.name, ".xlsx")
+    if start == b"PK\x03\x04" and kind != "xlsx":
+        raise UserError(
+            "{name} is a spreadsheet or an archive, not {kind}.",
+            "If it is a workbook of Excel:  --format xlsx",
+            name=source.name,
+            kind=kind,
+        )
     if start == b"PAR1" and kind != "parquet":
         raise UserError("{source_name} is Parquet, not {kind}.", "--format parquet", source_name=source.name, kind=kind)
     if kind != "parquet" and (unmarked := utf16_without_mark(start)):
