@@ -564,3 +564,31 @@ def test_a_missing_package_is_no_missing_network(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match=r"needs hf_xet, which is not installed(.|\n)*pip install hf-xet") as caught:
         loading.load("hf:nobody/nothing")
     assert "network" not in str(caught.value)
+
+
+def test_a_workbook(rung: Run, tmp_path: Path) -> None:
+    """IN, OUT, --known and --labels may be workbooks; of several sheets --sheet names one."""
+    import openpyxl
+
+    def book(name: str, **sheets: list[list[object]]) -> Path:
+        made = openpyxl.Workbook()
+        made.remove(made.active)
+        for title, rows in sheets.items():
+            sheet = made.create_sheet(title)
+            for row in rows:
+                sheet.append(row)
+        made.save(tmp_path / name)
+        return tmp_path / name
+
+    file = book(
+        "in.xlsx", Data=[["id", "text"], [7, "the invoice is wrong"], [8, "the app crashes"]], Notes=[["text"], ["x"]]
+    )
+    labels = book("labels.xlsx", labels=[["name", "description"], ["billing", "invoices"], ["bug", "crashes"]])
+    known = book("known.xlsx", known=[["text", "label"], ["the invoice is wrong", "bug"]])
+    how = ("--labels", labels, "--known", known, "--backbone", "builtin", "--out", tmp_path / "out.xlsx")
+    assert "--sheet Data" in rung("classify", file, *how).err
+    assert rung("classify", file, *how, "--sheet", "Data").code == 0
+    rows = list(openpyxl.load_workbook(tmp_path / "out.xlsx").active.values)
+    assert rows[0] == ("id", "text", "label", "probability", "error")
+    assert [row[:2] for row in rows[1:]] == [("7", "the invoice is wrong"), ("8", "the app crashes")]
+    assert (rows[1][2], rows[2][2] in ("billing", "bug")) == ("bug", True)

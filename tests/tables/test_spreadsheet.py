@@ -114,6 +114,14 @@ def test_which_sheet(tmp_path):
     assert "has no sheets" in fault(tmp_path / "a.csv", sheet="Data").what
 
 
+def test_the_content_is_that_of_the_sheet(tmp_path):
+    """What identifies the input of a run is its sheet, so that a stopped run never resumes with the rows of another one."""
+    path = book(tmp_path / "a.xlsx", Data=[["text"], ["a"]], More=[["text"], ["b"]])
+    with open_table(path, sheet="Data") as one, open_table(path, sheet="More") as other:
+        assert (one.path, other.path) == (path, path)
+        assert one.content.read_bytes() != other.content.read_bytes()
+
+
 def test_rows_are_numbered_as_the_sheet_numbers_them(tmp_path):
     """The place of a row is its number in the sheet, blank rows included."""
     with open_table(book(tmp_path / "a.xlsx", [[], ["id", "text"], [1, "a\nb"], [], [2, "c"]])) as table:

@@ -31,10 +31,10 @@ def faults(chunk: Chunk, classifier: Classifier) -> list[str | None]:
 
 
 def of_input(table: Table, classifier: Classifier) -> str:
-    """A hash of what is asked: of the table's bytes, and of each image's name, size and time of change."""
+    """A hash of what is asked: of the bytes of the table or sheet, and of each image's name, size and time of change."""
     from rung.runs.resume import of_file, of_value
 
-    own = [] if table.path.is_dir() else [of_file(table.path)]
+    own = [] if table.path.is_dir() else [of_file(table.content)]
     if not of_images(classifier):
         return own[0]
     named = (path for chunk in table.chunks() for path in about(chunk.texts, table, classifier) if path)

@@ -29,10 +29,13 @@ _AT_ONCE = 4096  # rows in memory at a time
 
 def classify(
     source: Annotated[
-        str, typer.Argument(metavar="IN", help=".csv .tsv .txt .jsonl .parquet, each also .gz, or - for standard input")
+        str,
+        typer.Argument(
+            metavar="IN", help=".csv .tsv .txt .jsonl .parquet .xlsx, text also .gz, or - for standard input"
+        ),
     ],
     labels: Annotated[
-        str | None, typer.Option(help="a,b,c, or a file (.txt .csv .yaml .json), or a ready-made set")
+        str | None, typer.Option(help="a,b,c, or a file (.txt .csv .xlsx .yaml .json), or a ready-made set")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the answers go; else standard output.")] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the texts.")] = None,
@@ -64,6 +67,9 @@ def classify(
         Literal["cut", "mean"],
         typer.Option(help="Texts beyond the model's maximum length: cut, or mean over their pieces."),
     ] = "cut",
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
+    ] = None,
     format: Annotated[str | None, typer.Option(help="How to read IN where its name does not say.")] = None,  # noqa: A002
     engine: Annotated[
         Literal["here", "ray"],
@@ -103,7 +109,7 @@ def classify(
             "--no-pool: --multi-label and --reject compare with the texts of IN.",
             "Leave out --no-pool, or give some labels:  --known FILE",
         )
-    with open_table(source, text=text, format=format, of_images=of_images(chosen)) as table:
+    with open_table(source, text=text, format=format, sheet=sheet, of_images=of_images(chosen)) as table:
         told, tally = Known(known or (), table, chosen), Tally()
         with Run(out, _facts(table, known or (), chosen, classifier, no_pool), table.rows) as run:
             with open_output(out, table, prefix=prefix, force=force, part=run.part) as writer:

@@ -41,7 +41,10 @@ def compare(
     ] = None,
     folds: Annotated[int, typer.Option(help="Parts of the labels, each hidden once.")] = 3,
     seed: Annotated[int, typer.Option(help="For everything that is drawn.")] = 0,
-    format: Annotated[str | None, typer.Option(help="csv, tsv, txt, jsonl or parquet.")] = None,  # noqa: A002
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="csv, tsv, txt, jsonl, parquet or xlsx.")] = None,  # noqa: A002
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
 ) -> None:
     """Try settings of a training, models, or options of the classifier on labels held out, all on the same ones.
@@ -57,7 +60,7 @@ def compare(
 
     space = dict(asked(each) for each in setting)
     begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="compare")
-    with open_table(source, text=text, format=format) as table:
+    with open_table(source, text=text, format=format, sheet=sheet) as table:
         texts, given = sampled(table, Known(known, table, begun), size=_MOST)
     with resumable(out), display.training(tr("comparing")) as told:
         found = run(begun, texts, given, space, trials=trials, folds=folds, seed=seed, out=out, progress=told)

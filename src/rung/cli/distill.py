@@ -51,8 +51,11 @@ def distill(
         int | None, typer.Option(help="Dimensions of an ngram or static student, layers of a shallow one.")
     ] = None,
     seed: Annotated[int, typer.Option(help="For the texts that are kept apart.")] = 0,
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
+    ] = None,
     format: Annotated[  # noqa: A002 - the flag is called so
-        str | None, typer.Option(help="csv, tsv, txt, jsonl or parquet, where the name of IN does not say so.")
+        str | None, typer.Option(help="csv, tsv, txt, jsonl, parquet or xlsx, where the name of IN does not say so.")
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
 ) -> None:
@@ -69,7 +72,7 @@ def distill(
 
     check_free(out, force=False)
     teacher = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="distill")
-    with open_table(source, text=text, format=format) as table:
+    with open_table(source, text=text, format=format, sheet=sheet) as table:
         told = Known(known or (), table, teacher)
         if classifier is None and (known or not no_pool):
             fit_on(table, told, teacher, pool=not no_pool)

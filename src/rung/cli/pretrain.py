@@ -45,8 +45,11 @@ def pretrain(
     ] = "float32",
     checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, a third more time.")] = False,
     seed: Annotated[int, typer.Option(help="Of first weights, order, masks and what is held out.")] = 0,
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
+    ] = None,
     format: Annotated[  # noqa: A002 - the flag is called so
-        str | None, typer.Option(help="csv, tsv, txt, jsonl or parquet, where the name of IN does not say so.")
+        str | None, typer.Option(help="csv, tsv, txt, jsonl, parquet or xlsx, where the name of IN does not say so.")
     ] = None,
 ) -> None:
     """Learn to write, or to fill gaps, from texts without labels.
@@ -62,7 +65,7 @@ def pretrain(
     from rung.training.provenance import Record
     from rung.training.trainer_setup import is_main_process
 
-    with open_table(source, text=text, format=format) as table:
+    with open_table(source, text=text, format=format, sheet=sheet) as table:
         texts = table.column(table.text_column)
     with resumable(out), display.training(tr("reading")) as told:
         make(

@@ -41,6 +41,9 @@ def suggest(
         bool, typer.Option("--multi-label", help="A text may have several labels, or none.")
     ] = False,
     backbone: Annotated[str, typer.Option(help="A name of `rung models`, hf:owner/name, or a folder.")] = "auto",
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
+    ] = None,
     format: Annotated[str | None, typer.Option(help="How to read IN where its name does not say.")] = None,  # noqa: A002
     force: Annotated[bool, typer.Option("--force", help="Replace what is there already.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
@@ -66,7 +69,7 @@ def suggest(
     chosen = chosen_classifier(
         labels, classifier, backbone, {"multi_label": multi_label, "cache": not no_cache}, command="suggest"
     )
-    with open_table(source, text=text, format=format, of_images=of_images(chosen)) as table:
+    with open_table(source, text=text, format=format, sheet=sheet, of_images=of_images(chosen)) as table:
         told = Known(known or (), table, chosen)
         if below:
             with opened(str(out), table) as there:

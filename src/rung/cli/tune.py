@@ -58,7 +58,10 @@ def tune(
     validation: Annotated[float, typer.Option(help="Share of labelled texts kept apart to stop early by.")] = 0.0,
     patience: Annotated[int, typer.Option(help="Looks without a gain before it stops.")] = 3,
     seed: Annotated[int, typer.Option(help="For everything that is drawn.")] = 0,
-    format: Annotated[str | None, typer.Option(help="csv, tsv, txt, jsonl or parquet.")] = None,  # noqa: A002
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="csv, tsv, txt, jsonl, parquet or xlsx.")] = None,  # noqa: A002
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
 ) -> None:
     """Make an encoder of its own for these labels; kept only where labels held out are answered better than without.
@@ -76,7 +79,7 @@ def tune(
 
     check_free(out, force=False)
     begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="tune")
-    with open_table(source, text=text, format=format) as table:
+    with open_table(source, text=text, format=format, sheet=sheet) as table:
         texts, given = sampled(table, Known(known, table, begun), size=_MOST)
     settings: dict[str, Any] = {
         "steps": steps,

@@ -46,7 +46,9 @@ def read_labels(spec: str) -> Labels:
         return _of_file(Path(str(resources.files("rung.labels") / "sets" / f"{spec}.yaml")))
     if path.is_dir():
         raise UserError("labels: {spec} is a folder.", "Name a file: {FORMATS}.", spec=spec, FORMATS=FORMATS)
-    if path.suffix.lower() in (*READERS, *_WORKBOOKS) or (not _SEPARATORS.search(spec) and ("/" in spec or "\\" in spec)):
+    if path.suffix.lower() in (*READERS, *_WORKBOOKS) or (
+        not _SEPARATORS.search(spec) and ("/" in spec or "\\" in spec)
+    ):
         raise UserError(
             "labels: there is no file {spec}.", "Check the path, or list the names:  --labels billing,bug", spec=spec
         )

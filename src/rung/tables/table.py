@@ -92,6 +92,11 @@ class Table:
             return Path()
         return self.path if self.path.is_dir() else self.path.parent
 
+    @property
+    def content(self) -> Path:
+        """The file whose bytes are the table's rows: of a workbook only the sheet that is read."""
+        return self._reader.source.path
+
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """The rows in order, `size` at a time; as often as wanted, and never more than a chunk in memory.
 
