@@ -189,3 +189,17 @@ def test_a_thousand_labels_are_a_matrix_product() -> None:
     probabilities = Classifier(labels, backbone="builtin").predict_proba(TEXTS)
     assert probabilities.shape == (3, 1000)
     assert probabilities.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.torch
+def test_options_of_a_backbone_survive_save_and_load(tiny_encoder: Path, tmp_path: Path) -> None:
+    """What a person typed behind the name is asked for again; without any, the machine chooses as before."""
+    named = f"{tiny_encoder}?engine=torch&precision=bf16"
+    clf = Classifier(["card", "app"], backbone=named, geometry=f"{tiny_encoder}?threads=1", cache=False)
+    clf.save(tmp_path / "saved")
+    again = Classifier.load(tmp_path / "saved")
+    assert again.loaded_backbone.numerics == "torch-bf16"
+    assert getattr(again.geometry_backbone, "asked").threads == 1  # noqa: B009 - a protocol without it
+    assert again.predict_proba(["my card"]).tolist() == clf.predict_proba(["my card"]).tolist()
+    Classifier(["card", "app"], backbone="builtin").save(tmp_path / "plain")
+    assert Classifier.load(tmp_path / "plain").backbone == "builtin"

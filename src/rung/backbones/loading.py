@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, requires
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from rung.backbones.catalog import Entry, catalog
 from rung.backbones.common.pretrained import read_config
@@ -125,8 +125,22 @@ def _with_options(backbone: Any, options: Mapping[str, str]) -> Backbone:
                 backbone_name=backbone.name,
                 option=option,
             )
-    found: Backbone = backbone.with_options(options) if options else backbone
+    if not options:
+        found: Backbone = backbone
+        return found
+    found = backbone.with_options(options)
+    vars(found)["given_options"] = dict(options)  # of any class, ours or another package's: see `spelled`
     return found
+
+
+def spelled(backbone: Backbone) -> str:
+    """The name that loads this backbone again with the options that a person gave.
+
+    >>> spelled(load("builtin"))
+    'builtin'
+    """
+    options = getattr(backbone, "given_options", {})
+    return f"{backbone.name}?{urlencode(options)}" if options else backbone.name
 
 
 def require(backbone: Backbone, ability: str) -> Backbone:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
+from rung.backbones.loading import spelled
 from rung.decide.active_learning import suggest
 from rung.decide.answer import Answer
 from rung.decide.calibration import Calibration
@@ -271,6 +273,20 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         made.__dict__.update(saved.learned)
         return made
 
+    def with_backbone(self, backbone: Backbone) -> Self:
+        """The same classifier on the same weights run in another way, such as another precision; anchors stay as they are.
+
+        Raises UserError for a backbone with another fingerprint.
+        """
+        own = self.loaded_backbone
+        persistence.BackboneIdentity(own.name, own.fingerprint, "").check(backbone, Path(own.name))
+        made = copy(self)
+        made.backbone = backbone
+        made.keep_meaning(self.meaning())
+        if hasattr(self, "_fitted_as"):
+            made._fitted_as = made._as_asked()
+        return made
+
     @property
     def classes_(self) -> npt.NDArray[Any]:
         """Labels (k,) in the type they were given in: numbers by value, then texts, sorted; in a tree, its leaves."""
@@ -376,7 +392,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             settings={name: as_plain(parameters[name]) for name in _SETTINGS} | {"shares": self._named_shares()},
             backbone=persistence.BackboneIdentity.of(self.loaded_backbone),
             geometry=persistence.BackboneIdentity.of(geometry),
-            geometry_asked=None if self.geometry is None else geometry.name,
+            geometry_asked=None if self.geometry is None else spelled(geometry),
             label_arrays=persistence.label_arrays(self.meaning()),
             learned=self.learned,
         )

@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 import rung
-from rung.backbones.loading import open_folder
+from rung.backbones.loading import open_folder, spelled
 from rung.errors import UserError
 from rung.evidence import Array, Backbone, Evidence, temperature_of
 
@@ -45,11 +45,12 @@ class BackboneIdentity:
     name: str
     fingerprint: str
     numerics: str
+    spelled: str = ""  # the name with the options that a person gave; a classifier of an older rung has none
 
     @classmethod
     def of(cls, backbone: Backbone) -> Self:
         """That of a loaded backbone."""
-        return cls(backbone.name, backbone.fingerprint, backbone.numerics)
+        return cls(backbone.name, backbone.fingerprint, backbone.numerics, spelled(backbone))
 
     def check(self, found: Backbone, folder: Path) -> None:
         """Raise UserError unless the backbone found is the one that the classifier was made with."""
@@ -188,7 +189,11 @@ def read(folder: Path) -> Saved:
 def own_model(saved: Saved, folder: Path) -> str | Backbone:
     """The backbone that lies in the classifier's own folder, else the name of the one it was made with."""
     inside = folder / _MODEL
-    return open_folder(inside.resolve(), saved.backbone.name) if inside.is_dir() else saved.backbone.name
+    return (
+        open_folder(inside.resolve(), saved.backbone.name)
+        if inside.is_dir()
+        else saved.backbone.spelled or saved.backbone.name
+    )
 
 
 def _copy_model(backbone: Backbone, to: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,10 +16,12 @@ from typing import Any, Literal, get_args
 from rung.errors import UserError, nearest
 from rung.messages import tr
 from rung.training.provenance import RECORD_FILE, Record
-from rung.training.training_log import TrainingLog
+from rung.training.training_log import LOG_FILE, TrainingLog
 
 Precision = Literal["float32", "bf16", "fp16"]
 CHECKPOINTS = "checkpoints"
+# What the system says where a disk is full, or a folder may not be written.
+_DISK = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM") if hasattr(errno, name))
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,52 @@ def require_packages(command: str, modules: tuple[str, ...] = ("torch", "transfo
         )
 
 
+def check_precision(precision: str, what: str) -> None:
+    """Raise UserError where this machine cannot train in `precision`: mixed precision needs a device that computes in it."""
+    if precision not in ("bf16", "fp16"):
+        return
+    import torch
+    from transformers.utils import is_torch_bf16_gpu_available
+
+    here = torch.cuda.is_available() or torch.xpu.is_available() or torch.backends.mps.is_available()
+    if not (is_torch_bf16_gpu_available() if precision == "bf16" else here):
+        raise UserError(
+            "{command}: this machine cannot train in {precision}: it has no GPU that computes in it.",
+            "Leave precision out, which means float32.",
+            command=what,
+            precision=precision,
+        )
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """UserError in place of what the system says of a disk that is full or may not be written; also a decorator."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise _refused(what, error.filename, error.strerror or str(error)) from error
+    except (
+        Exception
+    ) as error:  # safetensors and PyTorch have errors of their own, which tell the system's only in their text
+        told = map(os.strerror, (errno.ENOSPC, errno.EROFS))
+        reason = next((each for each in told if each in str(error)), None)
+        if reason is None or isinstance(error, UserError):
+            raise
+        raise _refused(what, None, reason) from error
+
+
+def _refused(what: str, file: Any, reason: str) -> UserError:
+    return UserError(
+        "{command}: a file could not be written: {reason}." if file is None else "{command}: {file}: {reason}.",
+        "Free some space, or name a folder that can be written; the same command resumes at the last checkpoint.",
+        command=what,
+        file=file,
+        reason=reason,
+    )
+
+
 def is_main_process() -> bool:
     """Whether this process writes files: the first one under `accelerate launch` or torchrun, else the only one."""
     return os.environ.get("RANK", "0") == "0"
@@ -133,6 +183,9 @@ def _check_folder(out: Path, record: Record) -> None:
         raise UserError(
             "{command}: {out} is there already and holds other files.", "Name a new folder.", command=record.by, out=out
         )
+    if is_unused(out):  # an earlier start was refused or stopped before there was anything to keep
+        clear(out)
+        return
     found = Record.read(out)
     if found.key != record.key:
         raise UserError(
@@ -149,6 +202,24 @@ def _check_folder(out: Path, record: Record) -> None:
             command=record.by,
             out=out,
         )
+
+
+def is_unused(out: Path) -> bool:
+    """Whether a start left nothing in `out` that a later one could go on with: its record and log, and no whole checkpoint."""
+    others = {each.name for each in out.iterdir()} - {RECORD_FILE, LOG_FILE, CHECKPOINTS}
+    if others or any((out / CHECKPOINTS).rglob("trainer_state.json")):
+        return False
+    try:
+        return not Record.read(out).results
+    except UserError:  # broken off while it was written
+        return True
+
+
+def clear(out: Path) -> None:
+    """Take away what `is_unused` found."""
+    for name in (RECORD_FILE, LOG_FILE):
+        (out / name).unlink(missing_ok=True)
+    remove_checkpoints(out)
 
 
 def _differences(a: Record, b: Record) -> list[str]:

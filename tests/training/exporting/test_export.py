@@ -51,6 +51,22 @@ def test_the_graph_gives_the_probabilities_of_the_classifier(clf: Classifier, to
     assert Record.read(tmp_path / "graph").results["decision"] == "exact"
 
 
+@pytest.mark.parametrize("fitted", [False, True], ids=["names", "pool"])
+def test_a_classifier_in_bf16_is_exported_as_its_float32_self(fitted: bool, tiny_encoder: Path, tmp_path: Path) -> None:
+    """Where bf16 is the fastest way, the graph is held to what the same weights say in float32, which is what it computes in."""
+    rounded = Classifier(["card", "app"], backbone=f"{tiny_encoder}?engine=torch&precision=bf16", cache=False)
+    exact = Classifier(["card", "app"], backbone=f"{tiny_encoder}?engine=torch&precision=float32", cache=False)
+    if fitted:
+        rounded.fit(TEXTS)
+    assert np.abs(np.log(rounded.predict_proba(TEXTS) / exact.predict_proba(TEXTS))).max() > 2e-3
+    record = export(rounded, tmp_path / "graph", texts=TEXTS, most_flips=0.2)
+    assert record.results["cosine"]["least"] > 0.9999
+    assert record.parent == {"name": str(tiny_encoder), "fingerprint": rounded.loaded_backbone.fingerprint} | {
+        "rung": rounded.rung_
+    }
+    assert rounded.loaded_backbone.numerics == "torch-bf16"
+
+
 def test_other_rungs_are_fitted_on_texts(clf: Classifier, tmp_path: Path) -> None:
     """The rung pool is not linear; a linear head is fitted to it, and the record holds how often the labels agree."""
     clf.fit(TEXTS)

@@ -146,10 +146,11 @@ def test_a_killed_run_resumes_to_the_same_weights(kind: Any, at: int, tmp_path: 
 
 def test_another_training_is_not_resumed(tmp_path: Path) -> None:
     """A folder with a checkpoint of another training, with a finished model, or with other files is refused and not touched."""
-    how = QUICK | {"epochs": 1}
+    how = QUICK | {"epochs": 1, "save_every": 1}
 
-    def kill(*_: object) -> None:
-        raise KilledError
+    def kill(step: int, *_: object) -> None:
+        if step == 2:  # there is a checkpoint of the first step
+            raise KilledError
 
     with pytest.raises(KilledError):
         pretrain(TEXTS, out=tmp_path / "model", progress=kill, **how)

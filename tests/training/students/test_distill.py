@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rung import Classifier, UserError, distill
+import tiny
+from rung import Classifier, UserError, distill, load
 from rung.rungs.linear import fit_student, loss
 from rung.training.provenance import Record
+from rung.training.students import static_distillation, student_models
 from rung.training.students.distill import query_teacher
 
 THINGS = {
@@ -190,3 +192,47 @@ def test_no_student_learns_from_what_belongs_to_no_label(teacher: Classifier) ->
         teacher, [*TEXTS, "an odd one", "another odd one"], [*y, "none of these", "none of these"], student="ngram"
     )
     assert np.array_equal(told.predict_proba(TEXTS), distill(teacher, TEXTS, y, student="ngram").predict_proba(TEXTS))
+
+
+@pytest.mark.torch
+def test_auto_skips_a_student_that_cannot_be_made(tmp_path: Path) -> None:
+    """A teacher whose tokenizer static vectors cannot be read with still gets a student, and the record says why not the other."""
+    pytest.importorskip("torch")
+    folder = foreign_encoder(tmp_path)
+    clf = Classifier(dict.fromkeys(THINGS, ""), backbone=load(str(folder)), cache=False).fit(TEXTS[::6])
+    made = distill(clf, TEXTS[::6], out=tmp_path / "student")
+    assert made.loaded_backbone.name == "ngram"
+    ngram, static = (
+        line for line in Record.read(tmp_path / "student").results["tried"] if line.get("temperature") != 2
+    )
+    assert ngram["student"] == "ngram"
+    assert static["student"] == "static"
+    assert "uncased BERT" in static["skipped"]
+    with pytest.raises(UserError, match="uncased BERT"):
+        distill(clf, TEXTS[::6], student="static")
+
+
+def foreign_encoder(folder: Path) -> Path:
+    """A sentence encoder of RoBERTa's kind, with random weights."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    body = Transformer(str(tiny.roberta("RobertaModel", folder / "roberta")), max_seq_length=16)
+    SentenceTransformer(modules=[body, Pooling(32, "mean")]).save(str(folder / "encoder"))
+    return folder / "encoder"
+
+
+@pytest.mark.torch
+def test_auto_reads_no_whole_vocabulary_for_a_few_texts(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Static vectors of an encoder are tried where texts are many beside its tokens, and always where they are asked for."""
+    clf = Classifier(["card", "app"], backbone=load(str(tiny_encoder)), cache=False)
+    texts = [f"my card is lost {i}" for i in range(39)]
+    read: list[int] = []
+    rows = static_distillation.token_embeddings
+    monkeypatch.setattr(static_distillation, "token_embeddings", lambda *how: read.append(1) or rows(*how))
+    monkeypatch.setattr(student_models, "TOKENS_PER_TEXT", 0.5)
+    distill(clf, texts)
+    assert not read
+    monkeypatch.setattr(student_models, "TOKENS_PER_TEXT", 30)
+    distill(clf, texts)
+    assert read

@@ -99,6 +99,7 @@ def export(
     texts where they are needed, for too many changed labels, and if `out` is in use.
     """
     backbone = _check(clf, Path(out), to, precision, most_flips)
+    clf = clf.with_backbone(backbone)
     given = list(dict.fromkeys(text for text in texts or [] if isinstance(text, str) and text.strip()))
     train, held_out = _split(given, seed)
     head = _decision_head(clf, train)
@@ -153,7 +154,8 @@ def _check(clf: Classifier, out: Path, to: str, precision: str, most_flips: floa
             "Static and n-gram models need no export: they run on NumPy alone. Otherwise use a classifier with  --backbone minilm",
             backbone=backbone.name,
         )
-    return backbone
+    # The graph computes in float32: it is learned from, and verified against, what PyTorch computes in float32.
+    return backbone.with_options({"engine": "torch", "precision": "float32", "threads": backbone.asked.threads})
 
 
 def _split(texts: list[str], seed: int) -> tuple[list[str], list[str]]:

@@ -41,6 +41,8 @@ from rung.training.pretraining.lm_datasets import (
 from rung.training.provenance import Record, parent_of, rows_digest
 from rung.training.trainer_setup import (
     Settings,
+    check_precision,
+    disk_errors,
     is_main_process,
     logging_callback,
     prepare_folder,
@@ -70,6 +72,7 @@ _DATASETS: dict[Kind, type[Any]] = {
 _Z = 1.96
 
 
+@disk_errors("pretrain")
 def pretrain(
     texts: Any,
     *,
@@ -102,6 +105,7 @@ def pretrain(
     """
     require_packages("pretrain")
     training = Settings.of(settings, "pretrain")
+    check_precision(training.precision, "pretrain")
     start_backbone = None if start is None else _load_start(start)
     chosen_kind = _resolve_kind(kind, start_backbone)
     parts = _split_held_out(as_texts(texts), join, held_out, training.seed)

@@ -24,7 +24,7 @@ from rung.training.cross_validation import MIN_PROBABILITY
 from rung.training.labeled_texts import LabeledTexts, read_labeled_texts
 from rung.training.provenance import Record, parent_of
 from rung.training.settings.comparison import Comparison, SettingResult, setting_key
-from rung.training.trainer_setup import prepare_folder
+from rung.training.trainer_setup import check_precision, disk_errors, prepare_folder
 from rung.training.training_log import TrainingLog
 from rung.training.tuning.encoder_trainer import check_memory
 from rung.training.tuning.hyperparameters import Hyperparameters
@@ -50,6 +50,7 @@ class SearchRange(NamedTuple):
 Space = Mapping[str, "Sequence[Any] | SearchRange"]
 
 
+@disk_errors("compare")
 def compare(
     clf: Classifier,
     texts: Any,
@@ -130,6 +131,9 @@ def _check(space: Space, clf: Classifier, trials: int | None, folds: int) -> Non
                 )
         elif isinstance(values, str) or not len(values):
             raise UserError("compare: {name} has no list of values.", "Give some:  {name}=[…, …]", name=name)
+    precisions = space.get("precision", ())
+    for precision in () if isinstance(precisions, SearchRange) else precisions:
+        check_precision(str(precision), "compare")
     for name, value, minimum in (("folds", folds, 2), ("trials", 1 if trials is None else trials, 1)):
         if value != int(value) or value < minimum:
             raise UserError(

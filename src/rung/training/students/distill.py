@@ -28,6 +28,7 @@ from rung.rungs.names import Names
 from rung.training.provenance import Record, parent_of, rows_digest
 from rung.training.students import student_models
 from rung.training.students.student_models import Kind
+from rung.training.trainer_setup import disk_errors
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -43,6 +44,7 @@ HELD_OUT_SHARE, MAX_HELD_OUT = 0.1, 2000  # of the texts, for validation, and as
 MIN_TEXTS = 20
 
 
+@disk_errors("distill")
 def distill(
     clf: Classifier,
     texts: Any,
@@ -81,7 +83,7 @@ def distill(
     folder = Path(tempfile.mkdtemp(prefix="rung-student-"))
     try:
         kinds: tuple[Kind, ...] = AUTO_KINDS if student == "auto" else (student,)
-        candidates = [candidate for kind in kinds for candidate in _train_candidates(kind, answers, grid, size, folder)]
+        candidates, skipped = _train_kinds(kinds, answers, grid, size, folder)
         chosen = _best_candidate(candidates)
         made = _student_classifier(clf, chosen, answers)
     except BaseException:
@@ -92,7 +94,8 @@ def distill(
         return made
     made.save(out)
     settings = {"student": student, "temperature": temperature, "ce_weight": ce_weight, "size": size, "seed": seed}
-    _record(clf, answers, made, chosen, candidates, settings).write(Path(out))
+    tried = [*(candidate.summary for candidate in candidates), *skipped]
+    _record(clf, answers, made, chosen, tried, settings).write(Path(out))
     return Classifier.load(out)
 
 
@@ -173,6 +176,21 @@ def _split(texts: list[str], seed: int) -> tuple[Indices, Indices, Indices]:
     part_of_text[order[:held_out]], part_of_text[order[held_out : 2 * held_out]] = 1, 2
     parts = part_of_text[np.array([index_of_text[text] for text in texts], dtype=np.intp)]
     return np.flatnonzero(parts == 0), np.flatnonzero(parts == 1), np.flatnonzero(parts == 2)
+
+
+def _train_kinds(
+    kinds: tuple[Kind, ...], answers: TeacherAnswers, grid: list[tuple[float, float]], size: int | None, folder: Path
+) -> tuple[list[Candidate], list[dict[str, Any]]]:
+    """Students of all kinds, and which kinds were skipped and why. A kind that was asked for alone is never skipped."""
+    candidates: list[Candidate] = []
+    skipped: list[dict[str, Any]] = []
+    for kind in kinds:
+        reason = student_models.why_not(kind, answers.geometry, len(answers.train_rows)) if len(kinds) > 1 else None
+        if reason is None:
+            candidates += _train_candidates(kind, answers, grid, size, folder)
+        else:
+            skipped.append({"student": kind, "skipped": reason})
+    return candidates, skipped
 
 
 def _train_candidates(
@@ -286,14 +304,14 @@ def _record(
     answers: TeacherAnswers,
     made: Classifier,
     chosen: Candidate,
-    candidates: list[Candidate],
+    tried: list[dict[str, Any]],
     settings: Any,
 ) -> Record:
     """The record of the distillation."""
     names = clf.classes_
     labels = [None if label < 0 else names[label] for label in answers.known]
     parent = {**parent_of(clf.loaded_backbone), "rung": clf.rung_}
-    results: dict[str, Any] = {"chosen": chosen.summary, "tried": [candidate.summary for candidate in candidates]}
+    results: dict[str, Any] = {"chosen": chosen.summary, "tried": tried}
     results |= {"agreement": made.agreement_, "texts_per_s": _texts_per_second(made, answers.texts)}
     if answers.rejected is not None:
         same = made.reject_.rejected(chosen.features) == answers.rejected

@@ -9,17 +9,22 @@ from typing import Any, Literal
 from rung.backbones.encoder import EncoderBackbone
 from rung.backbones.loading import load
 from rung.backbones.ngram import NgramBackbone
-from rung.backbones.static import StaticBackbone, copied
+from rung.backbones.static import StaticBackbone, copied, read_tokenizer
+from rung.errors import UserError
 from rung.evidence import Backbone
+from rung.messages import tr
 from rung.training.layer_pruning import drop_layers, read_encoder, transformer_layers
 from rung.training.students import ngram_student
-from rung.training.students.static_distillation import distill_encoder
+from rung.training.students.static_distillation import distill_encoder, tokenizer_of
 
 Kind = Literal["ngram", "static", "shallow"]
 MakeBackbone = Callable[
     [Any, Any, dict[str, float]], Backbone
 ]  # the teacher's log p, true labels, T and λ → a backbone
 
+TOKENS_PER_TEXT = (
+    30  # of the vocabulary, which a static student embeds one by one: about the cost of embedding the text
+)
 DEFAULT_DIRECTIONS = 64  # dimensions of the n-gram features; with more than 65 labels something is lost
 
 
@@ -29,6 +34,23 @@ def backbone_maker(kind: Kind, geometry: Backbone, texts: list[str], size: int |
     Raises UserError if this kind cannot be made from `geometry`, the teacher's backbone.
     """
     return {"ngram": _ngram, "static": _static, "shallow": _shallow}[kind](geometry, texts, size, folder)
+
+
+def why_not(kind: Kind, geometry: Backbone, texts: int) -> str | None:
+    """Why a student of this kind is not worth training beside others, for so many training texts; None if it is."""
+    if kind != "static" or not isinstance(geometry, EncoderBackbone) or geometry.name == "minilm":
+        return None
+    try:
+        tokens = read_tokenizer(tokenizer_of(geometry)).get_vocab_size()
+    except UserError as error:
+        return error.what
+    if tokens > TOKENS_PER_TEXT * texts:
+        return tr(
+            "{texts:,} texts are too few: the {tokens:,} tokens of the vocabulary would be embedded first.",
+            texts=texts,
+            tokens=tokens,
+        )
+    return None
 
 
 def size_of(backbone: Backbone) -> int:

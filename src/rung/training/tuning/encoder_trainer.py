@@ -28,7 +28,7 @@ Indices = npt.NDArray[np.intp]
 _LOGIT_SCALE = 20.0  # from cosines to logits, for the head that is initialized with the labels' embeddings
 _LORA_RANK = 16
 _METRIC = "accuracy"
-_ENCODER_FOLDER = "encoder"
+ENCODER_FOLDER = "encoder"
 _MAX_TOKENS = 256  # of a text, for the memory estimate
 _LORA_SHARE = 0.05  # of the weights: an upper bound for the adapters
 _SAVE_STEPS = 50  # between checkpoints: a kill loses at most so many steps
@@ -55,8 +55,8 @@ def train_encoder(
 
     Raises UserError for a backbone that is no sentence encoder, and if the loss becomes NaN or infinite.
     """
-    if (out / _ENCODER_FOLDER).exists():
-        return _open_tuned(out / _ENCODER_FOLDER, backbone)
+    if (out / ENCODER_FOLDER).exists():
+        return _open_tuned(out / ENCODER_FOLDER, backbone)
     encoder = read_encoder(backbone)
     _prepare(encoder, hparams)
     steps = hparams.steps_for(int((examples.labels >= 0).sum()))
@@ -70,8 +70,8 @@ def train_encoder(
         encoder[0].model = encoder[0].model.merge_and_unload()
     encoder.eval()
     write_encoder(encoder, out / "fresh")
-    (out / "fresh").rename(out / _ENCODER_FOLDER)
-    return _open_tuned(out / _ENCODER_FOLDER, backbone)
+    (out / "fresh").rename(out / ENCODER_FOLDER)
+    return _open_tuned(out / ENCODER_FOLDER, backbone)
 
 
 def _open_tuned(folder: Path, backbone: Any) -> EncoderBackbone:

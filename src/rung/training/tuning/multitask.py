@@ -21,6 +21,8 @@ from rung.training.provenance import RECORD_FILE, Record, parent_of, rows_digest
 from rung.training.trainer_setup import (
     CHECKPOINTS,
     Settings,
+    check_precision,
+    disk_errors,
     is_main_process,
     last_checkpoint,
     prepare_folder,
@@ -42,6 +44,7 @@ TASK_WEIGHT_LEARNING_RATE = 1e-2
 _HEADS, _ENCODER, _ALONE = "heads.json", "encoder", "alone"
 
 
+@disk_errors("multitask")
 def multitask(
     backbone: Any,
     tasks: Mapping[str, tuple[Sequence[Any], Sequence[Any]]],
@@ -73,6 +76,7 @@ def multitask(
     """
     require_packages("multitask")
     training = Settings.of(settings, "multitask")
+    check_precision(training.precision, "multitask")
     _check(tasks, temperature, weighting, weights, held_out, test)
     made = [
         Task.of(name, *given, test=(test or {}).get(name), held_out=held_out, seed=training.seed)

@@ -23,8 +23,9 @@ from rung.rungs.probe import Probe
 from rung.training.cross_validation import HeldOutComparison, stratified_folds
 from rung.training.labeled_texts import LabeledTexts, read_labeled_texts
 from rung.training.provenance import Record, parent_of
+from rung.training.trainer_setup import check_precision, disk_errors
 from rung.training.training_log import CURVES, LOG_FILE, TrainingLog
-from rung.training.tuning.encoder_trainer import TrainingExamples, check_memory, train_encoder
+from rung.training.tuning.encoder_trainer import ENCODER_FOLDER, TrainingExamples, check_memory, train_encoder
 from rung.training.tuning.hyperparameters import Hyperparameters, Way
 
 Indices = npt.NDArray[np.intp]
@@ -36,6 +37,7 @@ KEEP_Z_SCORE = 0.5  # tuned weights are kept if their mean log-likelihood gain i
 STOP_Z_SCORE = 2.0  # if the gain is below minus so many after the first fold, the second is skipped to save its time
 
 
+@disk_errors("tune")
 def tune(
     clf: Classifier,
     texts: Any,
@@ -66,6 +68,7 @@ def tune(
     if out is not None:
         check_free(Path(out), force=False)
     if way != "probe":
+        check_precision(hparams.precision, "tune")
         check_memory(clf.loaded_backbone, hparams)
     record = Record(
         "tune", parent_of(clf.loaded_backbone), labeled.inputs, {**hparams.as_dict(), "teach": teach, "guard": guard}
@@ -207,6 +210,8 @@ def _checkpoint_folder(out: Path | None, record: Record) -> Path:
     if out is None:
         return Path(tempfile.mkdtemp(prefix="rung-tune-"))
     folder = out.absolute().parent / f".{out.name}.tuning"
+    if folder.is_dir() and not any(folder.rglob("trainer_state.json")) and not any(folder.glob(f"*/{ENCODER_FOLDER}")):
+        shutil.rmtree(folder)  # an earlier start was refused or stopped before there was anything to resume
     if (folder / "record.json").is_file() and Record.read(folder).key != record.key:
         raise UserError(
             "tune: {folder} holds the checkpoints of another training.",
