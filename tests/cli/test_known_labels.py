@@ -189,7 +189,15 @@ def test_a_file_of_labels_may_hold_other_columns(rung: Run, source: Path, tmp_pa
     assert rows(ran.out)[0]["label"] == "bug report"
 
 
-def filled(file: Path, labels: dict[str, str], delimiter: str = ",", text: str = "text") -> None:
+def test_a_file_whose_texts_are_not_clear_is_told_how_to_name_them(rung: Run, source: Path, tmp_path: Path) -> None:
+    """--text names a column of IN, so it is no help for a file of labels: the name that helps is said."""
+    known = written(tmp_path / "known.csv", "a,b,label\nsome words,other words,billing\n")
+    ran = rung("classify", source, *BASE, "--text", "text", "--known", known)
+    assert (ran.code, "2 columns could hold the texts" in ran.err) == (2, True)
+    assert "Name the column of texts  text" in ran.err.splitlines()[1]
+
+
+def filled(file: Path, labels: dict[str, str], delimiter: str) -> None:
     """Write labels into the file as a person would, who leaves all else as it is."""
     lines = file.read_bytes().decode("utf-8").splitlines(keepends=True)
     for i, line in enumerate(lines):

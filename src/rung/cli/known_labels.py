@@ -290,7 +290,8 @@ def opened(source: str, table: Table) -> Table:
             source=source,
             columns=columns,
         )
-    known = open_table(source, usual=(table.text_column, "text"), apart=(LABEL,))
+    unclear = tr("Name the column of texts  {column}  as in {table}.", column=table.text_column, table=table.name)
+    known = open_table(source, usual=(table.text_column, "text"), apart=(LABEL,), unclear=unclear)
     if LABEL not in known.columns:
         known.close()
         raise UserError(

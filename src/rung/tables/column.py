@@ -32,12 +32,18 @@ def carries_text(value: str) -> bool:
 
 
 def text_column(
-    name: str, columns: Sequence[str], of_text: Sequence[str], asked: str | None, usual: Sequence[str] = ("text",)
+    name: str,
+    columns: Sequence[str],
+    of_text: Sequence[str],
+    asked: str | None,
+    usual: Sequence[str] = ("text",),
+    unclear: Localized | None = None,
 ) -> str:
     """The column that holds the texts of the table called `name`.
 
     `asked` if given; else the first of the `usual` names; else the only one in `of_text`; else the only one there is.
-    Raises UserError if `asked` is not there (naming the nearest), or if it is not clear which one it is.
+    Raises UserError if `asked` is not there (naming the nearest), or if it is not clear which one it is; `unclear` is
+    then the hint, where --text is not the way to name it.
 
     >>> text_column("tickets.csv", ["id", "message"], ["message"], None)
     'message'
@@ -50,7 +56,7 @@ def text_column(
     several = f"{len(of_text)} columns could hold the texts" if of_text else "no column looks like texts"
     raise UserError(
         "{name}: {several} (columns: {columns}).",
-        _name_it(of_text or columns),
+        unclear or _name_it(of_text or columns),
         name=name,
         several=several,
         columns=", ".join(columns),

@@ -37,13 +37,14 @@ def open_table(
     of_images: bool = False,
     usual: Sequence[str] = (),
     apart: Collection[str] = (),
+    unclear: Localized | None = None,
 ) -> Table:
     """The table in a file, checked: .csv .tsv .txt .jsonl .parquet .xlsx, the text formats also .gz, or "-" (standard input).
 
     `text` names the column of texts; without it, it is the one named text, or the only one that is not all numbers,
     dates, identifiers or yes and no. `format` overrides the ending; standard input is CSV unless it says otherwise.
-    `usual` are names of the column of texts that are looked for first; columns `apart` are never it, unless they are named.
-    `sheet` names the sheet of a workbook that has several.
+    `usual` are names of the column of texts that are looked for first; columns `apart` are never it, unless they are named;
+    `unclear` is the hint where it stays open which column it is. `sheet` names the sheet of a workbook that has several.
     With `of_images` its texts are names of images, in a column called image, path or file, and it may be a folder of them.
     Raises UserError at the first fault of the file, of its structure or of its encoding.
     """
@@ -60,7 +61,7 @@ def open_table(
         reader.scan()
         of_text = [name for name in reader.of_text if name not in apart]
         usual = usual or (_OF_IMAGES if of_images else ("text",))
-        column = text_column(source.name, reader.columns, of_text, text, usual)
+        column = text_column(source.name, reader.columns, of_text, text, usual, unclear)
         reader.check_text(column)
     except BaseException:
         source.close()
