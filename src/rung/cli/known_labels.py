@@ -13,7 +13,6 @@ from rung.decide.answer import GIVEN
 from rung.errors import UserError, nearest
 from rung.labels.none_of_these import NONE_OF_THESE, is_none_of_these
 from rung.labels.normal_form import LabelValue, normal_text
-from rung.labels.order import LabelIndex
 from rung.messages import Localized, tr, tr_n
 
 if TYPE_CHECKING:
@@ -213,7 +212,7 @@ class _Labels:
     """Cells as labels of a classifier: stripped, None where they are empty, checked once for every spelling."""
 
     def __init__(self, classifier: Classifier) -> None:
-        self._index = LabelIndex(classifier.classes_.tolist())
+        self._index = classifier.parsed_labels().index
         self._several = classifier.multi_label
         self._checked: set[str] = set()
 

@@ -19,13 +19,14 @@ NO_PLACE = -2  # that of "none of these"
 def right_labels(answers: npt.NDArray[Any], truth: Indices, labels: list[Any], tree: Tree | None) -> Flags:
     """Whether each answer (n,) is the true label, given as its place in `labels` (n,), below 0 where it is none of them.
 
-    None is right where `NO_PLACE` says that the text belongs to none of the labels, and nowhere else. In a tree, whose labels
-    are then all of its nodes, an answer under the true label is right too.
+    None is right where `NO_PLACE` says that the text belongs to none of the labels, and nowhere else. In a tree, whose nodes
+    `labels` are in any order, an answer under the true label is right too.
     """
     index = LabelIndex(labels)
     places = {value: index.find(value) for value in set(answers.tolist())}
     said = np.array([-1 if places[value] is None else places[value] for value in answers.tolist()], dtype=np.intp)
-    under = np.eye(len(labels), dtype=bool) if tree is None else tree.lies_under
+    order = [] if tree is None else [tree.values.index(value) for value in labels]
+    under = np.eye(len(labels), dtype=bool) if tree is None else tree.lies_under[np.ix_(order, order)]
     silent = np.array([value is None for value in answers.tolist()], dtype=bool)
     return np.asarray(((said >= 0) & (truth >= 0) & under[said, truth]) | (silent & (truth == NO_PLACE)))
 

@@ -22,6 +22,7 @@ from rung.decide.correctness import right_labels, share_right
 from rung.decide.hierarchy import Tree
 from rung.decide.label_selection import Choice, deepest, one, several, without
 from rung.decide.multilabel import MultiLabel
+from rung.decide.parent_labels import parents_of, with_leaves
 from rung.decide.partial_multilabel import Marked
 from rung.decide.rejection import Reject, checked_share, label_means
 from rung.errors import UserError
@@ -127,8 +128,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         X are n texts, n images where the backbone reads images (paths or PIL images), or an (n, d) array of embeddings; y (n,)
         holds None, NaN or pandas.NA where there is no label (−1 too, if labels are given and −1 is none of them). The word
         "none of these" marks a text that belongs to none of the labels: no label is learned from it, `transduction_` is None for
-        it, and with `reject` it shows where such texts lie. With multi_label y holds a collection of names a text (an empty one:
-        no label applies), or is an (n, k) array of 0, 1 and NaN.
+        it, and with `reject` it shows where such texts lie. In a tree y may name a parent: the text lies under it, and is learned
+        from at the leaf there that is likeliest by all else that is known. With multi_label y holds a collection of names a text
+        (an empty one: no label applies), or is an (n, k) array or a table, named by labels, of 0, 1 and NaN. A pandas y with a
+        part of X's index, or a mapping from text to label, labels the rows that it names.
         A second fit forgets the first. Nothing of the backbone changes.
         Raises UserError for labels, texts, shares or y that cannot be used. Warns where one text carries two labels,
         and where the backbone does not read the language of the texts or of the labels.
@@ -142,7 +145,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         else:
             among = np.flatnonzero(known != NO_LABEL)
             inside = evidence if len(among) == len(known) else evidence.part(among)
-            self.learned_ = climb(inside, known[among], shares=self._shares(), balanced=self.balanced)
+            self.learned_ = self._climb(inside, known[among])
             self.guard_ = getattr(self.learned_, "guard_", tr("no text could be read, so label names decide alone."))
             self._fit_reject(inside, evidence.features[(known == NO_LABEL) & evidence.ok])
         self._known, self._fitted_on, self._fitted_as = known, replace(evidence, second=None), self._as_asked()
@@ -158,7 +161,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             raise UserError("calibrate: it is for one label out of several, no tree.", "Leave it out here.")
         evidence = self.evidence(X)
         known = self._places(X, y, len(evidence.features))
-        rows = np.flatnonzero((known >= 0) & evidence.ok)
+        rows = np.flatnonzero((known >= 0) & (known < len(self.classes_)) & evidence.ok)
         if not len(rows):
             raise UserError(
                 "calibrate: no text has a label.", "Give labels that were not used in fit:  calibrate(texts, y)"
@@ -203,10 +206,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if self.multi_label:
             marks = known_marks(y, len(said), self.classes_.tolist())
             return share_right((said == marks).all(axis=1), ~np.isnan(marks).any(axis=1), sample_weight)
-        tree = Tree.of(self.parsed_labels()) if self._is_tree else None
-        labels, named = self.classes_.tolist() if tree is None else list(tree.values), self.labels is not None
-        truth = known_places(y, len(said), labels, minus_one_is_none=named, allow_unknown=not named)
-        return share_right(right_labels(said, truth, labels, tree), truth != -1, sample_weight)
+        names, named = self._names(), self.labels is not None
+        truth = known_places(y, len(said), names, minus_one_is_none=named, allow_unknown=not named)
+        return share_right(right_labels(said, truth, names, self._tree()), truth != -1, sample_weight)
 
     def predict_proba(self, X: Any) -> Floats:
         """Probabilities (n, k), columns in the order of `classes_`; NaN where a text could not be read.
@@ -237,7 +239,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         known = self._places(X, y, len(evidence.features))
         readable = np.flatnonzero(evidence.ok)
         probabilities = self._probabilities(evidence)[readable]
-        return np.asarray(readable[suggest(evidence.features[readable], probabilities, n, known[readable])])
+        known = with_leaves(known[readable], probabilities, self._parents()[1])
+        return np.asarray(readable[suggest(evidence.features[readable], probabilities, n, known)])
 
     def evidence(self, X: Any, *, progress: Progress | None = None) -> Evidence:
         """What the backbone says about texts X and the labels: the costly part, worth keeping to try several rungs."""
@@ -330,8 +333,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             return np.where(np.isnan(self._known), found, self._known).astype(int)
         labels = self._choose(self._fitted_on).labels.copy()
         labels[~self._fitted_on.ok] = None
-        given = self._known >= 0
-        labels[given] = self.classes_[self._known[given]]
+        names, k = self._names(), len(self.classes_)
+        below = right_labels(labels, np.where(self._known >= k, self._known, -1), names, self._tree())
+        for row in np.flatnonzero(
+            (self._known >= 0) & ~below
+        ):  # an answer under a given parent says more than the parent
+            labels[row] = names[self._known[row]]
         labels[self._known == NO_LABEL] = None
         return self._typed(labels)
 
@@ -419,7 +426,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             self._classes = as_array(distinct(each for each in label_column(y) if not is_gap(each)))
         known = self._places(X, y, len(texts))
         if not is_matrix(X):
-            warn_of_contradictions(texts, known, self.classes_.tolist())
+            warn_of_contradictions(texts, known, self._names())
         evidence = self.evidence(texts, progress=progress)
         return self._sources().with_second(evidence, texts), known
 
@@ -443,7 +450,27 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             marks = known_marks(y, n, self.classes_.tolist())
             first = np.where((marks == 1).any(axis=1), np.nan_to_num(marks).argmax(axis=1), NO_LABEL)
             return np.where(np.isnan(marks).all(axis=1), -1, first)
-        return known_places(y, n, self.classes_.tolist(), minus_one_is_none=self.labels is not None)
+        return known_places(y, n, self._names(), minus_one_is_none=self.labels is not None)
+
+    def _climb(self, evidence: Evidence, known: Indices) -> Rung:
+        """The highest rung for these texts; those labelled with a parent are learned from at their likeliest leaf under it."""
+        how: dict[str, Any] = {"shares": self._shares(), "balanced": self.balanced}
+        rung = climb(evidence, np.where(known < len(self.classes_), known, -1), **how)
+        if not (known >= len(self.classes_)).any():
+            return rung
+        return climb(evidence, with_leaves(known, rung.log_posterior(evidence), self._parents()[1]), **how)
+
+    def _tree(self) -> Tree | None:
+        return Tree.of(self.parsed_labels()) if self._is_tree else None
+
+    def _parents(self) -> tuple[list[LabelValue], npt.NDArray[np.bool_]]:
+        """The labels with children, and which leaves (p, k) lie under each; none where the labels are flat."""
+        tree = self._tree()
+        return ([], np.zeros((0, len(self.classes_)), dtype=bool)) if tree is None else parents_of(tree)
+
+    def _names(self) -> list[LabelValue]:
+        """What y may name: the leaves in the order of `classes_`, then the parents."""
+        return [*self.classes_.tolist(), *self._parents()[0]]
 
     def _named_shares(self) -> dict[LabelValue, float] | None:
         return named_shares(self.shares, self.classes_.tolist())
