@@ -106,6 +106,16 @@ def test_chinese_windows_text(tmp_path):
     assert "iconv -f GB18030 -t UTF-8" in found.hint
 
 
+def test_a_comment_above_the_header(tmp_path):
+    """A comment in the first line is not taken for the only column, with whole rows as its texts."""
+    found = fault(tmp_path / "a.csv", "# exported in 2024\nid,text\n1,hello you\n")
+    assert "line 1 is a comment" in found.what
+    assert found.hint.startswith("Take it out:  sed 1d")
+    (tmp_path / "b.csv").write_text("#,text\n1,hello\n")
+    with open_table(tmp_path / "b.csv") as table:
+        assert table.columns == ["#", "text"]
+
+
 def test_unclosed_quote(tmp_path):
     """The line in which the quote opened is named, not the end of the file."""
     content = 'id,text,more\n1,fine,"a\nb"\n2,"x ""y""\nz","never closed\n3,a,b\n4,c,d\n'

@@ -53,6 +53,11 @@ def test_separator_by_the_rows(tmp_path):
     assert rows_of(path)[0] == ["id", "text, as sent, raw"]
 
 
+def test_tabs_in_a_csv(tmp_path):
+    """Where tab and comma fit all rows alike, as in a TSV that is named .csv, the tab separates."""
+    assert rows_of(written(tmp_path / "a.csv", "id\ttext, raw\n1\thello, you\n"))[0] == ["id", "text, raw"]
+
+
 def test_separator_in_a_long_file(tmp_path):
     """A file longer than the sample, which is cut in the middle of a row, makes no difference."""
     path = written(tmp_path / "a.csv", "id|text\n" + '1|"yes, and\nno, not"\n' * 9000)

@@ -122,7 +122,7 @@ def classify(
     saved = save if failed is None else None
     places = [str(out or tr("standard output")), *([tr("{folder} (the classifier)", folder=saved)] if saved else [])]
     seconds, kept = time.perf_counter() - start, saved or classifier
-    same = same_options(labels, None, text, backbone, format, multi_label=multi_label)
+    same = same_options(labels, None, text, backbone, format, multi_label=multi_label) | {"--sheet": sheet}
     loop = Loop(source, same, known or (), told.remarks(learned=classifier is None))
     for line in closing_lines(
         tally,

@@ -80,7 +80,8 @@ def suggest(
     if not texts:
         say(tr("nothing to suggest: every text of {source} has a label, or is in a file of --known", source=source))
         return
-    loop = Loop(source, same_options(labels, classifier, text, backbone, format, multi_label=multi_label), known or ())
+    same = same_options(labels, classifier, text, backbone, format, multi_label=multi_label) | {"--sheet": sheet}
+    loop = Loop(source, same, known or ())
     for line in (*told.remarks(learned=classifier is None), *_closing(out, len(texts), chosen, below=below)):
         say(line)
     say(tr("next: {command}", command=loop.classify(out)))

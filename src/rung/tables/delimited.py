@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, islice
+from pathlib import Path
 from typing import TextIO
 
 from rung.errors import UserError
+from rung.messages import Localized
 from rung.tables.chunk import Cells, Chunk
 from rung.tables.column import carries_text, no_doubles
 from rung.tables.dialect import Dialect
@@ -18,7 +21,7 @@ from rung.tables.reader import Reader
 from rung.tables.source import Source, line_end
 from rung.text_encoding import declared_separator
 
-SEPARATORS = ",;\t|"
+SEPARATORS = "\t,;|"  # a tab first: where two fit alike, texts hold commas and hardly tabs
 # No separator in the header means one column, whose texts may hold any separator. Unicode sets this code point apart
 # as a character that no text has.
 _NONE = "\uffff"
@@ -70,14 +73,25 @@ class Delimited(Reader):
             first = next(text, "")
             declared = declared_separator(first)
             if self._delimiter is None or declared:
-                sample = "" if declared else first + text.read(_SAMPLE_CHARACTERS)
-                self._delimiter = declared or separator(sample, _SAMPLE_CHARACTERS)
+                rest = "" if declared else text.read(_SAMPLE_CHARACTERS)
+                self._delimiter = declared or separator(first + rest, _SAMPLE_CHARACTERS)
+                if first.startswith("#") and self._delimiter == _NONE and separator(rest, _SAMPLE_CHARACTERS) != _NONE:
+                    raise self._comment()
         self._declared = declared is not None
         self.dialect = Dialect(
             "," if self._delimiter == _NONE else self._delimiter,
             self._header_end(),
             byte_order_mark=self.source.byte_order_mark(),
             declared=self._declared,
+        )
+
+    def _comment(self) -> UserError:
+        return UserError(
+            "{name}: line 1 is a comment and not the header: the lines below it have several fields.",
+            "Take it out:  sed 1d {file} > {new}",
+            name=self.source.name,
+            file=Localized(shlex.quote(self.source.name)),
+            new=Localized(shlex.quote(f"{Path(self.source.name).stem}-table.csv")),
         )
 
     def _header_end(self) -> str:
