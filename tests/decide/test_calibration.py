@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
 from rung import UserError
-from rung.decide.calibration import ConformalSets, Temperature
+from rung.decide.calibration import ConformalSets, MultiLabelCalibration, Temperature, least_labels
 
 K = 4
 
@@ -84,3 +84,45 @@ def test_a_level_that_is_no_share_is_refused() -> None:
     """The error names the value."""
     with pytest.raises(UserError, match="level: got 90"):
         ConformalSets(90).fit(*drawn(5))
+
+
+def marked(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds, and marks drawn from them: calibrated as they are."""
+    rng = np.random.default_rng(seed)
+    odds = 2 * rng.normal(size=(n, K)) - 1
+    return odds, (rng.random((n, K)) < 1 / (1 + np.exp(-odds))).astype(float)
+
+
+def test_one_temperature_for_labels_that_are_independent() -> None:
+    """Log-odds four times too large get a temperature near 4, no label crosses one half, and unknown marks play no part."""
+    odds, marks = marked(2000)
+    fitted = MultiLabelCalibration().fit(4 * odds, marks)
+    assert fitted.temperature_ == pytest.approx(4, rel=0.15)
+    assert ((fitted.log_odds(4 * odds) > 0) == (odds > 0)).all()
+    hidden = np.where(np.arange(K) == 2, np.nan, marks)
+    same = MultiLabelCalibration().fit(np.where(np.arange(K) == 2, 1e3, 4 * odds), hidden)
+    assert same.temperature_ == pytest.approx(4, rel=0.15)
+    assert MultiLabelCalibration().fit(odds[:0], marks[:0]).temperature_ == 1
+
+
+def test_a_set_of_independent_labels_holds_all_true_ones() -> None:
+    """Over a hundred calibrations of 50 texts, all true labels of a text are in its set as often as promised."""
+    odds, marks = marked(30_000)
+    covered = []
+    for i in range(100):
+        fitted = MultiLabelCalibration().fit(odds[i * 50 :][:50], marks[i * 50 :][:50])
+        inside = fitted.sets(odds[10_000:], 0.8)
+        covered.append((inside >= marks[10_000:]).all(axis=1).mean())
+    assert 0.79 < np.mean(covered) < 0.84
+    assert not inside.all()
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
+def test_how_many_labels_a_level_needs(level: float) -> None:
+    """With so many labels a set can leave a label out, with one less it never does."""
+    logits, labels = drawn(1000)
+    logs = log_softmax(logits, axis=1)
+    least = least_labels(level)
+    enough, few = (ConformalSets(level).fit(logs[:m], labels[:m]) for m in (least, least - 1))
+    assert np.isfinite(enough.threshold_)
+    assert few.threshold_ == np.inf

@@ -190,6 +190,41 @@ def test_marks_that_cannot_be_used_are_told(y: Any, match: str) -> None:
         classifier(multi_label=True).fit(TEXTS[:1], y)
 
 
+def test_trees_are_calibrated_by_their_leaves(tmp_path: Path) -> None:
+    """Leaves get the temperature, parents are their sums, and a set holds leaves; saved, it is the same."""
+    tree = {"all": {"children": dict.fromkeys(SUBJECTS, "")}, "nothing of it": ""}
+    half = len(TEXTS) // 2
+    clf = classifier(tree).fit(TEXTS[:half])
+    before = clf.predict_proba(TEXTS)
+    clf.calibrate(TEXTS[half:], TRUTH[half:])
+    assert not np.allclose(clf.predict_proba(TEXTS), before)
+    assert clf.predict_proba(TEXTS).sum(axis=1) == pytest.approx(1)
+    sets = clf.label_sets(TEXTS, level=0.8)
+    assert np.mean([true in held for true, held in zip(TRUTH, sets, strict=True)]) >= 0.75
+    assert {name for held in sets for name in held} <= set(clf.classes_)
+    clf.save(tmp_path / "saved")
+    assert Classifier.load(tmp_path / "saved").label_sets(TEXTS, level=0.8) == sets
+
+
+def test_several_labels_are_calibrated(tmp_path: Path) -> None:
+    """One temperature, so the labels stay; a set holds all true labels; what was fitted on is refused; saved, it is the same."""
+    half = len(TEXTS) // 2
+    marks = [(label,) for label in TRUTH]
+    clf = classifier(multi_label=True).fit(TEXTS[:half], [*marks[:10], *[None] * (half - 10)])
+    before, labels = clf.predict_proba(TEXTS), clf.predict(TEXTS)
+    with pytest.raises(UserError, match="10 of 12 labelled texts were labelled in fit already"):
+        clf.calibrate([*TEXTS[:10], *TEXTS[half : half + 2]], [*marks[:10], *marks[half : half + 2]])
+    clf.calibrate(TEXTS[half:], marks[half:])
+    assert not np.allclose(clf.predict_proba(TEXTS), before)
+    assert np.array_equal(clf.predict(TEXTS), labels)
+    sets = clf.label_sets([*TEXTS, None], level=0.8)
+    assert sets[-1] is None
+    assert np.mean([true in held for true, held in zip(TRUTH, sets[:-1], strict=True)]) >= 0.75
+    assert [answer.label_set for answer in clf.answers(TEXTS, level=0.8)] == sets[:-1]
+    clf.save(tmp_path / "saved")
+    assert Classifier.load(tmp_path / "saved").label_sets(TEXTS, level=0.8) == sets[:-1]
+
+
 def test_calibrated_probabilities_and_sets(tmp_path: Path) -> None:
     """One temperature for all, answers as they were; sets hold the true label as often as promised; both are saved."""
     half = len(TEXTS) // 2

@@ -17,6 +17,7 @@ from rung.messages import message, tr
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from rung.cli.calibration import KeptApart
     from rung.cli.known_labels import Known
     from rung.cli.summary import Tally
     from rung.decide.answer import Answer
@@ -28,6 +29,7 @@ _AT_ONCE = 4096  # rows in memory at a time
 
 
 def classify(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -40,6 +42,9 @@ def classify(
     out: Annotated[Path | None, typer.Option(help="Where the answers go; else standard output.")] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the texts.")] = None,
     backbone: Annotated[str, typer.Option(help="A name of `rung models`, hf:owner/name, or a folder.")] = "auto",
+    geometry: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another model, which says where the texts lie.")
+    ] = None,
     classifier: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Apply a saved classifier instead of --labels.")
     ] = None,
@@ -62,6 +67,23 @@ def classify(
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="A text may have several labels, or none.")
     ] = False,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|FILE",
+            help="Labels kept apart from --known, by which probabilities are made honest: a few dozen are a start.",
+        ),
+    ] = None,
+    level: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", help="Add the column labels: the set that holds the true label in this share of texts, as 0.9."
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="In a tree of labels: the answer is the deepest that is so probable; else 0.5."),
+    ] = None,
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
     long: Annotated[
         Literal["cut", "mean"],
@@ -87,42 +109,52 @@ def classify(
     unless --no-pool or --classifier is given; then every row's answer is independent of the others.
     """
     from rung.cli import display
+    from rung.cli.calibration import added_columns, check_level, closing
     from rung.cli.classifier_inputs import of_images
     from rung.cli.known_labels import Known
+    from rung.cli.option_rules import check_options
     from rung.cli.summary import Loop, Tally, closing_lines
     from rung.estimator.persistence import check_free
     from rung.runs.resume import Run
     from rung.tables import open_output, open_table
 
     start = time.perf_counter()
+    check_options(context)
     settings: dict[str, Any] = {"long": long, "balanced": balanced, "multi_label": multi_label, "cache": not no_cache}
-    settings |= {"shares": _shares(shares), "reject": _reject(reject)}
+    settings |= {"shares": _shares(shares), "reject": _reject(reject), "geometry": geometry}
     chosen = chosen_classifier(labels, classifier, backbone, settings)
+    if confidence is not None:
+        chosen.set_params(confidence=_confidence(confidence, chosen))
+    if long != "cut" and of_images(chosen):
+        raise UserError(
+            "--long does nothing with the backbone {name}: it reads images.", "Leave out --long.", name=backbone
+        )
     if save is not None:
         check_free(save, force=force)
     if engine == "ray" and _is_afar(source):
         fit = classifier is None and not no_pool
         _afar(source, out, chosen, {"text": text or "text", "prefix": prefix, "fit": fit}, known)
         return
-    if no_pool and not known and (chosen.multi_label or chosen.reject is not None):
-        raise UserError(
-            "--no-pool: --multi-label and --reject compare with the texts of IN.",
-            "Leave out --no-pool, or give some labels:  --known FILE",
-        )
+    check_level(level, chosen, calibrated_here=calibrate is not None)
     with open_table(source, text=text, format=format, sheet=sheet, of_images=of_images(chosen)) as table:
         told, tally = Known(known or (), table, chosen), Tally()
-        with Run(out, _facts(table, known or (), chosen, classifier, no_pool), table.rows) as run:
-            with open_output(out, table, prefix=prefix, force=force, part=run.part) as writer:
+        apart = None if calibrate is None else _kept_apart(calibrate, table, told, chosen)
+        facts = _facts(table, known or (), chosen, classifier, no_pool, [calibrate, level])
+        with Run(out, facts, table.rows) as run:
+            with open_output(out, table, added_columns(level), prefix=prefix, force=force, part=run.part) as writer:
                 for line in (*_leaving(chosen), *_greeting(run)):
                     display.say(line)
                 if classifier is None and (known or not no_pool):
                     chosen = _fitted(run, table, told, chosen, pool=not no_pool)
-                _answer_all(table, told, chosen, run, tally, writer, engine)
+                if apart is not None:
+                    apart.calibrate(chosen)
+                _answer_all(table, told, chosen, run, tally, writer, engine, level)
             failed = None if save is None else _saved(chosen, save, run, force=force)
     saved = save if failed is None else None
     places = [str(out or tr("standard output")), *([tr("{folder} (the classifier)", folder=saved)] if saved else [])]
     seconds, kept = time.perf_counter() - start, saved or classifier
-    same = same_options(labels, None, text, backbone, format, multi_label=multi_label) | {"--sheet": sheet}
+    same = same_options(labels, None, text, backbone, format, multi_label=multi_label)
+    same |= {"--sheet": sheet, "--geometry": geometry}
     loop = Loop(source, same, known or (), told.remarks(learned=classifier is None))
     for line in closing_lines(
         tally,
@@ -132,6 +164,7 @@ def classify(
         saved=kept,
         here=classifier is None,
         loop=loop,
+        sets=closing(chosen, level),
         explain=explain,
     ):
         display.say(line)
@@ -154,8 +187,25 @@ def _saved(classifier: Classifier, folder: Path, run: Run, *, force: bool) -> Us
     return None
 
 
+def _kept_apart(source: str, table: Table, told: Known, classifier: Classifier) -> KeptApart:
+    """The labels of --calibrate, checked against those of --known."""
+    from rung.cli.calibration import KeptApart
+    from rung.cli.known_labels import Known
+
+    texts, labels = sampled(table, Known([source], table, classifier), pool=False)
+    learned, _ = sampled(table, told, pool=False)
+    return KeptApart(source, table, texts, as_given(labels, classifier), learned)
+
+
 def _answer_all(
-    table: Table, told: Known, classifier: Classifier, run: Run, tally: Tally, writer: Output, engine: str
+    table: Table,
+    told: Known,
+    classifier: Classifier,
+    run: Run,
+    tally: Tally,
+    writer: Output,
+    engine: str,
+    level: float | None,
 ) -> None:
     """An answer for every row: those of a run that was stopped as they are, then the others."""
     from rung.cli import display
@@ -166,18 +216,24 @@ def _answer_all(
 
         def write(chunk: Chunk, answers: list[Answer]) -> None:
             tally.add(chunk.texts, answers, classifier)
-            writer.write(chunk, _columns(answers, faults(chunk, classifier)))
+            sets = [] if level is None else [[_listed(answer) for answer in answers]]
+            writer.write(chunk, [*_columns(answers, faults(chunk, classifier)), *sets])
 
         for answers in run.answers():
             write(next(chunks), answers)
-        for chunk, fresh in _answered(chunks, table, classifier, engine, advance):
+        for chunk, fresh in _answered(chunks, table, classifier, engine, advance, level):
             answers = told.heeded(chunk, fresh)
             run.keep(answers)
             write(chunk, answers)
 
 
 def _answered(
-    chunks: Iterator[Chunk], table: Table, classifier: Classifier, engine: str, advance: Callable[[int], None]
+    chunks: Iterator[Chunk],
+    table: Table,
+    classifier: Classifier,
+    engine: str,
+    advance: Callable[[int], None],
+    level: float | None,
 ) -> Iterator[tuple[Chunk, list[Answer]]]:
     """Each chunk with its answers, in their order; an engine may read some chunks ahead."""
     from rung.cli.classifier_inputs import about
@@ -185,7 +241,7 @@ def _answered(
     if engine == "here":
 
         def answer(chunk: Chunk) -> list[Answer]:
-            return classifier.answers(about(chunk.texts, table, classifier), progress=advance)
+            return classifier.answers(about(chunk.texts, table, classifier), level=level, progress=advance)
 
         if any(each.costly for each in (classifier.loaded_backbone, classifier.geometry_backbone)):
             yield from ((chunk, answer(chunk)) for chunk in chunks)
@@ -280,7 +336,12 @@ def _fitted(run: Run, table: Table, told: Known, classifier: Classifier, *, pool
 
 
 def _facts(
-    table: Table, known: Sequence[str], classifier: Classifier, saved: Path | None, no_pool: bool
+    table: Table,
+    known: Sequence[str],
+    classifier: Classifier,
+    saved: Path | None,
+    no_pool: bool,
+    calibration: list[Any],
 ) -> dict[str, str]:
     """What the answers hang on, each as a hash: another answer to any of these, and a stopped run begins anew."""
     import rung
@@ -299,6 +360,12 @@ def _facts(
         message("its column of texts"): table.text_column,
         message("the known labels"): of_value(
             [each if each in table.columns else of_file(Path(each)) for each in known]
+        ),
+        message("the calibration"): of_value(
+            [
+                of_file(Path(each)) if isinstance(each, str) and each not in table.columns else each
+                for each in calibration
+            ]
         ),
         message("the labels"): of_value(classifier.parsed_labels().as_list()),
         message("the backbone"): of_value(backbones),
@@ -440,6 +507,20 @@ def _shares(given: str | None) -> dict[str, float] | None:
         ) from None
 
 
+def _confidence(given: float, classifier: Classifier) -> float:
+    """The probability that an answer in a tree has to have. Raises UserError without a tree, and for what is no probability."""
+    if not classifier.parsed_labels().is_tree:
+        raise UserError(
+            "--confidence does nothing without a tree of labels.",
+            "Leave it out, or give labels with parents:  a column parent in a .csv, children in a .yaml",
+        )
+    if not 0 <= given <= 1:
+        raise UserError(
+            "--confidence: got {confidence}.", "Give a probability from 0 to 1, such as 0.5.", confidence=given
+        )
+    return given
+
+
 def _reject(given: str | None) -> Any:
     try:
         return given if given in (None, "auto") else float(str(given))
@@ -466,3 +547,12 @@ def _columns(answers: list[Answer], reasons: list[str | None]) -> list[list[Any]
             for why, answer in zip(reasons, answers, strict=True)
         ],
     ]
+
+
+def _listed(answer: Answer) -> str | None:
+    """The set of labels of a text in one cell; of a given label, that label."""
+    from rung.cli.known_labels import SEPARATOR
+    from rung.decide.answer import GIVEN
+
+    held = answer.label if answer.rung == GIVEN else answer.label_set
+    return SEPARATOR.join(map(str, held)) if isinstance(held, tuple) else None if held is None else str(held)

@@ -13,6 +13,7 @@ _MOST = 200_000  # texts that a student reads: more of them take long and add li
 
 
 def distill(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -66,10 +67,12 @@ def distill(
     from rung.cli import display
     from rung.cli.classify import chosen_classifier, fit_on, sampled
     from rung.cli.known_labels import Known
+    from rung.cli.option_rules import check_options
     from rung.estimator.persistence import check_free
     from rung.tables import open_table
     from rung.training.students.distill import distill as make
 
+    check_options(context)
     check_free(out, force=False)
     teacher = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="distill")
     with open_table(source, text=text, format=format, sheet=sheet) as table:

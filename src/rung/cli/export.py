@@ -9,6 +9,7 @@ import typer
 
 
 def export(
+    context: typer.Context,
     classifier: Annotated[Path, typer.Argument(metavar="FOLDER", help="A saved classifier on a sentence encoder.")],
     out: Annotated[Path, typer.Option(help="The folder for the graph.")],
     to: Annotated[Literal["onnx", "openvino"], typer.Option(help="What runs it.")] = "onnx",
@@ -29,11 +30,13 @@ def export(
     from rung.cli import display
     from rung.cli.classify import sampled
     from rung.cli.known_labels import Known
+    from rung.cli.option_rules import check_options
     from rung.estimator.classifier import Classifier
     from rung.messages import tr
     from rung.tables import open_table
     from rung.training.exporting.export import export as make
 
+    check_options(context)
     clf = Classifier.load(classifier)
     given: list[str] | None = None
     if texts is not None:

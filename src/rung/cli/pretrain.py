@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def pretrain(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="IN", help="The texts to read; no labels are needed.")],
     out: Annotated[Path, typer.Option(help="The folder for the model; a run that was stopped goes on from it.")],
     start: Annotated[
@@ -58,6 +59,7 @@ def pretrain(
     On several GPUs: accelerate launch -m rung pretrain IN --out FOLDER
     """
     from rung.cli import display
+    from rung.cli.option_rules import check_options
     from rung.cli.stopping import resumable
     from rung.tables import open_table
     from rung.training.pretraining.from_scratch import Size
@@ -65,6 +67,7 @@ def pretrain(
     from rung.training.provenance import Record
     from rung.training.trainer_setup import is_main_process
 
+    check_options(context)
     with open_table(source, text=text, format=format, sheet=sheet) as table:
         texts = table.column(table.text_column)
     with resumable(out), display.training(tr("reading")) as told:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ _NAMED = 12  # labels that the closing line names
 
 
 def suggest(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="IN", help="A table, as for classify.")],
     labels: Annotated[str | None, typer.Option(help="a,b,c, or a file, or a ready-made set")] = None,
     out: Annotated[
@@ -44,6 +45,9 @@ def suggest(
     sheet: Annotated[
         str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
     ] = None,
+    geometry: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another model, which says where the texts lie.")
+    ] = None,
     format: Annotated[str | None, typer.Option(help="How to read IN where its name does not say.")] = None,  # noqa: A002
     force: Annotated[bool, typer.Option("--force", help="Replace what is there already.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
@@ -58,17 +62,18 @@ def suggest(
     from rung.cli.classify import chosen_classifier, same_options
     from rung.cli.display import say
     from rung.cli.known_labels import Known, opened
+    from rung.cli.option_rules import check_options
     from rung.cli.summary import Loop
     from rung.tables import open_table
     from rung.tables.append import check_appendable
 
+    check_options(context)
     if n < 1:
         raise UserError("suggest: {n} texts.", "Ask for at least one:  -n 20", n=n)
     below = _is_among(out, known or ())
     _check_free(out, force=force or below)
-    chosen = chosen_classifier(
-        labels, classifier, backbone, {"multi_label": multi_label, "cache": not no_cache}, command="suggest"
-    )
+    settings: dict[str, Any] = {"multi_label": multi_label, "geometry": geometry, "cache": not no_cache}
+    chosen = chosen_classifier(labels, classifier, backbone, settings, command="suggest")
     with open_table(source, text=text, format=format, sheet=sheet, of_images=of_images(chosen)) as table:
         told = Known(known or (), table, chosen)
         if below:
@@ -80,7 +85,8 @@ def suggest(
     if not texts:
         say(tr("nothing to suggest: every text of {source} has a label, or is in a file of --known", source=source))
         return
-    same = same_options(labels, classifier, text, backbone, format, multi_label=multi_label) | {"--sheet": sheet}
+    same = same_options(labels, classifier, text, backbone, format, multi_label=multi_label)
+    same |= {"--sheet": sheet, "--geometry": geometry}
     loop = Loop(source, same, known or ())
     for line in (*told.remarks(learned=classifier is None), *_closing(out, len(texts), chosen, below=below)):
         say(line)

@@ -106,11 +106,12 @@ def closing_lines(
     saved: Path | None,
     here: bool,
     loop: Loop,
+    sets: Sequence[str] = (),
     explain: bool = False,
 ) -> list[str]:
     """The closing lines: `places` are what was written, `saved` the classifier's folder, `here` whether this run fitted it.
 
-    With `explain` the figures behind the guard's sentence are among them.
+    `sets` are what is to be said of label sets. With `explain` the figures behind the guard's sentence are among them.
     """
     loaded = classifier.loaded_backbone
     auto = tr("auto: the best installed, {numerics}", numerics=loaded.numerics)
@@ -128,6 +129,7 @@ def closing_lines(
         *(_figures(classifier) if explain else []),
         *_spent(loaded),
         *_shares(tally),
+        *sets,
         *_remarks(tally, classifier),
         *loop.remarks,
         tr("written to {places}", places=tr(" and ").join(places)),

@@ -16,6 +16,7 @@ _MOST = 20_000  # unlabelled texts beside the labelled ones
 
 
 def tune(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="IN", help="Texts, some of them with a label.")],
     out: Annotated[Path, typer.Option(help="The folder for the tuned classifier.")],
     known: Annotated[
@@ -72,11 +73,13 @@ def tune(
     from rung.cli import display
     from rung.cli.classify import chosen_classifier, sampled
     from rung.cli.known_labels import Known
+    from rung.cli.option_rules import check_options
     from rung.cli.stopping import resumable
     from rung.estimator.persistence import check_free
     from rung.tables import open_table
     from rung.training.tuning.tune import tune as make
 
+    check_options(context)
     check_free(out, force=False)
     begun = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="tune")
     with open_table(source, text=text, format=format, sheet=sheet) as table:

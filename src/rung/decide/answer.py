@@ -16,7 +16,8 @@ class Answer:
     label is as it was given (a number stays one). It is None when no answer can be given: `error` then says why the text could
     not be read, or `reason` why no label fits. With several labels it is a tuple of labels, possibly empty. probability is that
     of the label; of several labels, of the least probable one that was given, and of no label, that none fits. rung is where
-    the answer stands, "given" for a label that a person gave; reason says in words what it rests on.
+    the answer stands, "given" for a label that a person gave; reason says in words what it rests on. label_set holds
+    the labels among which the true one is, where it was asked for.
     """
 
     label: LabelValue | tuple[LabelValue, ...] | None
@@ -24,3 +25,4 @@ class Answer:
     rung: str
     reason: str
     error: str | None = None
+    label_set: tuple[LabelValue, ...] | None = None

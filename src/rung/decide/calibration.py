@@ -104,3 +104,49 @@ class Calibration:
     def sets(self, log_posterior: Floats, level: float) -> npt.NDArray[np.bool_]:
         """Which labels (n, k) are in the set of each text, from log p before any temperature."""
         return ConformalSets(level).fit_losses(self.losses_).contains(log_posterior)
+
+
+@dataclass
+class MultiLabelCalibration:
+    """The same for labels that are independent of each other, from the log-odds o_k of each.
+
+    p_k = σ(o_k / T): one T for all labels, which minimizes  −Σ log p(mark) + ½ (log T / ¼)²  over all marks that are known, so that
+    the labels above ½ stay the same. The set of a text holds the labels with −o_k ≤ q; q is the ⌈(m + 1) · level⌉-th smallest of
+    max over the true labels of −o_k, over m texts all of whose marks are known: so a set holds *all* true labels of a text in
+    `level` of all texts. A text without a label counts as held by any set; a set may be empty.
+    After `fit`: temperature_ (T), losses_ (m,), that maximum for each text.
+    """
+
+    temperature_: float = field(init=False, default=1.0)
+    losses_: Floats = field(init=False, repr=False)
+
+    def fit(self, log_odds: Floats, marks: Floats) -> Self:
+        """Learn from log-odds (m, k) of m texts and their marks (m, k): 1 carries the label, 0 does not, NaN not known."""
+        known = ~np.isnan(marks)
+        signed = ((2 * marks - 1) * log_odds)[known]
+
+        def loss(log_t: float) -> float:
+            return float(np.logaddexp(0.0, -signed / np.exp(log_t)).sum() + (log_t / _PRIOR_SPREAD) ** 2 / 2)
+
+        found = minimize_scalar(loss, bounds=(np.log(_COLDEST), np.log(_HOTTEST)), method="bounded")
+        self.temperature_ = float(np.exp(found.x)) if known.any() else 1.0
+        whole = known.all(axis=1)
+        self.losses_ = np.where(marks[whole] == 1, -log_odds[whole], -np.inf).max(axis=1, initial=-np.inf)
+        return self
+
+    def log_odds(self, log_odds: Floats) -> Floats:
+        """Log-odds (n, k) at the learned temperature."""
+        return np.asarray(log_odds / self.temperature_)
+
+    def sets(self, log_odds: Floats, level: float) -> npt.NDArray[np.bool_]:
+        """Which labels (n, k) are in the set of each text, from log-odds before any temperature."""
+        return np.asarray(-log_odds <= ConformalSets(level).fit_losses(self.losses_).threshold_)
+
+
+def least_labels(level: float) -> int:
+    """How many labelled texts it takes for sets at `level` that exclude anything; twenty times as many make them steady.
+
+    >>> least_labels(0.9), least_labels(0.8)
+    (9, 4)
+    """
+    return int(np.ceil(level / (1 - level) - 1e-9))

@@ -80,7 +80,11 @@ class Marked:
     @one_thread()
     def probabilities(self, features: Array) -> Floats:
         """How probable it is (n, k) that a text carries a label; columns are independent."""
-        return np.asarray(expit(self.below.log_odds(features) + self._inputs(features) @ self.coefficients_))
+        return np.asarray(expit(self.log_odds(features)))
+
+    def log_odds(self, features: Array) -> Floats:
+        """log p / (1 − p), (n, k)."""
+        return np.asarray(self.below.log_odds(features) + self._inputs(features) @ self.coefficients_)
 
     def _inputs(self, features: Array) -> Floats:
         z = unit(features - self.below.centre_).astype(np.float64)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
@@ -17,7 +18,7 @@ from sklearn.utils.validation import validate_data
 from rung.backbones.loading import spelled
 from rung.decide.active_learning import suggest
 from rung.decide.answer import Answer
-from rung.decide.calibration import Calibration
+from rung.decide.calibration import Calibration, MultiLabelCalibration
 from rung.decide.correctness import right_labels, share_right
 from rung.decide.hierarchy import Tree
 from rung.decide.label_selection import Choice, deepest, one, several, without
@@ -154,34 +155,44 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def calibrate(self, X: Any, y: Any) -> Self:
         """Make probabilities honest by labelled texts that were not fitted on; from then on `label_sets` can be asked for.
 
-        y (n,) as in `fit`; a few dozen labels are a start. Answers stay as they are: one temperature moves all probabilities.
-        The next fit forgets it. Raises UserError without a label, for texts whose labels were fitted on, for multi_label and trees.
+        y as in `fit`; a few dozen labels are a start. One temperature moves all probabilities, so answers stay; in a tree it
+        moves the leaves, whose sums their parents are, so that an answer may end at another depth.
+        The next fit forgets it. Raises UserError without a label, and for texts whose labels were fitted on.
         """
-        if self.multi_label or self._is_tree:
-            raise UserError("calibrate: it is for one label out of several, no tree.", "Leave it out here.")
         evidence = self.evidence(X)
+        if self.multi_label:
+            return self._calibrate_several(evidence, y)
         known = self._places(X, y, len(evidence.features))
         rows = np.flatnonzero((known >= 0) & (known < len(self.classes_)) & evidence.ok)
         if not len(rows):
-            raise UserError(
-                "calibrate: no text has a label.", "Give labels that were not used in fit:  calibrate(texts, y)"
-            )
+            raise _nothing_to_calibrate_by()
         self._check_unseen(evidence.features[rows])
+        self.calibration_: Calibration | MultiLabelCalibration
         self.calibration_ = Calibration().fit(self._rung().log_posterior(evidence)[rows], known[rows])
+        return self
+
+    def _calibrate_several(self, evidence: Evidence, y: Any) -> Self:
+        marks = known_marks(y, len(evidence.features), self.classes_.tolist())
+        rows = np.flatnonzero(~np.isnan(marks).all(axis=1) & evidence.ok)
+        if not len(rows):
+            raise _nothing_to_calibrate_by()
+        self._check_unseen(evidence.features[rows])
+        self.calibration_ = MultiLabelCalibration().fit(self._log_odds(evidence)[rows], marks[rows])
         return self
 
     def label_sets(self, X: Any, level: float = 0.9) -> list[tuple[Any, ...] | None]:
         """For each text the labels among which the true one is, in `level` of all texts; None where it could not be read.
 
+        In a tree they are leaves. With multi_label a set holds all true labels of a text, in `level` of all texts.
         That holds on average over texts like those of `calibrate`, whatever the probabilities are worth; with too few of them
         every set holds all labels. Raises UserError before `calibrate`. Source: see `rung.decide.calibration.ConformalSets`.
         """
-        if not hasattr(self, "calibration_"):
-            raise UserError(
-                "label_sets: it was not calibrated.", "calibrate(texts, y) first, with labels not used in fit."
-            )
-        evidence = self.evidence(X)
-        inside = self.calibration_.sets(self._rung().log_posterior(evidence), level)
+        self._check_calibrated()
+        return self._label_sets(self.evidence(X), level)
+
+    def _label_sets(self, evidence: Evidence, level: float) -> list[tuple[Any, ...] | None]:
+        said = self._log_odds(evidence) if self.multi_label else self._rung().log_posterior(evidence)
+        inside = self.calibration_.sets(said, level)
         return [tuple(self.classes_[row].tolist()) if ok else None for row, ok in zip(inside, evidence.ok, strict=True)]
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -220,14 +231,22 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         probabilities[~evidence.ok] = np.nan
         return probabilities
 
-    def answers(self, X: Any, *, progress: Progress | None = None) -> list[Answer]:
-        """One `Answer` a text, with its probability, rung and, where there is no label, the reason."""
+    def answers(self, X: Any, *, level: float | None = None, progress: Progress | None = None) -> list[Answer]:
+        """One `Answer` a text, with its probability, rung and, where there is no label, the reason.
+
+        With `level` also its label set, as `label_sets` gives it, which needs `calibrate` first.
+        """
+        if level is not None:
+            self._check_calibrated()
         evidence = self.evidence(X, progress=progress)
         chosen, rung = self._choose(evidence), self.rung_
-        said = zip(chosen.labels, chosen.probabilities, chosen.reasons, evidence.reasons, strict=True)
+        sets = [None] * len(evidence.ok) if level is None else self._label_sets(evidence, level)
+        said = zip(chosen.labels, chosen.probabilities, chosen.reasons, evidence.reasons, sets, strict=True)
         return [
-            Answer(label, float(p), rung, reason) if error is None else Answer(None, None, rung, error, error)
-            for label, p, reason, error in said
+            Answer(label, float(p), rung, reason, label_set=held)
+            if error is None
+            else Answer(None, None, rung, error, error)
+            for label, p, reason, error, held in said
         ]
 
     def suggest(self, X: Any, n: int = 10, y: Any = None) -> Indices:
@@ -540,11 +559,18 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if hasattr(self, "_fitted_as") and self._fitted_as != self._as_asked():
             raise UserError("labels or backbone changed since the last fit.", "fit again, or make a new Classifier.")
 
+    def _check_calibrated(self) -> None:
+        if not hasattr(self, "calibration_"):
+            raise UserError(
+                "label_sets: it was not calibrated.", "calibrate(texts, y) first, with labels not used in fit."
+            )
+
     def _check_unseen(self, features: Array) -> None:
         """Raise UserError where labels of these texts were fitted on: what they confirm is only what was learned from them."""
         if not hasattr(self, "_fitted_on"):
             return
-        seen = hashes(self._fitted_on.features[self._known >= 0])
+        known = ~np.isnan(self._known).all(axis=1) if self.multi_label else self._known >= 0
+        seen = hashes(self._fitted_on.features[known])
         again = int(np.isin(hashes(features), seen).sum())
         if again:
             raise UserError(
@@ -563,15 +589,23 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return self.labels is not None and self.parsed_labels().is_tree
 
     def _probabilities(self, evidence: Evidence) -> Floats:
+        calibration = getattr(self, "calibration_", None)
         if not self.multi_label:
             log_posterior = self._rung().log_posterior(evidence)
-            if hasattr(self, "calibration_"):
-                log_posterior = self.calibration_.temperature_.log_posterior(log_posterior)
+            if isinstance(calibration, Calibration):
+                log_posterior = calibration.temperature_.log_posterior(log_posterior)
             return np.asarray(np.exp(log_posterior))
+        log_odds = self._log_odds(evidence)
+        if isinstance(calibration, MultiLabelCalibration):
+            log_odds = calibration.log_odds(log_odds)
+        return np.asarray(expit(log_odds))
+
+    def _log_odds(self, evidence: Evidence) -> Floats:
+        """Log-odds (n, k) of labels that are independent of each other, before any temperature."""
         self._check_current()
         if not hasattr(self, "several_"):
             raise UserError("multi_label: it needs texts to compare with.", "fit(texts) first.")
-        return self.several_.probabilities(evidence.features)
+        return self.several_.log_odds(evidence.features)
 
     def _choose(self, evidence: Evidence) -> Choice:
         """The answer of each text, whatever kind of answer was asked for."""
@@ -605,3 +639,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     def __getstate__(self) -> dict[str, Any]:
         """Without the evidence of labels: it is made again when needed."""
         return {key: value for key, value in super().__getstate__().items() if key != "_kept"}
+
+
+def _nothing_to_calibrate_by() -> UserError:
+    return UserError("calibrate: no text has a label.", "Give labels that were not used in fit:  calibrate(texts, y)")

@@ -250,6 +250,7 @@ def _line(answers: Sequence[Answer]) -> str:
         "probability": [each.probability for each in answers],
         "said": said,
         "words": list(words),
+        "sets": [each.label_set for each in answers],
     }
     return json.dumps(columns, separators=(",", ":")) + "\n"
 
@@ -260,8 +261,13 @@ def _parsed(line: str) -> list[Answer] | None:
         return None
     try:
         columns = json.loads(line)
-        rows = zip(columns["label"], columns["probability"], columns["said"], strict=True)
+        rows = zip(columns["label"], columns["probability"], columns["said"], columns["sets"], strict=True)
         words = columns["words"]
-        return [Answer(tuple(name) if isinstance(name, list) else name, p, *words[i]) for name, p, i in rows]
+        return [Answer(_label(name), p, *(*words[i], _label(held))) for name, p, i, held in rows]
     except (ValueError, KeyError, TypeError, IndexError):
         return None
+
+
+def _label(value: Any) -> Any:
+    """A label as JSON keeps it; several of them are a tuple again."""
+    return tuple(value) if isinstance(value, list) else value
