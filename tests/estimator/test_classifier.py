@@ -108,12 +108,12 @@ def test_parameters_are_stored_and_nothing_is_computed() -> None:
     """__init__ keeps what it was given; mistakes are told at the first use; clone and set_params work."""
     clf = Classifier(["a"], backbone="nonsense", long="what")
     assert clone(clf).get_params() == clf.get_params()
-    with pytest.raises(UserError, match="choice needs two"):
+    with pytest.raises(UserError, match="'what'"):
         clf.predict(["x"])
+    with pytest.raises(UserError, match="choice needs two"):
+        clf.set_params(long="cut").predict(["x"])
     with pytest.raises(UserError, match="not known"):
         clf.set_params(labels=["a", "b"]).predict(["x"])
-    with pytest.raises(UserError, match="'what'"):
-        clf.set_params(backbone="builtin").predict(["x"])
     with pytest.raises(NotFittedError, match="none are given"):
         Classifier().predict(["x"])
 
