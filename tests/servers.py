@@ -25,7 +25,9 @@ class Server:
         top: int = 20,
         told: int = 20,
         holds: tuple[str, ...] = ("response_format",),
+        shifted: bool = False,
     ) -> None:
+        self.shifted = shifted  # whether an echo gives each token the probability of the one after it
         self.fault, self.top, self.told, self.holds = fault or (lambda n, prompt: None), top, told, holds
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
@@ -90,10 +92,21 @@ class Server:
         return {"choices": [choice], "usage": {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21}}
 
     def completion(self, body: dict[str, Any]) -> dict[str, Any]:
-        words = body["prompt"].split(" ")
+        words = body["prompt"].split(" ") if body.get("echo") else ["", "next"]
+        steps = [-0.1 * len(word) for word in words[1:]]
+        steps = [*steps[1:], -9.0] if self.shifted and body.get("echo") else steps
+        if not body.get("echo"):
+            told = {
+                "tokens": [" next"],
+                "token_logprobs": steps,
+                "text_offset": [len(body["prompt"])],
+                "top_logprobs": None,
+            }
+            choice = {"index": 0, "finish_reason": "length", "text": " next", "logprobs": told}
+            return {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}}
         told = {
             "tokens": words,
-            "token_logprobs": [None, *(-0.1 * len(word) for word in words[1:])],
+            "token_logprobs": [None, *steps],
             "text_offset": [sum(len(word) + 1 for word in words[:i]) - (i > 0) for i in range(len(words))],
             "top_logprobs": None,
         }

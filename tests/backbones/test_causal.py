@@ -13,6 +13,7 @@ import pytest
 
 from rung import Classifier, UserError, load
 from rung.backbones.causal import CausalBackbone
+from rung.backbones.common import precision
 from rung.backbones.prompt import Prompt
 from rung.inference.label_scoring import scores
 from rung.inference.prompts import word
@@ -492,3 +493,28 @@ def _teach(model: Any, tell: Any, examples: list[tuple[str, str]], steps: int = 
         model(input_ids=ids[drawn], attention_mask=torch.ones_like(ids[drawn]), labels=wanted[drawn]).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+
+
+def test_precision_is_asked_for(gpt2: CausalBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bf16 where the machine computes in it: the same answers but for rounding, apart by their numerics; else it is refused."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(precision, "computes_bf16", lambda: True)
+    coarse = load(f"{gpt2.folder}?precision=bf16")
+    assert isinstance(coarse, CausalBackbone)
+    assert coarse.model.dtype == torch.bfloat16
+    assert (coarse.numerics, coarse.fingerprint) == ("torch-bf16", gpt2.fingerprint)
+    exact, found = gpt2.score(PROMPTS, CANDIDATES), coarse.score(PROMPTS, CANDIDATES)
+    assert found == pytest.approx(exact, rel=0.1)
+    assert not np.array_equal(found, exact)
+    assert "pairs" not in coarse.continuations.ways.values()
+    assert pickle.loads(pickle.dumps(coarse)).precision == "bf16"
+    assert gpt2.with_options({"precision": "auto"}).precision == "bf16"
+    monkeypatch.setattr(precision, "computes_bf16", lambda: False)
+    assert gpt2.with_options({"precision": "auto"}).precision == "float32"
+    for asked in ("bf16", "fp16"):
+        with pytest.raises(UserError, match=f"does not compute in {asked}"):
+            gpt2.with_options({"precision": asked})
+    with pytest.raises(UserError, match="got 'int8'"):
+        gpt2.with_options({"precision": "int8"})

@@ -228,3 +228,37 @@ def test_what_is_cut_is_counted_with_the_prompt(tiny_encoder: Path, tmp_path: Pa
     backbone = EncoderBackbone.open(pooled(tiny_encoder, tmp_path / "pooled", "mean"), "pooled")
     assert backbone.prompts["text"] == "text "
     assert backbone.cut([" ".join(["card"] * n) for n in (13, 14)]) == 1
+
+
+def test_prompts_are_options(tiny_encoder: Path) -> None:
+    """A local folder takes its prompts behind its name, one for both roles or each its own; it is then another backbone."""
+    plain = load(str(tiny_encoder))
+    both = load(f"{tiny_encoder}?prompt=about my card: ")
+    assert both.embed(["lost"]) == pytest.approx(plain.embed(["about my card: lost"]), abs=1e-6)
+    assert both.embed(["lost"], "label") == pytest.approx(both.embed(["lost"]), abs=1e-6)
+    assert both.fingerprint != plain.fingerprint
+    assert load(both.name).fingerprint == both.fingerprint
+    each = load(str(tiny_encoder), text_prompt="my ", label_prompt="the ")
+    assert each.embed(["card"]) == pytest.approx(plain.embed(["my card"]), abs=1e-6)
+    assert each.embed(["card"], "label") == pytest.approx(plain.embed(["the card"]), abs=1e-6)
+    assert pickle.loads(pickle.dumps(each)).fingerprint == each.fingerprint
+
+
+def test_a_folder_of_a_known_model_takes_its_prompts(tiny_encoder: Path, tmp_path: Path) -> None:
+    """By its own name, the hub's cache or its config; not where the width is another, nor against what the model itself says."""
+
+    def prompts(folder: Path, **told: object) -> str:
+        shutil.copytree(tiny_encoder, folder)
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 384} | told), "utf-8")
+        return EncoderBackbone.open(folder, "x").prompts["text"]
+
+    assert prompts(tmp_path / "multilingual-e5-small") == "query: "
+    assert prompts(tmp_path / "models--intfloat--multilingual-e5-small" / "snapshots" / "abc") == "query: "
+    assert prompts(tmp_path / "mine", _name_or_path="intfloat/multilingual-e5-small") == "query: "
+    assert prompts(tmp_path / "other") == ""
+    assert prompts(tmp_path / "wide" / "multilingual-e5-small", hidden_size=32) == ""
+    own = pooled(tiny_encoder, tmp_path / "own" / "multilingual-e5-small", "mean")
+    assert EncoderBackbone.open(own, "x").prompts["text"] == "text "
+    asked = EncoderBackbone.open(tmp_path / "mine", "x").with_options({"text_prompt": ""})
+    assert (asked.prompts["text"], asked.prompts["label"]) == ("", "query: ")

@@ -100,7 +100,7 @@ def test_options_stand_behind_the_name_or_in_the_call(tiny_encoder: Path) -> Non
     ("options", "what", "hint"),
     [
         ("precison=bf16", "no option 'precison'", "Did you mean precision?"),
-        ("speed=11", "no option 'speed'", "It takes: engine, precision, threads."),
+        ("speed=11", "no option 'speed'", "It takes: engine, precision, threads, prompt, text_prompt, label_prompt."),
         ("precision=fp8", "precision must be one of auto, float32, bf16, got 'fp8'", "precision=bf16"),
         ("engine=", "engine must be one of auto, torch, openvino, got ''", "engine=openvino"),
         ("threads=0", "threads must be a whole number from 1, got '0'", "threads="),
@@ -127,3 +127,15 @@ def test_a_folder_may_be_called_as_if_it_had_options(tmp_path: Path) -> None:
     odd = tmp_path / "mine?precision=bf16"
     shutil.copytree(BUILTIN, odd)
     assert load(str(odd)).fingerprint == load("builtin").fingerprint
+
+
+def test_gguf_is_told_what_to_do_with(tmp_path: Path) -> None:
+    """Weights of llama.cpp, a file or a folder of them, are recognized: how to serve them, and how to convert them."""
+    file = tmp_path / "my model.gguf"
+    file.write_bytes(b"GGUF")
+    for name in (str(file), str(tmp_path)):
+        with pytest.raises(UserError, match="GGUF") as error:
+            load(name)
+        assert f"llama-server -m '{file}' --port 8080" in str(error.value)
+        assert "openai:my model@http://127.0.0.1:8080/v1" in str(error.value)
+        assert "gguf_file='my model.gguf'" in str(error.value)

@@ -13,6 +13,7 @@ import pytest
 
 import tiny
 from rung import Classifier, UserError, load
+from rung.backbones.common import precision
 from rung.backbones.common.prompt_tokens import head
 from rung.backbones.masked import MaskedBackbone, _cloze
 from rung.backbones.prompt import Prompt
@@ -313,3 +314,17 @@ def test_a_model_that_learned_a_grammar_knows_its_labels(trained: tuple[Path, li
     clf = Classifier(labels, backbone=backbone, geometry="builtin", cache=False)
     predicted = clf.predict([text for text, _ in unseen])
     assert np.mean([a == b for a, (_, b) in zip(predicted, unseen, strict=True)]) > 0.8
+
+
+def test_precision_is_asked_for(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every head of the model, and beside other options."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(precision, "computes_bf16", lambda: True)
+    for name, prompt in (("bert?precision=bf16", "it was {}"), ("both?head=next-sentence&precision=bf16", "a card")):
+        found = load(str(folders["bert"].parent / name))
+        assert found.numerics == "torch-bf16"
+        assert found.model.dtype == torch.bfloat16  # type: ignore[attr-defined]
+        assert load(found.name).fingerprint == found.fingerprint
+        assert np.isfinite(found.score([prompt], ["money", "a great film"])).all()  # type: ignore[attr-defined]

@@ -321,3 +321,14 @@ def test_a_text_that_the_server_cannot_read_whole_is_cut(server: Server, via: st
     rows, reasons = asked.scored(["Text: film " + "and so on " * 100], ["A", "B"])
     assert np.isnan(rows).all()
     assert "maximum context length" in str(reasons[0])  # a plain string is nobody's to cut
+
+
+def test_an_echo_that_is_shifted_is_refused() -> None:
+    """A server that gives each token the probability of the next one would score every label wrongly: it is found out at once."""
+    with running(Server(shifted=True)) as server, pytest.raises(UserError, match="probability of another one"):
+        backbone(server, via="completions").score(["the text is"], [" film"])
+    with running(Server()) as server:
+        asked = backbone(server, via="completions")
+        asked.score(["the text is"], [" film"])
+        asked.score(["it is"], [" film"])
+        assert [body["echo"] for body in server.bodies] == [False, True, True, True]  # tried once

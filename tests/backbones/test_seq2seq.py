@@ -14,6 +14,7 @@ import pytest
 
 import tiny
 from rung import Classifier, UserError, load
+from rung.backbones.common import precision
 from rung.backbones.prompt import Prompt
 from rung.backbones.seq2seq import Seq2SeqBackbone
 from rung.inference.label_scoring import scores
@@ -307,3 +308,18 @@ def test_a_small_model_answers_what_it_was_taught(tmp_path: Path) -> None:
     tiny.save(model, folder)  # read when it is first needed: now
     found, _ = scores([text for text, _ in unseen], labels, backbone)
     assert np.mean(np.array(labels.names)[found.argmax(axis=1)] == [label for _, label in unseen]) >= 0.9
+
+
+def test_precision_is_asked_for(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the languages; the decoder's memory is still used again."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(precision, "computes_bf16", lambda: True)
+    coarse = load(f"{folders['m2m']}?source=en&target=de&precision=bf16")
+    assert isinstance(coarse, Seq2SeqBackbone)
+    exact = opened(folders, "m2m")
+    assert (coarse.numerics, coarse.languages) == ("torch-bf16", exact.languages)
+    assert coarse.fingerprint == exact.fingerprint
+    assert coarse.score(PROMPTS, CANDIDATES) == pytest.approx(exact.score(PROMPTS, CANDIDATES), rel=0.2, abs=0.5)
+    assert coarse._keeps

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 ANY = "*"
 
@@ -40,6 +43,25 @@ def catalog() -> dict[str, Entry]:
     """
     text = (resources.files("rung.backbones") / "catalog.toml").read_text("utf-8")
     return {name: Entry(name, **facts) for name, facts in tomllib.loads(text).items()}
+
+
+def known_folder(folder: Path, config: Mapping[str, Any]) -> Entry | None:
+    """The entry whose model lies in a folder, by the folder's name or what its config says that it is, where the width fits too.
+
+    >>> known_folder(Path("models/multilingual-e5-small"), {"hidden_size": 384}).prompts["text"]
+    'query: '
+    """
+    cached = folder.parent.parent.name.rpartition("--")[
+        2
+    ]  # models--owner--name/snapshots/…, as the hub's cache lays it
+    said = str(config.get("_name_or_path") or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
+    names = {each.casefold() for each in (folder.name, cached, said) if each}
+    width = config.get("hidden_size") or config.get("dim")
+    for entry in catalog().values():
+        own = {entry.name, entry.source.rpartition("/")[2], (entry.hub or "").rpartition("/")[2]}
+        if names & {each.casefold() for each in own} and (width is None or entry.dimensions in (None, width)):
+            return entry
+    return None
 
 
 def knows(*languages: str) -> list[Entry]:

@@ -23,7 +23,7 @@ Told = tuple[list[str], Array]
 
 
 class CausalBackbone(Pretrained):
-    """A model that goes on writing, frozen, in float32.
+    """A model that goes on writing, frozen, in float32 unless asked for another precision.
 
     Prompts and candidates are tokenized as they are; in the text of a `Prompt`, no control token is read. Only where the
     tokenizer itself begins every text with a special token (Llama's <s>, Gemma's <bos>), which such models cannot do without, is
@@ -33,6 +33,7 @@ class CausalBackbone(Pretrained):
     abilities = frozenset({"score", "generate"})
     model_class = "AutoModelForCausalLM"
     style = "continuation"
+    options = ("precision",)
     tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
 
     @classmethod

@@ -13,11 +13,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.catalog import Entry
+from rung.backbones.catalog import Entry, known_folder
 from rung.backbones.common.batching import batches
 from rung.backbones.common.control_tokens import ControlTokens
 from rung.backbones.common.engine_selection import choose
@@ -45,18 +46,32 @@ class EncoderBackbone(Pretrained):
 
     abilities = frozenset({"embed"})
     needs = ("torch", "sentence_transformers")
-    options = ("engine", "precision", "threads")
+    options = ("engine", "precision", "threads", "prompt", "text_prompt", "label_prompt")
 
-    def __init__(self, folder: Path, name: str, entry: Entry | None = None, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        entry: Entry | None = None,
+        options: Options | None = None,
+        prompts: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(folder, name, entry)
         self.asked = options or Options()
+        self._given_prompts = dict(prompts or {})
 
     def with_options(self, given: Mapping[str, object]) -> Self:
-        """The same backbone, run as `Options` says. Raises UserError for a value that is none."""
-        return type(self)(self.folder, self.name, self.entry, Options.of(self.name, given))
+        """The same backbone, run as `Options` says; with other prompts it is another. Raises UserError for a value that is none."""
+        options = Options.of(self.name, given)
+        told = {option: str(given[option]) for option in ("prompt", "text_prompt", "label_prompt") if option in given}
+        both = told.get("prompt")
+        prompts = {side: told.get(f"{side}_prompt", both) for side in _PROMPTS}
+        own = {side: prompt for side, prompt in prompts.items() if prompt is not None}
+        asked = "&".join(f"{option}={quote(prompt, safe=': ')}" for option, prompt in sorted(told.items()))
+        return type(self)(self.folder, f"{self.name}?{asked}" if asked else self.name, self.entry, options, own)
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"asked": self.asked}
+        return super().__getstate__() | {"asked": self.asked, "_given_prompts": self._given_prompts}
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
@@ -71,12 +86,20 @@ class EncoderBackbone(Pretrained):
 
     @cached_property
     def prompts(self) -> dict[str, str]:
-        """What is put before a text and before a label: the catalog's word, else the model's own config."""
+        """What is put before a text and before a label: what was asked for, else the catalog's word, else the model's own config,
+        and where that says nothing, what the catalog knows of a folder of this name.
+        """
+        return self._usual_prompts | self._given_prompts
+
+    @property
+    def _usual_prompts(self) -> dict[str, str]:
         if self.entry and self.entry.prompts:
             return self.entry.prompts
         config = self.folder / "config_sentence_transformers.json"
         own = json.loads(config.read_text("utf-8")).get("prompts", {}) if config.is_file() else {}
-        return {side: next((own[n] for n in names if own.get(n)), "") for side, names in _PROMPTS.items()}
+        found = {side: next((own[n] for n in names if own.get(n)), "") for side, names in _PROMPTS.items()}
+        known = None if any(found.values()) else known_folder(self.folder, self.config)
+        return known.prompts if known and known.prompts else found
 
     @property
     def numerics(self) -> str:

@@ -56,7 +56,9 @@ def load(name: str = "auto", **options: str | int) -> Backbone:
     """A frozen backbone by name: "builtin", "minilm", "hf:owner/name", "./folder", or "auto", the best that is installed.
 
     Options say how it is run, here or behind its name: load("minilm", precision="bf16") is load("minilm?precision=bf16").
-    An encoder takes  engine: "auto", "torch" or "openvino";  precision: "auto", "float32" or "bf16";  threads: a number.
+    An encoder takes  engine: "auto", "torch" or "openvino";  precision: "auto", "float32" or "bf16";  threads: a number;
+    prompt, or text_prompt and label_prompt: what the model wants before a text and before a label, such as "query: ".
+    Models that score take  precision: "float32", "bf16", "fp16" or "auto".
 
     Raises UserError for a name that nothing is known of, for a missing extra, for weights that are not what they should be,
     and for options that the backbone does not have.
@@ -98,6 +100,9 @@ def open_folder(folder: Path, name: str, entry: Entry | None = None) -> Backbone
         if kind.recognizes(folder):
             _require(kind, name)
             return kind.open(folder, name, entry)
+    stored = sorted(folder.glob("*.gguf"))
+    if stored and not any(folder.glob("*.safetensors")):
+        raise _gguf(name, stored[0])
     found = ", ".join(read_config(folder).get("architectures") or [])
     raise UserError(
         "backbone {name!r}: the folder {folder} holds no model that rung can run{value}.",
@@ -208,9 +213,27 @@ def _found(name: str) -> tuple[Path, Entry | None]:
     if name.startswith("hf:"):
         return _of_hub(name.removeprefix("hf:"), name), None
     folder = Path(name).expanduser()
+    if folder.suffix.lower() == ".gguf" and folder.is_file():
+        raise _gguf(name, folder)
     if folder.is_dir():
         return folder.resolve(), None
     raise _unknown(name)
+
+
+def _gguf(name: str, file: Path) -> UserError:
+    """What to do with weights as llama.cpp keeps them."""
+    return UserError(
+        "backbone {name!r}: {file} is a model in llama.cpp's format (GGUF), which rung does not run itself.",
+        "Serve it:  llama-server -m {quoted} --port 8080   then  --backbone openai:{model}@http://127.0.0.1:8080/v1 ; or let "
+        "transformers read it once:  AutoModelForCausalLM.from_pretrained({folder!r}, gguf_file={stored!r}).save_pretrained(…), "
+        "and its AutoTokenizer likewise",
+        name=name,
+        file=file,
+        quoted=shlex.quote(str(file)),
+        model=file.stem,
+        folder=str(file.parent),
+        stored=file.name,
+    )
 
 
 def _unknown(name: str) -> UserError:

@@ -67,7 +67,7 @@ class MaskedBackbone(Pretrained):
     abilities = frozenset({"score"})
     model_class = "AutoModelForMaskedLM"
     style = "cloze"
-    options = ("head",)
+    options = ("head", "precision")
     tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
 
     @classmethod
@@ -87,15 +87,18 @@ class MaskedBackbone(Pretrained):
                 HEAD=HEAD,
                 head=head,
             )
+        found = self.in_precision(given)
         if head == "cloze":
-            return self
+            return found
         if not any(key.endswith("seq_relationship.weight") for key in weight_names(self.folder)):
             raise UserError(
                 "backbone {name!r}: its weights have no head that says whether a sentence follows another.",
                 "Take one of BERT's own models, such as  hf:google-bert/bert-base-uncased?head=next-sentence",
                 name=self.name,
             )
-        return NextSentenceBackbone(self.folder, f"{self.name}?head={HEAD}", self.entry)
+        following = NextSentenceBackbone(self.folder, found.name, self.entry)
+        following.precision = found.precision
+        return following
 
     @property
     def mask(self) -> str:

@@ -50,6 +50,8 @@ _CONTROL = re.compile(
     r"extra_id_\d+|unused\d+|reserved_\d+|fim_\w+)>|<SYS>>|</SYS>>)"
     r"|\[(?=/?(?:INST|SEP|CLS|MASK|PAD|UNK|BOS|EOS|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS|SYSTEM_PROMPT)\])"
 )
+_KNOWN = ("1 2 3 4 5 6 7 8", "A B C D E F", "Monday, Tuesday, Wednesday,")  # how they go on is tried first
+_GAP = 0.2  # nats: rounding moves a token's log-probability by less
 _SHORTER = 2 / 3  # of a text that a server cannot read whole is sent next
 _TOO_LONG = re.compile(  # in what a server says
     r"context|too long|too large|too many tokens|maximum (?:input|length|number of tokens)|must have (?:less|fewer) than"
@@ -87,6 +89,7 @@ class RemoteBackbone:
         self._top: int | None = _TOP[0]  # what the server was found to allow; None: no log-probabilities
         self._answers: dict[bytes, Any] = {}
         self._shortened: dict[Prompt, Prompt] = {}  # what the server could not read whole, and what it was sent instead
+        self._echo_is_known = False  # to be right
         self._holds = list(_HOLDS)  # ways to hold it to a choice that it has not refused yet
 
     @classmethod
@@ -225,6 +228,7 @@ class RemoteBackbone:
 
     def _of_pairs(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
         """As `_of_each`, from a request for each prompt with each candidate: not every server takes a list of them in one."""
+        self._check_echo()
         pairs = [(self._neutral(prompt), candidate) for prompt in prompts for candidate in candidates]
         answers = np.array(self._all(pairs, partial(self._echoed)), dtype=object).reshape(len(prompts), len(candidates))
         why = [next((str(each) for each in row if isinstance(each, UnansweredError)), None) for row in answers]
@@ -302,6 +306,44 @@ class RemoteBackbone:
         if None in steps or not steps:
             raise UnansweredError(tr("the server does not echo the label's own tokens: take  via=chat"))
         return sum(steps), _tokens(said)
+
+    def _check_echo(self) -> None:
+        """Raise UserError for a server whose echo gives each token the probability of the one after it; tried once.
+
+        The server writes a token, and says how probable it was; echoed behind the same prompt, it must be as probable.
+        """
+        for known in () if self._echo_is_known else _KNOWN:
+            try:
+                gap = self.asker.one(self._echo_gap, known, 2 * (len(known) + _ABOUT))
+            except UnansweredError:
+                return  # the rows will say why
+            if gap is not None and gap > _GAP:
+                raise UserError(
+                    "backbone {name!r}: the server's echo gives a token the probability of another one ({gap:.1f} nats off), so "
+                    "via=completions would score labels wrongly.",
+                    "Take  via=chat ; or a server that echoes rightly, such as vLLM. llama-cpp-python does not for models "
+                    "without a first token.",
+                    name=self.name,
+                    gap=gap,
+                )
+            if gap is not None:
+                break
+        self._echo_is_known = True
+
+    def _echo_gap(self, known: str) -> tuple[float | None, int]:
+        """Nats between what the server says of a token that it writes and of the same one in an echo; None where it cannot tell."""
+        written = self._complete(known, echo=False)
+        token, told = written.choices[0].text, written.choices[0].logprobs
+        if told is None or not token.strip() or len(told.token_logprobs or ()) != 1:
+            return None, _tokens(written)
+        echoed = self._complete(known + token, echo=True)
+        said, start = echoed.choices[0].logprobs, len(known)
+        pairs = zip(said.token_logprobs, said.text_offset, strict=True) if said is not None else ()
+        steps = [p for p, at in pairs if start <= at < start + len(token)]
+        spent = _tokens(written) + _tokens(echoed)
+        if len(steps) != 1 or steps[0] is None:  # it was read as other tokens
+            return None, spent
+        return abs(steps[0] - told.token_logprobs[0]), spent
 
     def _complete(self, prompt: str, *, echo: bool) -> Any:
         how = {"max_tokens": 1, "logprobs": 1, "temperature": 0}

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from rung.backbones.catalog import Entry
 from rung.backbones.common.batching import TOKENS, around, bare, batches, by_length, fitting, ones, padded
 from rung.backbones.common.candidate_trie import ROOT, Trie
+from rung.backbones.common.precision import tolerance
 from rung.backbones.common.pretrained import Pretrained, architecture, read_config
 from rung.backbones.common.pretrained import memory as memory_of
 from rung.backbones.common.prompt_tokens import ends
@@ -24,11 +25,10 @@ from rung.evidence import Array
 from rung.text_encoding import encodable
 
 _ENDINGS = ("ForConditionalGeneration", "MTModel", "T5WithLMHeadModel")
-_TOLERANCE = 1e-3  # of the spread of log-probabilities
 
 
 class Seq2SeqBackbone(Pretrained):
-    """A model that reads a text and writes another, frozen, in float32.
+    """A model that reads a text and writes another, frozen, in float32 unless asked for another precision.
 
     What the tokenizer puts around a text (T5's </s>, BART's <s> and </s>, a language's code) stands around each prompt, as in
     the model's training; nothing else is added. Multilingual models take their languages as options:
@@ -38,7 +38,7 @@ class Seq2SeqBackbone(Pretrained):
     abilities = frozenset({"score", "generate"})
     model_class = "AutoModelForSeq2SeqLM"
     style = "answer"
-    options = ("source", "target")
+    options = ("source", "target", "precision")
     tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
 
     def __init__(
@@ -59,8 +59,9 @@ class Seq2SeqBackbone(Pretrained):
 
     def with_options(self, given: Mapping[str, str]) -> Self:
         """The same model for texts in the language `source`, writing in `target`, by the codes of its tokenizer."""
-        asked = "&".join(f"{key}={value}" for key, value in sorted(given.items()))
-        return type(self)(self.folder, f"{self.name}?{asked}", self.entry, given)
+        found = self.in_precision(given)
+        found.languages = {key: code for key, code in given.items() if key != "precision"}
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"languages": self.languages}
@@ -225,7 +226,8 @@ class Seq2SeqBackbone(Pretrained):
             found = self._decoded(seen, mask, trie, keep=True)
         except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
             return False
-        return bool(np.abs(found - expected).max() <= _TOLERANCE * (float(expected.std()) + _TOLERANCE))
+        allowed = tolerance(self.model.dtype)
+        return bool(np.abs(found - expected).max() <= allowed * (float(expected.std()) + allowed))
 
     def _search(self, max_tokens: int, *, plain: bool) -> dict[str, Any]:
         """How tokens are searched for: as the model's own settings say, or one by one; in the language that was asked for."""

@@ -21,11 +21,11 @@ import numpy as np
 
 from rung.backbones.common.batching import by_length, fitting, padded
 from rung.backbones.common.candidate_trie import ROOT, Trie, shared
+from rung.backbones.common.precision import tolerance
 from rung.backbones.common.pretrained import memory as memory_of
 from rung.evidence import Array
 
 _LEAST = 32  # tokens of the smallest check
-_TOLERANCE = 1e-3  # of the spread of log-probabilities, which what must not be seen would move by far more
 # What a model raises when it is given a mask, positions or a memory that it does not know.
 _REFUSALS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
@@ -216,8 +216,9 @@ class Continuations:
         nodes = [ROOT, *trie.path(int(trie.ends[0]))]
         self._tell(wanted, expected, trie, nodes)
         told = trie.following(nodes)[0]
-        spread = float(wanted[:, told].std()) + _TOLERANCE
-        return bool(np.abs(found - wanted)[:, told].max() <= _TOLERANCE * spread)
+        allowed = tolerance(self.model.dtype)
+        spread = float(wanted[:, told].std()) + allowed
+        return bool(np.abs(found - wanted)[:, told].max() <= allowed * spread)
 
 
 def _crowd(rng: np.random.Generator, vocabulary: int, path: list[int]) -> list[list[int]]:

@@ -68,6 +68,7 @@ class Pairs(Pretrained):
     abilities = frozenset({"score"})
     style: str
     pairwise = True
+    options: tuple[str, ...] = ("precision",)
     tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
 
     def score(

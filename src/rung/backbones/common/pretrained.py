@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from rung.backbones.catalog import Entry
 from rung.backbones.common.control_tokens import ControlTokens
+from rung.backbones.common.precision import DTYPES, usable
 from rung.backbones.common.prompt_tokens import PromptIds, prompt_ids
 from rung.backbones.prompt import Prompt
 from rung.errors import UserError
@@ -45,7 +47,7 @@ _AFTER_PADDING = {
 
 
 class Pretrained:
-    """A frozen model in a folder, in float32; weights are read when they are first needed.
+    """A frozen model in a folder, in float32 unless another precision is asked for; weights are read when they are first needed.
 
     Files are hashed, not trusted: `fingerprint` covers weights, config and tokenizer. No pickled weights are read, and no
     code that comes with a model is run.
@@ -57,6 +59,7 @@ class Pretrained:
     needs: tuple[str, ...] = ("torch", "transformers")
     extra = "torch"
     model_class: ClassVar[str]  # of transformers, that reads the weights
+    precision: str = "float32"  # what it computes in; another one moves the last digits, and is another `numerics`
 
     def __init__(self, folder: Path, name: str, entry: Entry | None = None) -> None:
         self.folder = folder
@@ -82,7 +85,8 @@ class Pretrained:
         return self  # frozen and large: shared, never copied
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "name": self.name, "entry": self.entry}  # weights are read again where it goes
+        # weights are read again where it goes
+        return {"folder": self.folder, "name": self.name, "entry": self.entry, "precision": self.precision}
 
     def _verify(self) -> None:
         wanted = self.entry.sha256 if self.entry else None
@@ -119,7 +123,18 @@ class Pretrained:
     @property
     def numerics(self) -> str:
         """Engine and precision."""
-        return "torch-float32"
+        return f"torch-{self.precision}"
+
+    def with_options(self, given: Mapping[str, str]) -> Pretrained:
+        """The same model in another precision. Raises UserError for one that is none, or that this machine does not compute in."""
+        return self.in_precision(given)
+
+    def in_precision(self, given: Mapping[str, str]) -> Self:
+        """The same model in the precision that is among the options `given`, all of which its name then says."""
+        found = copy.copy(self)
+        found.name = f"{self.name}?{'&'.join(f'{option}={value}' for option, value in sorted(given.items()))}"
+        found.precision = usable(self.name, given.get("precision", self.precision))
+        return found
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -141,7 +156,8 @@ class Pretrained:
 
         kind = getattr(transformers, self.model_class)
         with quiet():
-            how = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
+            dtype = getattr(torch, DTYPES[self.precision])
+            how = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
             model, read = kind.from_pretrained(str(self.folder), **how, output_loading_info=True)
         missing = sorted({name for name, _ in model.named_parameters()} & set(read["missing_keys"]))
         if missing:
