@@ -30,7 +30,7 @@ docs: .venv/dev.stamp  ## write the README's tables and the help pages anew from
 	$(BIN)/python tools/write_docs.py
 
 bench: .venv/dev.stamp  ## measure again; needs the data sets in ../shared/data
-	for script in names builtin ladder stress shots reject mixing scoring scale distill encode files pretrain multitask export; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in names builtin ladder stress shots reject mixing scoring scale distill encode files pretrain multitask export threads; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 builtin: .venv/dev.stamp  ## make the built-in model again
 	$(BIN)/python -m rung.training.students.builtin

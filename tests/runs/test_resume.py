@@ -140,9 +140,13 @@ def test_facts_tell_files_and_values_apart(tmp_path: Path) -> None:
     assert of_value({"a": 1, "b": None}) == of_value({"b": None, "a": 1}) != of_value({"a": 1})
 
 
-DYING = """
-import os, signal, sys
+SMALL_CHUNKS = """
+import sys
 from rung.cli import main
+sys.modules["rung.cli.classify"]._AT_ONCE = 256
+"""
+DYING = """
+import os, signal
 from rung.runs.resume import Run
 kept, left = Run.keep, int(sys.argv.pop(1))
 def keep(self, answers):
@@ -164,22 +168,24 @@ def test_a_killed_run_ends_in_the_same_bytes(name: str, options: list[str], tmp_
     """kill -9 twice in the middle, then the same command: the output is that of an unbroken run."""
     table = tmp_path / "in.csv"
     rows = [
-        f"{i:05},the {('invoice', 'app', 'price')[i % 3]} number {i * 7 % 1000} is wrong again" for i in range(17_000)
+        f"{i:05},the {('invoice', 'app', 'price')[i % 3]} number {i * 7 % 1000} is wrong again" for i in range(1_100)
     ]
     table.write_text("id,text\n" + "\n".join([*rows, "x,"]) + "\n", "utf-8")
     (tmp_path / "whole").mkdir()
     command = ["classify", str(table), "--labels", "billing,bug report,praise", "--backbone", "builtin", *options]
     whole, out = tmp_path / "whole" / name, tmp_path / name
-    run = [sys.executable, "-m", "rung", *command, "--out"]
+    run = [sys.executable, "-c", f"{SMALL_CHUNKS}main()", *command, "--out"]
     assert subprocess.run([*run, str(whole)], capture_output=True).returncode == 0
     for chunks in ("1", "2"):
         died = subprocess.run(
-            [sys.executable, "-c", DYING, chunks, *command, "--out", str(out)], capture_output=True, text=True
+            [sys.executable, "-c", SMALL_CHUNKS + DYING, chunks, *command, "--out", str(out)],
+            capture_output=True,
+            text=True,
         )
         assert died.returncode == -9, died.stderr
         assert not out.exists()
     ran = subprocess.run([*run, str(out)], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert "going on after row 12,288" in ran.stderr
+    assert "going on after row 768" in ran.stderr
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.csv", "whole", name])
