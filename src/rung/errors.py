@@ -27,6 +27,16 @@ class UserError(ValueError):
         return f"{self.what}\n  {self.hint}"
 
 
+def did_you_mean(given: object, known: Iterable[object], otherwise: str) -> str:
+    """The hint for an unknown name: the known name that is nearest to `given`; `otherwise`, a finished hint, where none is near.
+
+    >>> did_you_mean("lenght", ["length", "long"], "The parameters are length, long.")
+    "Did you mean 'length'?"
+    """
+    meant = nearest(str(given), map(str, known))
+    return Localized(otherwise) if meant is None else tr("Did you mean {meant!r}?", meant=meant)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was probably meant to be, or None.
 

@@ -22,7 +22,7 @@ def test_a_loaded_backbone_is_shared() -> None:
 @pytest.mark.parametrize(
     ("name", "what", "hint"),
     [
-        ("minlm", "backbone 'minlm' is not known", "Did you mean minilm?"),
+        ("minlm", "backbone 'minlm' is not known", "Did you mean 'minilm'?"),
         ("xyzzy", "backbone 'xyzzy' is not known", "rung models"),
         ("./nowhere", "there is no folder ./nowhere", "hf:"),
         ("owner/model", "there is no folder owner/model", "hf:owner/model"),
@@ -99,7 +99,7 @@ def test_options_stand_behind_the_name_or_in_the_call(tiny_encoder: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "what", "hint"),
     [
-        ("precison=bf16", "no option 'precison'", "Did you mean precision?"),
+        ("precison=bf16", "no option 'precison'", "Did you mean 'precision'?"),
         ("speed=11", "no option 'speed'", "It takes: engine, precision, threads, prompt, text_prompt, label_prompt."),
         ("precision=fp8", "precision must be one of auto, float32, bf16, got 'fp8'", "precision=bf16"),
         ("engine=", "engine must be one of auto, torch, openvino, got ''", "engine=openvino"),

@@ -200,7 +200,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
         ("openai:@http://127.0.0.1:1/v1", "names no model"),
         ("openai:m@127.0.0.1:1", "names no model"),
         ("openai:m@http://127.0.0.1:1/v1?concurrency=0", "concurrency must be a whole number from 1"),
-        ("openai:m@http://127.0.0.1:1/v1?max_request=9", "Did you mean max_requests"),
+        ("openai:m@http://127.0.0.1:1/v1?max_request=9", "Did you mean 'max_requests'"),
         ("openai:m@http://127.0.0.1:1/v1?via=mail", "via is chat or completions"),
     ],
 )

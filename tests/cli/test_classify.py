@@ -192,7 +192,7 @@ def test_emoji_are_no_language(rung: Run, tmp_path: Path) -> None:
         ("x.csv", ROWS, ("--labels", "one"), "'one' is one name", "a,b,c"),
         ("x.csv", ROWS, ("--labels", "a,a"), "'a' is given twice", "once"),
         ("x.csv", ROWS, ("--labels", "a,,b"), "empty name", "name"),
-        ("x.csv", ROWS, ("--backbone", "minlm"), "'minlm' is not known", "Did you mean minilm?"),
+        ("x.csv", ROWS, ("--backbone", "minlm"), "'minlm' is not known", "Did you mean 'minilm'?"),
         ("x.csv", ROWS, ("--out", "no/where/out.csv"), "does not exist", "mkdir"),
         ("x.csv", ROWS, ("--out", "x.csv"), "the input itself", "--out"),
         ("x.csv", ROWS, ("--classifier", "x"), "both --labels and --classifier", "one of"),

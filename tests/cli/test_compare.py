@@ -43,7 +43,7 @@ def test_settings_in_one_command(rung: Any, table: Path, tiny_encoder: Path, tmp
     ("how", "said"),
     [
         (["--try", "way"], "--try way=frozen,contrastive"),
-        (["--try", "lerning-rate=1e-5"], "Did you mean learning_rate"),
+        (["--try", "lerning-rate=1e-5"], "Did you mean 'learning_rate'"),
         (["--try", "learning_rate=1e-5..1e-3"], "trials=20"),
         (["--try", "way=frozen", "--folds", "1"], "folds is 1"),
     ],

@@ -94,7 +94,7 @@ def test_another_model_can_say_where_texts_lie(rung: Run, source: Path, tmp_path
     """--geometry goes to the classifier, is checked like a backbone, and stands in the next command of the loop."""
     ran = rung("classify", source, *BASE, "--geometry", "bultin")
     assert (ran.code, ran.out) == (2, "")
-    assert "Did you mean builtin?" in ran.err
+    assert "Did you mean 'builtin'?" in ran.err
     assert rung("classify", source, *BASE, "--geometry", "builtin").code == 0
     ran = rung("suggest", source, *BASE, "--geometry", "builtin", "-n", "1", "--out", tmp_path / "ask.csv")
     assert "--geometry builtin" in ran.err

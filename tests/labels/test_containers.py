@@ -80,7 +80,7 @@ def test_words_examples_and_parents_are_read_from_tables() -> None:
     ("given", "what"),
     [
         (pd.DataFrame({"text": ["a", "b"]}), "no column 'name'"),
-        (pd.DataFrame({"name": ["a", "b"], "desc": ["", ""]}), "the column 'desc'"),
+        (pd.DataFrame({"name": ["a", "b"], "desc": ["", ""]}), "an unknown column 'desc'"),
         (pd.DataFrame([["a", "b"]], columns=["name", "name"]), "two columns 'name'"),
         (pd.DataFrame({"name": ["a", "b"], "parent": ["b", "a"]}), "lies under itself"),
         (pd.DataFrame({"name": ["a", None]}), "is not a name"),

@@ -57,7 +57,7 @@ def test_phrasings_say_name_and_description() -> None:
         ("a,b", "the single text 'a,b'", "list"),
         (7, "int, not names", "list"),
         (["a", None], "None is not a name", "texts"),
-        ({"a": "", "b": {"word": ["x"]}}, "unknown key 'word'", "Did you mean words?"),
+        ({"a": "", "b": {"word": ["x"]}}, "unknown key 'word'", "Did you mean 'words'?"),
         ({"a": "", "b": {"words": "x"}}, "'x' as its words", "list"),
         ({"a": "", "b": 3}, "3 as its description", "description"),
         ({"a": {"children": "x"}, "b": ""}, "'x' as its children", "list"),

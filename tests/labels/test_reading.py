@@ -166,7 +166,7 @@ def test_a_file_that_cannot_be_used_says_why(name: str, content: str, what: str,
     [
         ("missing.csv", "no file missing.csv", "path"),
         ("dir/missing", "no file dir/missing", "path"),
-        ("sentimnt-en", "no file or ready-made set", "Did you mean sentiment-en?"),
+        ("sentimnt-en", "it is not a list (a,b,c), a file or a ready-made set", "Did you mean 'sentiment-en'?"),
         ("a,,b", "empty name", "name"),
         ("a,a", "twice", "once"),
     ],

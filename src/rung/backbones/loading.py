@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from rung.backbones.catalog import Entry, catalog
 from rung.backbones.common.pretrained import read_config
-from rung.errors import UserError, nearest
+from rung.errors import UserError, did_you_mean
 from rung.evidence import Backbone
 from rung.messages import Localized, tr, tr_n
 
@@ -119,14 +119,14 @@ def _with_options(backbone: Any, options: Mapping[str, str]) -> Backbone:
     known = getattr(backbone, "options", ())
     for option in options:
         if option not in known:
-            meant = nearest(option, known)
+            others = (
+                tr("It takes: {options}.", options=", ".join(known))
+                if known
+                else tr("Take it as it is:  {backbone_name}", backbone_name=backbone.name)
+            )
             raise UserError(
                 "backbone {backbone_name!r} has no option {option!r}.",
-                tr("Did you mean {meant}?", meant=meant)
-                if meant
-                else tr("It takes: {options}.", options=", ".join(known))
-                if known
-                else tr("Take it as it is:  {backbone_name}", backbone_name=backbone.name),
+                did_you_mean(option, known, others),
                 backbone_name=backbone.name,
                 option=option,
             )
@@ -243,14 +243,8 @@ def _unknown(name: str) -> UserError:
             "Check the path; for a model of the Hugging Face hub type  hf:{name}",
             name=name,
         )
-    meant = nearest(name, ["auto", *catalog()])
-    return UserError(
-        "backbone {name!r} is not known.",
-        tr("Did you mean {meant}?  `rung models` lists all.", meant=meant)
-        if meant
-        else tr("`rung models` lists all; or hf:owner/name, or ./folder"),
-        name=name,
-    )
+    others = tr("`rung models` lists all; or hf:owner/name, or ./folder")
+    return UserError("backbone {name!r} is not known.", did_you_mean(name, ["auto", *catalog()], others), name=name)
 
 
 def _of_entry(entry: Entry) -> Path:

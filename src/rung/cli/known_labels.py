@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rung.decide.answer import GIVEN
-from rung.errors import UserError, nearest
+from rung.errors import UserError, did_you_mean
 from rung.labels.none_of_these import NONE_OF_THESE, is_none_of_these
 from rung.labels.normal_form import LabelValue, normal_text
 from rung.messages import Localized, tr, tr_n
@@ -231,8 +231,7 @@ class _Labels:
         for name in names:
             if name in self._index or (is_none_of_these(name) and len(names) == 1):
                 continue
-            meant = nearest(name, map(str, self._index))
-            hint = tr("Did you mean {meant!r}?", meant=meant) if meant else self._choice()
+            hint = did_you_mean(name, self._index, self._choice())
             where = place(table, row)
             raise UserError("{where}: {name!r} is none of the labels.", hint, where=where, name=name)
         self._checked.add(label)

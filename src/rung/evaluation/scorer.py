@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics
 
-from rung.errors import UserError, nearest
+from rung.errors import UserError, did_you_mean
 from rung.inference.label_inputs import in_rows_of, known_places
 from rung.messages import tr
 
@@ -41,12 +41,8 @@ def scorer(name: str) -> Scorer:
     0.8333333333333333
     """
     if name not in NAMES:
-        meant = nearest(str(name), NAMES)
-        raise UserError(
-            "scorer: there is no {name!r}.",
-            tr("Did you mean {meant!r}?", meant=meant) if meant else tr("Take one of {names}.", names=", ".join(NAMES)),
-            name=name,
-        )
+        hint = did_you_mean(name, NAMES, tr("Choose one of {choices}.", choices=", ".join(NAMES)))
+        raise UserError("scorer: there is no metric {name!r}.", hint, name=name)
     return Scorer(name)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rung.errors import UserError, nearest
+from rung.errors import UserError, did_you_mean
 from rung.labels.containers import column_values, is_missing
 from rung.labels.normal_form import LabelValue, label_value, normal_text
 from rung.labels.order import order_key
@@ -114,17 +114,8 @@ def parse_label(name: object, value: object) -> Label:
 def _details(name: str, value: Mapping[Any, Any]) -> dict[str, Any]:
     for key in value:
         if key not in KEYS:
-            meant = nearest(str(key), KEYS)
-            raise UserError(
-                "labels: {name!r} has the unknown key {key!r}.",
-                (
-                    tr("Did you mean {meant}?", meant=meant)
-                    if meant
-                    else tr("The keys are {KEYS}.", KEYS=", ".join(KEYS))
-                ),
-                name=name,
-                key=key,
-            )
+            hint = did_you_mean(key, KEYS, tr("The keys are {keys}.", keys=", ".join(KEYS)))
+            raise UserError("labels: {name!r} has the unknown key {key!r}.", hint, name=name, key=key)
     return {
         "description": _description(value.get("description")),
         "words": _texts(name, "words", value.get("words")),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rung.errors import UserError, nearest
+from rung.errors import UserError, did_you_mean
 from rung.labels.containers import Columns, column_values, index_names, is_missing, table_columns
 from rung.labels.label import Label, in_order, parse_label
 from rung.labels.normal_form import LabelValue
@@ -52,13 +52,9 @@ def _names(columns: Columns, index: list[str] | None) -> list[Any]:
 def _refuse_foreign(columns: list[str]) -> None:
     for name in columns:
         if name not in COLUMNS:
-            meant = nearest(name, COLUMNS)
+            others = tr("Leave it out; the columns are {columns}.", columns=", ".join(COLUMNS))
             raise UserError(
-                "labels: the table has the column {name!r}, which says nothing of labels.",
-                tr("Did you mean {meant}?", meant=meant)
-                if meant
-                else tr("Leave it out; the columns are {columns}.", columns=", ".join(COLUMNS)),
-                name=name,
+                "labels: the table has an unknown column {name!r}.", did_you_mean(name, COLUMNS, others), name=name
             )
 
 

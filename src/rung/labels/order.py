@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rung.errors import nearest
+from rung.errors import did_you_mean
 from rung.labels.normal_form import LabelValue, label_value, readings, spellings
 from rung.messages import tr
 
@@ -85,9 +85,6 @@ class LabelIndex:
         return given if found is None else self.labels[found]
 
     def hint(self, given: object) -> str:
-        """What to write instead of what is no label."""
-        names = [str(value) for value in self.labels]
-        meant = nearest(str(given), names)
-        if meant:
-            return tr("Did you mean {meant!r}?", meant=meant)
-        return tr("The labels are {labels}.", labels=", ".join(names[:_SHOWN]))
+        """The hint of an error about `given`, which is none of the labels: the nearest label, or the first labels."""
+        shown = ", ".join(map(str, self.labels[:_SHOWN]))
+        return did_you_mean(given, self.labels, tr("The labels are {labels}.", labels=shown))

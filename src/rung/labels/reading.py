@@ -11,10 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from rung.errors import UserError, nearest
+from rung.errors import UserError, did_you_mean
 from rung.labels.label import Label, listed_label, parse_label
 from rung.labels.label_set import Labels
 from rung.labels.label_table import grow_tree, row_details
+from rung.messages import tr
 from rung.text_encoding import declared_separator, line_number, read_text, split_lines
 from rung.workbook import sheet_rows
 
@@ -68,15 +69,11 @@ def ready_made() -> list[str]:
 def _of_list(spec: str) -> Labels:
     names = [name.strip() for name in _SEPARATORS.split(spec)]
     if len(names) == 1:
-        meant = nearest(spec, ready_made())
+        others = tr("Write  a,b,c  or a file. Ready-made sets: {sets}.", sets=", ".join(ready_made()))
         raise UserError(
-            "labels: {spec!r} is one name, and no file or ready-made set.",
-            "Write  a,b,c  or a file. Did you mean {meant}?"
-            if meant
-            else "Write  a,b,c  or a file. Ready-made sets: {sets}.",
+            "labels: {spec!r} is a single name; it is not a list (a,b,c), a file or a ready-made set.",
+            did_you_mean(spec, ready_made(), others),
             spec=spec,
-            meant=meant,
-            sets=", ".join(ready_made()),
         )
     return Labels.of([parse_label(name, "") for name in names])
 

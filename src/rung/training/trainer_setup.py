@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from rung.errors import UserError, nearest
+from rung.errors import UserError, did_you_mean
 from rung.messages import tr
 from rung.training.provenance import RECORD_FILE, Record
 from rung.training.training_log import LOG_FILE, TrainingLog
@@ -54,14 +54,9 @@ class Settings:
         """The settings given by name. Raises UserError for an unknown name and for an invalid value."""
         for name in values:
             if name not in cls.__dataclass_fields__:
-                near = nearest(name, cls.__dataclass_fields__)
-                known = ", ".join(cls.__dataclass_fields__)
-                raise UserError(
-                    "{command}: there is no setting {name!r}.",
-                    tr("Did you mean {meant}?", meant=near) if near else tr("The settings are {known}.", known=known),
-                    command=command,
-                    name=name,
-                )
+                others = tr("The settings are {known}.", known=", ".join(cls.__dataclass_fields__))
+                hint = did_you_mean(name, cls.__dataclass_fields__, others)
+                raise UserError("{command}: there is no setting {name!r}.", hint, command=command, name=name)
         settings = cls(**values)
         settings._check(command)
         return settings

@@ -262,7 +262,7 @@ def test_words_of_two_texts_stay_apart() -> None:
 @pytest.mark.parametrize(
     ("how", "match"),
     [
-        ({"epoch": 3}, "Did you mean epochs"),
+        ({"epoch": 3}, "Did you mean 'epochs'"),
         ({"epochs": 0}, "epochs is 0"),
         ({"kind": "cusal"}, "there is no kind"),
         ({"held_out": 1.0}, "held_out is 1.0"),

@@ -130,7 +130,7 @@ def test_a_setting_that_fails_does_not_stop_the_others(clf: Classifier, tmp_path
 @pytest.mark.parametrize(
     ("space", "how", "message"),
     [
-        ({"lerning_rate": [1e-3]}, {}, "Did you mean learning_rate"),
+        ({"lerning_rate": [1e-3]}, {}, "Did you mean 'learning_rate'"),
         ({"learning_rate": SearchRange(1e-5, 1e-3)}, {}, "trials=20"),
         ({"way": "contrastive"}, {}, "no list of values"),
         ({"way": []}, {}, "no list of values"),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from rung.errors import UserError, nearest
+from rung.errors import UserError, did_you_mean
 from rung.estimator.classifier import Classifier
 from rung.messages import tr
 from rung.runs.resume import of_value
@@ -113,13 +113,8 @@ def _check(space: Space, clf: Classifier, trials: int | None, folds: int) -> Non
     known = _HPARAM_NAMES | (clf.get_params(deep=False).keys() - {"labels", "multi_label"})
     for name, values in space.items():
         if name not in known:
-            near = nearest(name, known)
-            names = ", ".join(sorted(known))
-            raise UserError(
-                "compare: there is no setting {name!r}.",
-                tr("Did you mean {meant}?", meant=near) if near else tr("The settings are {known}.", known=names),
-                name=name,
-            )
+            others = tr("The settings are {known}.", known=", ".join(sorted(known)))
+            raise UserError("compare: there is no setting {name!r}.", did_you_mean(name, known, others), name=name)
         if isinstance(values, SearchRange):
             if trials is None or not values.low < values.high:
                 raise UserError(
