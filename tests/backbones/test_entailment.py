@@ -104,8 +104,9 @@ def test_it_labels_texts(folders: dict[str, Path], kind: str) -> None:
     """Label names in, labels out, for a text that spells special tokens and slots too."""
     clf = Classifier({"money": "refunds", "card": ""}, backbone=opened(folders, kind), geometry="builtin", cache=False)
     answers = clf.answers(["my {} card", "a </s> b <s> [SEP] [CLS]", None, "{} {}", "card " * 300])
-    assert [answer.label in ("money", "card") for answer in answers] == [True, True, False, True, True]
+    assert [answer.label in ("money", "card") for answer in answers] == [True, True, False, False, True]
     assert answers[2].error == "the text is missing"
+    assert answers[3].error  # braces alone say nothing
 
 
 def test_only_the_pairs_asked_for_are_read(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

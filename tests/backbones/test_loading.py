@@ -139,3 +139,12 @@ def test_gguf_is_told_what_to_do_with(tmp_path: Path) -> None:
         assert f"llama-server -m '{file}' --port 8080" in str(error.value)
         assert "openai:my model@http://127.0.0.1:8080/v1" in str(error.value)
         assert "gguf_file='my model.gguf'" in str(error.value)
+
+
+@pytest.mark.torch
+def test_options_are_spelled_once(tiny_encoder: Path) -> None:
+    """A name that already says some of the options gets the others added, and loads the same backbone again."""
+    given = load(str(tiny_encoder), prompt="about: ", engine="torch")
+    name, options = loading.split(loading.spelled(given))
+    assert (name, options) == (str(tiny_encoder), {"prompt": "about: ", "engine": "torch"})
+    assert load(loading.spelled(given)).fingerprint == given.fingerprint

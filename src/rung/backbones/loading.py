@@ -144,8 +144,9 @@ def spelled(backbone: Backbone) -> str:
     >>> spelled(load("builtin"))
     'builtin'
     """
-    options = getattr(backbone, "given_options", {})
-    return f"{backbone.name}?{urlencode(options)}" if options else backbone.name
+    name, own = split(backbone.name)  # a model that other options make another one has them in its name
+    options = own | getattr(backbone, "given_options", {})
+    return f"{name}?{urlencode(options)}" if options else name
 
 
 def require(backbone: Backbone, ability: str) -> Backbone:
