@@ -165,7 +165,7 @@ def product(d: int, f: int, precision: str) -> float:
 
 def processor() -> dict[str, Any]:
     """What the processor is, as far as the system says."""
-    lines = open("/proc/cpuinfo", encoding="utf-8").read().splitlines() if os.path.exists("/proc/cpuinfo") else []  # noqa: PTH110, PTH123, SIM115
+    lines = open("/proc/cpuinfo", encoding="utf-8").read().splitlines() if os.path.exists("/proc/cpuinfo") else []  # noqa: PTH123, SIM115
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {"name": names[0] if names else "", "cores": os.cpu_count(), "computes_bf16": computes_bf16()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import re
 import shlex
 from pathlib import Path
@@ -90,7 +91,7 @@ def cannot_read(path: str | Path, error: OSError) -> UserError:
         return UserError(
             "{path}: there is no such file.", "Check the name:  ls {path_2}", path=path, path_2=_folder(path)
         )
-    if isinstance(error, IsADirectoryError) or Path(path).is_dir():  # Windows says PermissionError for a folder
+    if isinstance(error, IsADirectoryError) or os.path.isdir(path):  # Windows says PermissionError for a folder
         return UserError(
             "{path} is a folder, not a file.",
             "Name one file in it:  ls {quote}",
@@ -281,7 +282,7 @@ def _iconv(encoding: str, name: str) -> Localized:
 def _folder(path: str | Path) -> str:
     """The nearest folder above `path` that exists, quoted for a shell."""
     parents = Path(path).parents
-    return shlex.quote(str(next((p for p in parents if p.is_dir()), Path())))
+    return shlex.quote(str(next((p for p in parents if os.path.isdir(p)), Path())))
 
 
 def encodable(text: str) -> str:

@@ -30,6 +30,20 @@ EXCEL = {
 }
 
 
+@pytest.mark.parametrize("line", ["退款：说明", "退款：说明: 更多", "退款: 说明", " 退款 ： 说明 "])
+def test_a_wide_colon_separates_too(line: str, tmp_path: Path) -> None:
+    """What a Chinese keyboard types between name and description is understood; the first colon of a line separates."""
+    (tmp_path / "l.txt").write_text(f"{line}\n故障\n", "utf-8")
+    labels = read_labels(str(tmp_path / "l.txt"))
+    assert labels.names == ["故障", "退款"]
+    assert [label.description for label in labels][1].startswith("说明")
+
+
+def test_a_list_longer_than_a_file_name_can_be() -> None:
+    """A hundred names on the command line are a list, whatever the system says of a file of that name."""
+    assert len(read_labels(",".join(f"label {i}" for i in range(100))).names) == 100
+
+
 @pytest.mark.parametrize("name", EXCEL)
 def test_a_table_as_excel_saves_it(name: str, tmp_path: Path) -> None:
     """A declared separator (sep=;), blank rows, empty cells at the ends and lone carriage returns change nothing."""

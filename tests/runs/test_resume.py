@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -123,14 +124,29 @@ def test_a_full_disk_under_the_run_is_said(tmp_path: Path, monkeypatch: pytest.M
             ended(out, RuntimeError, chunks=1)
 
 
-@pytest.mark.parametrize("out", [None, Path("-"), Path("missing/o.csv")])
+@pytest.mark.parametrize(
+    "out", [None, Path("-"), Path("missing/o.csv"), Path("a" * 250 + ".csv"), Path("a" * 300 + ".csv")]
+)
 def test_without_a_place_nothing_is_kept(out: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard output, and folders that are not there, have no run to go on with."""
+    """Standard output, a folder that does not exist and a name that is too long have no run that could resume."""
     monkeypatch.chdir(tmp_path)
     with Run(out, FACTS, 9) as run:
         run.keep(ANSWERS)
         assert (run.part, run.classifier, list(run.answers())) == (None, None, [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_hashed_is_named(tmp_path: Path) -> None:
+    """A file that vanished since it was read gets its two lines."""
+    with pytest.raises(UserError, match="there is no such file"):
+        of_file(tmp_path / "gone.csv")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_never_equals_the_one_before(tmp_path: Path) -> None:
+    """A pipe can be read only once: its hash does not wait for a writer, and a run that read one does not resume."""
+    os.mkfifo(tmp_path / "pipe")
+    assert of_file(tmp_path / "pipe") != of_file(tmp_path / "pipe")
 
 
 def test_facts_tell_files_and_values_apart(tmp_path: Path) -> None:

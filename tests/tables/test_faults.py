@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import tempfile
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -284,3 +287,77 @@ def test_unknown_other_column(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\na,x\n")
     with open_table(tmp_path / "a.csv") as table, pytest.raises(UserError, match="columns: text, label"):
         table.column("labels")
+
+
+def test_names_that_no_file_can_have(tmp_path):
+    """A name that the system refuses to look up gets its two lines, and not a second error on the way to them."""
+    assert "cannot be read: File name too long" in fault(tmp_path / ("a" * 300 + ".csv")).what
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    assert "cannot be read: Too many levels" in fault(tmp_path / "loop.csv").what
+
+
+def test_a_folder_that_may_not_be_entered(tmp_path, monkeypatch):
+    """Where even the name cannot be looked up, the person learns that it is a matter of permissions."""
+    real = os.stat
+
+    def refuse(path, *rest, **options):
+        if str(path).startswith(str(tmp_path / "locked")):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert "cannot be read: Permission denied" in fault(tmp_path / "locked" / "a.csv").what
+
+
+def refuse_to_open(monkeypatch, refused):
+    """Path.open for which this file is forbidden."""
+    real = Path.open
+
+    def guarded(self, *rest, **options):
+        if self == refused:
+            raise PermissionError(13, "Permission denied")
+        return real(self, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", guarded)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "txt", "parquet", "xlsx"])
+def test_permission_denied(tmp_path, monkeypatch, ending):
+    """A file that may not be read is called so, in every format."""
+    path = tmp_path / f"a.{ending}"
+    path.write_text("text\nhello\n")
+    refuse_to_open(monkeypatch, path)
+    found = fault(path)
+    assert "cannot be read: Permission denied" in found.what
+    assert found.hint == f"Check it:  ls -l {path}"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_that_may_not_be_read(tmp_path, monkeypatch):
+    """A pipe that does not open is the fault, and not the disk to which it would have been copied."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    refuse_to_open(monkeypatch, tmp_path / "pipe.csv")
+    assert "pipe.csv cannot be read: Permission denied" in fault(tmp_path / "pipe.csv").what
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.csv"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "txt", "csv.gz", "parquet"])
+def test_a_file_that_vanishes(tmp_path, ending):
+    """A file that is removed after the check is said to be missing, and not to be broken."""
+    path = tmp_path / f"a.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.table({"text": ["hello"]}), path)
+    else:
+        raw = b'{"text": "hello"}\n' if ending == "jsonl" else b"text\nhello\n"
+        path.write_bytes(gzip.compress(raw) if ending.endswith("gz") else raw)
+    with open_table(path) as table:
+        path.unlink()
+        with pytest.raises(UserError, match="there is no such file"):
+            list(table.chunks())
+
+
+def test_two_unnamed_columns_with_values(tmp_path):
+    """Unnamed columns are empty, or all but one of them are; else the first two with values are named by their places."""
+    found = fault(tmp_path / "a.csv", "id,,text,,\n1,,hello,x,\n2,,you,,y\n")
+    assert "columns 4 and 5 have values but no name" in found.what

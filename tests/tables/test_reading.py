@@ -89,6 +89,20 @@ def test_line_ends_and_mark(tmp_path, end, mark):
     assert rows_of(jsonl) == (["text"], [["hello"], ["you"]])
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_unnamed_columns_in_which_nothing_stands(tmp_path, separator):
+    """Separators at the end of every line, as spreadsheets write them, make no columns; nothing of the rows is lost."""
+    lines = ["id,text,,,", "1,hello,,,", ",,,,", '2,"you",,,']
+    path = written(tmp_path / "a.csv", "\n".join(lines).replace(",", separator) + "\n")
+    assert rows_of(path) == (["id", "text"], [["1", "hello"], ["", ""], ["2", "you"]])
+
+
+def test_an_unnamed_column_that_holds_values(tmp_path):
+    """One unnamed column may hold values, as pandas writes its index; the empty ones beside it are left out."""
+    path = written(tmp_path / "a.csv", ",text,,\n0,hello,,\n1,you,,\n")
+    assert rows_of(path) == (["", "text"], [["0", "hello"], ["1", "you"]])
+
+
 def test_quoted_line_breaks(tmp_path):
     """Line breaks inside quotes belong to the text, each as it is."""
     path = written(tmp_path / "a.csv", 'text,n\n"one\ntwo\r\nthree\rfour ""five""",1\n')

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from rung.errors import UserError
 from rung.tables import ANSWER, Dialect, open_output, open_table
+from rung.tables.append import append_rows
 
 ENDINGS = ["csv", "tsv", "jsonl", "parquet", "xlsx"]
 
@@ -216,6 +217,21 @@ def test_output_folder(source, tmp_path):
     (tmp_path / "folder.csv").mkdir()
     assert "is a folder" in refusal(source, tmp_path / "folder.csv", force=True).what
     assert "is a file, not a folder" in refusal(source, source / "o.csv").what
+    (tmp_path / "results").mkdir()
+    found = refusal(source, tmp_path / "results")
+    assert ("is a folder" in found.what, found.hint) == (True, f"Name a file in it:  --out {tmp_path}/results/out.csv")
+
+
+@pytest.mark.parametrize("length", [250, 300])
+def test_an_output_name_that_is_too_long(source, tmp_path, length):
+    """A name that the system does not take is refused in two lines, also where only the temporary name is too long."""
+    assert "cannot be written: File name too long" in refusal(source, tmp_path / ("a" * (length - 4) + ".csv")).what
+
+
+def test_an_output_that_is_a_loop_of_links(source, tmp_path):
+    """A link that leads back to itself is no place to write to."""
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    assert "cannot be written: Too many levels" in refusal(source, tmp_path / "loop.csv").what
 
 
 @pytest.mark.parametrize("name", ["o.txt", "o.xlsm", "o.xlsx.gz", "o", "o.parquet.gz", "o.json"])
@@ -306,6 +322,20 @@ def test_a_link_stays_a_link(source, tmp_path):
     answered(source, tmp_path / "link.csv", force=True)
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").read_text().startswith("id;text;label")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_appended_rows_are_as_wide_as_the_file(tmp_path, packed):
+    """Rows below those of a file whose unnamed columns are left out have fields for them, so that it stays readable."""
+    path = tmp_path / ("known.csv.gz" if packed else "known.csv")
+    raw = b"text;;label;\r\nhello;;x;"
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+    with open_table(path) as table:
+        append_rows(path, table, [["a;b", ""], ["c", "y"]])
+    written = path.read_bytes()
+    assert (gzip.decompress(written) if packed else written) == raw + b'\r\n"a;b";;;\r\nc;;y;\r\n'
+    with open_table(path) as table:
+        assert table.column("text") == ["hello", "a;b", "c"]
 
 
 # Standard output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def of_input(table: Table, classifier: Classifier) -> str:
     if not of_images(classifier):
         return own[0]
     named = (path for chunk in table.chunks() for path in about(chunk.texts, table, classifier) if path)
-    return of_value([own, [(str(path), path.exists() and _changed(path)) for path in named]])
+    return of_value([own, [(str(path), os.path.exists(path) and _changed(path)) for path in named]])
 
 
 def _changed(path: Path) -> tuple[int, int]:

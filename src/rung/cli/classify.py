@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections import deque
@@ -282,7 +283,7 @@ def _ahead(chunks: Iterator[Chunk], answer: Callable[[Chunk], list[Answer]]) -> 
 
 def _is_afar(source: str) -> bool:
     """Whether the input is Parquet that the cluster reads itself: a folder, a pattern, an object store."""
-    return "://" in source or "*" in source or Path(source).is_dir()
+    return "://" in source or "*" in source or os.path.isdir(source)
 
 
 def _afar(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rung.decide.answer import GIVEN
@@ -280,7 +280,7 @@ def opened(source: str, table: Table) -> Table:
     """The file of labels; its texts are in a column called as that of the table, or text, or in the only one there can be."""
     from rung.tables import open_table
 
-    if not Path(source).exists():
+    if not os.path.exists(source):
         columns = ", ".join(table.columns)
         raise UserError(
             "--known: there is neither a column nor a file {source!r} (columns: {columns}).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -82,12 +83,12 @@ class Loop:
 
     def suggest(self) -> str:
         """The command that names the next texts to label; into the last file of --known, if there is one."""
-        files = [each for each in self.known if Path(each).is_file()]
+        files = [each for each in self.known if os.path.isfile(each)]
         return self._command("suggest", self.known, ["--out", files[-1]] if files else [])
 
     def classify(self, out: Path) -> str:
         """The command that learns from what is filled in in `out`, and from all that was known before."""
-        here = [each for each in self.known if not (Path(each).exists() and out.exists() and out.samefile(each))]
+        here = [each for each in self.known if not (os.path.exists(each) and out.exists() and out.samefile(each))]
         return self._command("classify", [*here, str(out)], [])
 
     def _command(self, name: str, known: Sequence[str], more: Sequence[str]) -> str:

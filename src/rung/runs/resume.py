@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import IO, Any, Self
 from rung.decide.answer import Answer
 from rung.errors import UserError
 from rung.messages import tr
+from rung.text_encoding import cannot_read
 
 _STATE, _ANSWERS, _CLASSIFIER, _LOCK, _PART = "run.json", "answers.jsonl", "classifier", "lock", "part"
 _SYNC_S = 2.0  # at most so many seconds of answers are lost when the machine itself goes down
@@ -52,7 +54,7 @@ class Run:
     def classifier(self) -> Path | None:
         """The folder of the classifier that was fitted before, or None."""
         found = None if self.folder is None else self.folder / _CLASSIFIER
-        return found if found is not None and found.is_dir() else None
+        return found if found is not None and os.path.isdir(found) else None
 
     def fitted(self, classifier: Any) -> None:
         """Keep a fitted classifier."""
@@ -101,7 +103,7 @@ class Run:
                 self._open(self.folder)
             except OSError as error:
                 self._close()
-                made = self.folder.is_dir()
+                made = os.path.isdir(self.folder)
                 if made:
                     _empty(self.folder)
                     raise _no_room(self.folder, error) from None
@@ -168,9 +170,17 @@ def _no_room(folder: Path | None, error: OSError) -> UserError:
 
 
 def of_file(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """sha256 of a file's bytes; of a pipe, which cannot be read again, a value that occurs only once.
+
+    Raises UserError where the file cannot be read.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        return secrets.token_hex(32)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise cannot_read(path, error) from None
 
 
 def of_value(value: object) -> str:
@@ -180,9 +190,9 @@ def of_value(value: object) -> str:
 
 def _folder(out: Path | None) -> Path | None:
     """Beside the output, where its temporary file is on the same disk; None for standard output and for no folder."""
-    if out is None or str(out) == "-" or not out.parent.is_dir() or out.is_dir():
+    if out is None or str(out) == "-" or not os.path.isdir(out.parent) or os.path.isdir(out):
         return None
-    target = out.resolve()
+    target = Path(os.path.realpath(out))
     return target.with_name(f".{target.name}.rung-run")
 
 

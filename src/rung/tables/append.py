@@ -35,7 +35,7 @@ def append_rows(path: Path, table: Table, rows: Sequence[list[str]]) -> None:
     Raises UserError where it cannot be written; it is then as it was.
     """
     check_appendable(path, table)
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         old = target.read_bytes()
@@ -60,6 +60,6 @@ def append_rows(path: Path, table: Table, rows: Sequence[list[str]]) -> None:
 
 def _encoded(table: Table, rows: Sequence[list[str]]) -> bytes:
     if table.format != "jsonl":
-        return table.dialect.encode(rows)
+        return table.dialect.encode(table.as_wide_as_the_file(rows))
     objects = Cells(table.columns, table.text_column, list(rows)).objects()
     return "".join(line + table.dialect.line_end for line in objects).encode("utf-8")

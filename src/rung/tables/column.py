@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rung.errors import UserError, nearest
 from rung.messages import Localized, tr
@@ -83,17 +83,17 @@ def _name_it(columns: Sequence[str]) -> Localized:
     return tr("Name it:  {options}", options=tr("  or  ").join(options))
 
 
-def no_doubles(name: str, columns: Sequence[str]) -> None:
-    """Make sure that every column has a name of its own, else raise UserError."""
-    seen: dict[str, int] = {}
-    for number, column in enumerate(columns, 1):
-        if column in seen:
+def check_unique_names(name: str, columns: Iterable[tuple[int, str]]) -> None:
+    """Raise UserError if two `columns` (position from 1, and name) of the table called `name` have the same name."""
+    positions: dict[str, int] = {}
+    for position, column in columns:
+        if column in positions:
             raise UserError(
-                "{name}: columns {seen} and {number} are both named '{column}'.",
+                "{name}: columns {first} and {second} are both named '{column}'.",
                 "Give every column a name of its own in the header.",
                 name=name,
-                seen=seen[column],
-                number=number,
+                first=positions[column],
+                second=position,
                 column=column,
             )
-        seen[column] = number
+        positions[column] = position

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TextIO
 from rung.errors import UserError
 from rung.messages import Localized
 from rung.tables.chunk import Cells, Chunk
-from rung.tables.column import carries_text, no_doubles
+from rung.tables.column import carries_text, check_unique_names
 from rung.tables.dialect import Dialect
 from rung.tables.reader import Reader
 from rung.tables.source import Source, line_end
@@ -38,21 +38,29 @@ class Delimited(Reader):
         super().__init__(source)
         self._delimiter = delimiter
         self._declared = False  # whether the first line says what the separator is
+        self._width = 0  # columns of the file
+        self._kept: list[int] = []  # which of them are columns of the table
 
     def scan(self) -> None:
         """Check every row, and learn the separator, the columns, and which of them could hold texts."""
         self._learn_dialect()
         rows = self._rows()
-        self.columns = next(rows, [])
-        if not self.columns:
+        header = next(rows, [])
+        if not header:
             raise self.source.empty()
-        no_doubles(self.source.name, self.columns)
-        unclear = [] if "text" in self.columns else list(range(len(self.columns)))
+        named = [(i, column) for i, column in enumerate(header, 1) if column.strip()]
+        check_unique_names(self.source.name, named)
+        unclear = [] if "text" in header else list(range(len(header)))
+        unnamed = [i for i, column in enumerate(header) if not column.strip()]
+        empty = unnamed
         for row in rows:
             self.rows += 1
             if unclear:
                 unclear = [i for i in unclear if not carries_text(row[i])]
-        self.of_text = [column for i, column in enumerate(self.columns) if i not in unclear]
+            if empty:
+                empty = [i for i in empty if not row[i]]
+        self._keep_columns(header, unnamed, empty)
+        self.of_text = [header[i] for i in self._kept if i not in unclear]
         if not self.rows:
             raise UserError(
                 "{name} has a header but no rows.",
@@ -65,7 +73,34 @@ class Delimited(Reader):
         rows = self._rows()
         next(rows, None)
         while batch := list(islice(rows, size)):
+            if len(self._kept) < self._width:
+                batch = [[row[i] for i in self._kept] for row in batch]
             yield Cells(self.columns, text_column, batch)
+
+    def as_wide_as_the_file(self, rows: Sequence[list[str]]) -> list[list[str]]:
+        """Rows of `columns`, with an empty field for every column of the file that was left out."""
+        places = {column: place for place, column in enumerate(self._kept)}
+        return [[row[places[i]] if i in places else "" for i in range(self._width)] for row in rows]
+
+    def _keep_columns(self, header: list[str], unnamed: list[int], empty: list[int]) -> None:
+        """Leave out the unnamed columns that are empty: separators at the end of every line, as spreadsheets write them.
+
+        One unnamed column may hold values (pandas writes its index so). Raises UserError where several do.
+        """
+        filled = [i + 1 for i in unnamed if i not in empty]
+        if len(filled) > 1:
+            raise UserError(
+                "{name}: columns {first} and {second} have values but no name in the header.",
+                "Write a name above each of them in the header.",
+                name=self.source.name,
+                first=filled[0],
+                second=filled[1],
+            )
+        self._width = len(header)
+        self._kept = [i for i in range(self._width) if i not in empty]
+        self.columns = [header[i] for i in self._kept]
+        if not self.columns:
+            raise self.source.empty()
 
     def _learn_dialect(self) -> None:
         """The separator that is given, declared (sep=;) or seen in the first rows; how lines end; a byte-order mark."""

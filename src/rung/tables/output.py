@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 from rung.errors import UserError
+from rung.messages import Localized, tr
 from rung.tables.chunk import Chunk
 from rung.tables.dialect import Dialect
 from rung.tables.formats import output_format
@@ -46,6 +47,7 @@ def open_output(
     if path is None or str(path) == "-":
         return Output(None, table, named, "jsonl" if table.format == "jsonl" else "csv")
     path = Path(path)
+    _check_no_folder(path)
     kind = output_format(path)
     _check_path(path, table, force)
     return Output(path, table, named, kind, part)
@@ -71,7 +73,7 @@ class Output:
         self.rows = 0
         self.cut_short = False
         self._added = added
-        self._target = path.resolve() if path else None  # a symbolic link stays one
+        self._target = Path(os.path.realpath(path)) if path else None  # a symbolic link stays one
         self._part = None if self._target is None else part or _unused(self._target)
         self._file: BinaryIO | None = None
         self._stream: BinaryIO | None = None
@@ -201,14 +203,7 @@ class Output:
             if self._part is None and isinstance(error, BrokenPipeError):
                 self.cut_short = True
                 raise _ReaderLeft from None
-            where = self.path or "standard output"
-            raise UserError(
-                "{where} cannot be written: {fault}.",
-                "Check space and permissions:  df -h {folder} ; ls -ld {folder}",
-                where=where,
-                fault=error.strerror or error,
-                folder=_shown(self.path),
-            ) from None
+            raise _cannot_write(self.path, error) from None
 
 
 class _ReaderLeft(Exception):  # noqa: N818 - no error: it ends a with-block
@@ -252,10 +247,20 @@ def _check_names(table: Table, named: Mapping[str, type], prefix: str) -> None:
         )
 
 
+def _check_no_folder(path: Path) -> None:
+    if os.path.isdir(path):
+        raise UserError(
+            "--out {path} is a folder.",
+            "Name a file in it:  --out {example}",
+            path=path,
+            example=Localized(shlex.quote(str(path / "out.csv"))),
+        )
+
+
 def _check_path(path: Path, table: Table, force: bool) -> None:
     folder = path.parent
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
+    if not os.path.isdir(folder):
+        what = "is a file, not a folder" if os.path.exists(folder) else "does not exist"
         raise UserError(
             "--out {path}: the folder {folder} {value}.",
             "mkdir -p {quote}",
@@ -264,15 +269,12 @@ def _check_path(path: Path, table: Table, force: bool) -> None:
             value=what,
             quote=shlex.quote(str(folder)),
         )
-    if path.is_dir():
-        raise UserError(
-            "--out {path} is a folder.",
-            "Name a file in it:  --out {quote}",
-            path=path,
-            quote=shlex.quote(str(path / "out.csv")),
-        )
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         return
+    except OSError as error:  # a name that is too long, a loop of links
+        raise _cannot_write(path, error) from None
     if path.samefile(table.path):
         other = path.with_name("labelled-" + path.name)
         raise UserError(
@@ -294,5 +296,11 @@ def _dialect(kind: str, table: Table, *, on_disk: bool) -> Dialect:
     return table.dialect.separated_by("\t" if kind == "tsv" else ",")
 
 
-def _shown(path: Path | None) -> str:
-    return shlex.quote(str(path.parent)) if path else "."
+def _cannot_write(path: Path | None, error: OSError) -> UserError:
+    return UserError(
+        "{path} cannot be written: {fault}.",
+        "Check space and permissions:  df -h {folder} ; ls -ld {folder}",
+        path=path or tr("standard output"),
+        fault=error.strerror or error,
+        folder=Localized(shlex.quote(str(path.parent)) if path else "."),
+    )

@@ -12,8 +12,9 @@ from typing import Any
 from rung.errors import UserError
 from rung.messages import Localized, tr
 from rung.tables.chunk import Chunk, dumps
-from rung.tables.column import carries_text, no_doubles
+from rung.tables.column import carries_text, check_unique_names
 from rung.tables.reader import Reader
+from rung.text_encoding import cannot_read
 
 _BATCH_ROWS = 1 << 14
 
@@ -51,7 +52,7 @@ class ParquetFile(Reader):
         with self._open() as file:
             self._schema = file.schema_arrow
             self.columns = list(self._schema.names)
-            no_doubles(self.source.name, self.columns)
+            check_unique_names(self.source.name, enumerate(self.columns, 1))
             self._strings = [field.name for field in self._schema if _is_text(field.type)]
             if not self._strings:
                 raise UserError(
@@ -102,6 +103,8 @@ class ParquetFile(Reader):
             with pq.ParquetFile(self.source.path) as file:
                 yield file
         except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno:  # the file system's own error: the bytes are not to blame
+                raise cannot_read(self.source.name, error) from None
             fault = str(error).splitlines()[0].rstrip(".")
             raise UserError(
                 "{name}: broken Parquet: {fault}.", "Write it again, or give CSV.", name=self.source.name, fault=fault

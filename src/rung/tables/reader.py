@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -40,6 +40,10 @@ class Reader(ABC):
         rows = self.chunks(self.columns[0], 1)
         next(islice(rows, row, None), None)
         return self._line or None
+
+    def as_wide_as_the_file(self, rows: Sequence[list[str]]) -> Sequence[list[str]]:
+        """Rows of `columns`, with an empty field for every column of the file that was left out."""
+        return rows
 
     def schema(self) -> Any:
         """The Arrow schema of `Chunk.arrays`: strings, where the format knows no other types."""

@@ -159,7 +159,7 @@ def check_there(name: str) -> None:
         Path(name).stat()
     except OSError as error:
         raise cannot_read(name, error) from None
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         raise cannot_read(name, IsADirectoryError())
 
 
@@ -168,16 +168,16 @@ def _marked(stream: BinaryIO) -> bool:
 
 
 def _is_pipe(path: Path) -> bool:
-    try:
-        return path.exists() and not path.is_file() and not path.is_dir()
-    except (OSError, ValueError):  # a name that no file can have: opening it will say so
-        return False
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _copied(name: str) -> Iterator[bytes]:
-    """The blocks of standard input or of a pipe."""
-    with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as stream:
-        yield from iter(lambda: stream.read(BLOCK_BYTES), b"")
+    """The blocks of standard input or of a pipe. Raises UserError where they cannot be read."""
+    try:
+        with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as stream:
+            yield from iter(lambda: stream.read(BLOCK_BYTES), b"")
+    except OSError as error:
+        raise cannot_read("standard input" if name == "-" else name, error) from None
 
 
 def _unlink(path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from copy import copy
 from pathlib import Path
@@ -48,7 +49,7 @@ def open_table(
     With `of_images` its texts are names of images, in a column called image, path or file, and it may be a folder of them.
     Raises UserError at the first fault of the file, of its structure or of its encoding.
     """
-    if of_images and Path(path).is_dir():
+    if of_images and os.path.isdir(path):
         return _open_folder(str(path))
     check_there(str(path))  # before its ending: a name that is no file has no format
     kind = format_of(str(path), format)
@@ -137,6 +138,10 @@ class Table:
         made.columns, made.rows = list(columns), len(rows)
         made._reader = Selection(self._source, columns, rows)
         return made
+
+    def as_wide_as_the_file(self, rows: Sequence[list[str]]) -> Sequence[list[str]]:
+        """Rows of `columns`, with an empty field for every column of the file that was left out."""
+        return self._reader.as_wide_as_the_file(rows)
 
     def place(self, row: int) -> Localized:
         """Where a row (from 0) stands in the person's own file, as an editor numbers its lines or a table its rows."""
