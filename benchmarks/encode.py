@@ -20,8 +20,8 @@ import numpy as np
 import sets
 
 from rung import load
-from rung.backbones.common.engine_selection import candidates, computes_bf16
-from rung.backbones.common.engines import Way
+from rung.backbones.common.engine_selection import candidate_configs, computes_bf16
+from rung.backbones.common.engines import EngineConfig
 from rung.evidence.embedding import label_evidence
 from rung.rungs.names import Names
 
@@ -64,13 +64,13 @@ def main() -> None:
     sets.write("encode", result, ["openvino"])
 
 
-def all_ways() -> list[Way]:
+def all_ways() -> list[EngineConfig]:
     """Every way that this machine computes in; where bf16 is only emulated, it is many times slower and left out."""
-    bf16 = [Way("torch", "bf16")] * computes_bf16()
-    return [*dict.fromkeys([Way("torch", "float32"), *bf16, *candidates()])]
+    bf16 = [EngineConfig("torch", "bf16")] * computes_bf16()
+    return [*dict.fromkeys([EngineConfig("torch", "float32"), *bf16, *candidate_configs()])]
 
 
-def rung(way: Way) -> Embed:
+def rung(way: EngineConfig) -> Embed:
     return load("minilm", engine=way.engine, precision=way.precision).embed
 
 

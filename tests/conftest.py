@@ -87,7 +87,7 @@ def said_by_rung(frame: FrameType | None) -> bool:
 @pytest.fixture(autouse=True)
 def one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Encoders run by PyTorch in float32, not by what happens to be fastest at the moment: tests compare digits."""
-    monkeypatch.setattr(engine_selection, "candidates", lambda: [engine_selection.REFERENCE])
+    monkeypatch.setattr(engine_selection, "candidate_configs", lambda: [engine_selection.REFERENCE])
 
 
 @pytest.fixture(autouse=True)

@@ -185,8 +185,8 @@ def m2m(folder: Path, **told: Any) -> Path:
 
 def save(model: Any, folder: Path) -> Path:
     """The model beside its tokenizer, as others will find it."""
-    from rung.backbones.common.pretrained import quiet
+    from rung.backbones.common.pretrained import quiet_loading
 
-    with quiet():
+    with quiet_loading():
         model.eval().save_pretrained(folder)
     return folder

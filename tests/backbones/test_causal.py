@@ -167,13 +167,13 @@ def test_scores_are_those_of_each_pair_alone(kind: str, make: Callable[[str], Ca
             found = backbone.score(PROMPTS, CANDIDATES)
             assert found.dtype == np.float32
             assert found == pytest.approx(expected, abs=1e-4)
-    assert set(backbone.continuations.ways.values()) == {KINDS[kind][2]}
+    assert set(backbone.continuation_scorer.methods.values()) == {KINDS[kind][2]}
 
 
-@pytest.mark.parametrize("way", ["tree", "expansion", "pairs"])
-def test_all_ways_agree(way: str, gpt2: CausalBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a model allows each of the three ways, they give the same."""
-    monkeypatch.setattr(gpt2.continuations, "way", lambda length: way)
+@pytest.mark.parametrize("method", ["tree", "expansion", "pairs"])
+def test_all_methods_agree(method: str, gpt2: CausalBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a model allows each of the three methods, they give the same."""
+    monkeypatch.setattr(gpt2.continuation_scorer, "method", lambda length: method)
     expected = all_plain(gpt2, PROMPTS, CANDIDATES)
     for size in (4096, 20):
         gpt2.tokens_at_once = size
@@ -182,24 +182,24 @@ def test_all_ways_agree(way: str, gpt2: CausalBackbone, monkeypatch: pytest.Monk
 
 def test_a_window_is_found_by_length(make: Callable[[str], CausalBackbone]) -> None:
     """The fast way is kept as long as the texts stay within the window, and left beyond it."""
-    continuations = make("mistral, narrow window").continuations
-    assert continuations.way(16) == "expansion"  # tried on 32 tokens
-    wide = make("mistral, wide window").continuations
-    assert [wide.way(length) for length in (5, 33, 160)] == ["tree"] * 3
-    assert set(wide.ways) >= {32, 64, 160}
+    narrow = make("mistral, narrow window").continuation_scorer
+    assert narrow.method(16) == "expansion"  # tried on 32 tokens
+    wide = make("mistral, wide window").continuation_scorer
+    assert [wide.method(length) for length in (5, 33, 160)] == ["tree"] * 3
+    assert set(wide.methods) >= {32, 64, 160}
 
 
 def test_what_prompts_share_is_read_once(gpt2: CausalBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
     """The instruction is one row, the texts are what comes after it, and only labels' inner tokens are read."""
     seen: list[tuple[int, ...]] = []
-    own = gpt2.continuations._run
+    own = gpt2.continuation_scorer._run
     gpt2.score(PROMPTS[:2], CANDIDATES)  # the way is found out
 
     def counted(ids: Any, **told: Any) -> Any:
         seen.append(tuple(ids.shape))
         return own(ids, **told)
 
-    monkeypatch.setattr(gpt2.continuations, "_run", counted)
+    monkeypatch.setattr(gpt2.continuation_scorer, "_run", counted)
     gpt2.score(PROMPTS[:2], [" card", " app", "x"])
     encode = gpt2.tokenizer.encode
     begin = len(encode(INSTRUCTION))
@@ -508,7 +508,7 @@ def test_precision_is_asked_for(gpt2: CausalBackbone, monkeypatch: pytest.Monkey
     exact, found = gpt2.score(PROMPTS, CANDIDATES), coarse.score(PROMPTS, CANDIDATES)
     assert found == pytest.approx(exact, rel=0.1)
     assert not np.array_equal(found, exact)
-    assert "pairs" not in coarse.continuations.ways.values()
+    assert "pairs" not in coarse.continuation_scorer.methods.values()
     assert pickle.loads(pickle.dumps(coarse)).precision == "bf16"
     assert gpt2.with_options({"precision": "auto"}).precision == "bf16"
     monkeypatch.setattr(precision, "computes_bf16", lambda: False)

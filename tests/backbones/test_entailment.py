@@ -14,7 +14,7 @@ import pytest
 
 import tiny
 from rung import Classifier, UserError, load
-from rung.backbones.common.cross_encoder import Pairs
+from rung.backbones.common.cross_encoder import CrossEncoder
 from rung.backbones.entailment import EntailmentBackbone
 from rung.backbones.next_sentence import NextSentenceBackbone
 from rung.backbones.prompt import Prompt
@@ -53,9 +53,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def opened(folders: dict[str, Path], kind: str) -> Pairs:
+def opened(folders: dict[str, Path], kind: str) -> CrossEncoder:
     found = load(f"{folders[kind]}{'?head=next-sentence' if kind == 'both' else ''}")
-    assert isinstance(found, Pairs)
+    assert isinstance(found, CrossEncoder)
     return found
 
 
@@ -140,9 +140,9 @@ def test_scores_are_odds(folders: dict[str, Path]) -> None:
     p = np.exp(backbone.score(TEXTS[:3], ["This text is about card.", "This text is about money."]).astype(np.float64))
     found, _ = scores(TEXTS[:3], labels, backbone)
     assert found == pytest.approx(np.log(p / (1 - p)), abs=1e-3)
-    backbone.judged = lambda logits: logits[:, 0] * 0  # type: ignore[method-assign]  # p = 1
+    backbone.pair_log_p = lambda logits: logits[:, 0] * 0  # type: ignore[method-assign]  # p = 1
     assert np.isfinite(scores(["a"], labels, backbone)[0]).all()
-    del backbone.judged
+    del backbone.pair_log_p
 
 
 def test_a_candidate_as_long_as_the_model_is_refused(folders: dict[str, Path]) -> None:

@@ -103,7 +103,7 @@ def test_options_stand_behind_the_name_or_in_the_call(tiny_encoder: Path) -> Non
         ("speed=11", "no option 'speed'", "It takes: engine, precision, threads, prompt, text_prompt, label_prompt."),
         ("precision=fp8", "precision must be one of auto, float32, bf16, got 'fp8'", "precision=bf16"),
         ("engine=", "engine must be one of auto, torch, openvino, got ''", "engine=openvino"),
-        ("threads=0", "threads must be a whole number from 1, got '0'", "threads="),
+        ("threads=0", "threads must be a whole number of 1 or more, got '0'", "threads="),
     ],
 )
 def test_options_that_are_none_are_told(tiny_encoder: Path, options: str, what: str, hint: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 import tiny
 from rung import Classifier, UserError, load
 from rung.backbones.common import precision
-from rung.backbones.common.prompt_tokens import head
+from rung.backbones.common.prompt_tokens import keep_head
 from rung.backbones.masked import MaskedBackbone, _cloze
 from rung.backbones.prompt import Prompt
 from rung.inference.label_scoring import scores
@@ -167,7 +167,10 @@ def test_the_frame_is_never_cut(backbone: MaskedBackbone) -> None:
     """Of a prompt in parts only the text loses tokens, at its end far from the slot; how many prompts did is told."""
     long, short = Prompt("refund: ", "card " * 200, "so it was {}."), Prompt("refund: ", "card ", "so it was {}.")
     row = backbone._around_text(*_asked(backbone, long))[0]
-    start, end = backbone.prompt_ids([Prompt("refund: ", "", "so it was.")])[0].within(None, head), backbone._specials
+    start, end = (
+        backbone.prompt_ids([Prompt("refund: ", "", "so it was.")])[0].truncated(None, keep_head),
+        backbone._specials,
+    )
     assert len(row) == backbone.max_tokens
     assert (
         row[len(end[0]) : len(end[0]) + len(backbone.tokenizer("refund:", add_special_tokens=False)["input_ids"])]

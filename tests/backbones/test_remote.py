@@ -214,7 +214,7 @@ def test_servers_that_are_not_there_or_refuse(server: Server) -> None:
     """No server, no such model, a refused key: an error, since no further text would fare better."""
     with pytest.raises(UserError, match="no server answers at 127"):
         load("openai:m@http://127.0.0.1:9/v1?retries=0").score(["a"], ["A", "B"])  # type: ignore[attr-defined]
-    for fault, match in (("404", "knows no such model"), ("401", "refuses the key")):
+    for fault, match in (("404", "has no such model"), ("401", "refuses the key")):
         server.fault = lambda n, prompt, fault=fault: fault
         with pytest.raises(UserError, match=match):
             backbone(server).score(["a"], ["A", "B"])

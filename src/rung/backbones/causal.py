@@ -9,12 +9,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.batching import TOKENS, around, bare, batches, ones
+from rung.backbones.common.batching import (
+    BATCH_TOKENS,
+    attention_masks,
+    padded_batches,
+    plain_token_ids,
+    special_tokens_around,
+)
 from rung.backbones.common.candidate_trie import Trie
-from rung.backbones.common.continuation_scoring import Continuations
+from rung.backbones.common.continuation_scoring import ContinuationScorer
 from rung.backbones.common.pretrained import Pretrained, architecture
-from rung.backbones.common.prompt_tokens import PromptIds, ends, tail
-from rung.backbones.common.token_sampling import Draw, check, written
+from rung.backbones.common.prompt_tokens import PromptIds, keep_ends, keep_tail
+from rung.backbones.common.token_sampling import GumbelSampler, check_sampling, generate_ids
 from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.evidence import Array
@@ -34,7 +40,7 @@ class CausalBackbone(Pretrained):
     model_class = "AutoModelForCausalLM"
     style = "continuation"
     options = ("precision",)
-    tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
+    tokens_at_once = BATCH_TOKENS  # of one forward pass; it moves the speed and the cache, not the answer
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
@@ -54,7 +60,7 @@ class CausalBackbone(Pretrained):
         the tokenizer begins a text with stays. A candidate without tokens gets 0. Raises UserError for a candidate that is longer
         than the model reads, and for a frame that leaves no room.
         """
-        said = bare(self.tokenizer, candidates)
+        said = plain_token_ids(self.tokenizer, candidates)
         trie, room = Trie.of(said), self._room(_longest(said) - 1, "candidates")
         rows, whole = self._rows(prompts, room)
         steps = np.zeros((len(rows), len(trie.tokens)), dtype=np.float32)
@@ -62,22 +68,22 @@ class CausalBackbone(Pretrained):
             np.flatnonzero(whole),
             np.flatnonzero(~whole),
         ):  # strings that are cut share no beginning with the others
-            steps[part] = self.continuations.steps([rows[i] for i in part], trie)
-        return np.asarray(trie.totals(steps))
+            steps[part] = self.continuation_scorer.node_log_probabilities([rows[i] for i in part], trie)
+        return np.asarray(trie.candidate_sums(steps))
 
     @property
-    def continuations(self) -> Continuations:
+    def continuation_scorer(self) -> ContinuationScorer:
         """The passes of the model, and which way of making them was found right for it."""
-        self._continuations.tokens = self.tokens_at_once
-        return self._continuations
+        self._continuation_scorer.tokens = self.tokens_at_once
+        return self._continuation_scorer
 
     @cached_property
-    def _continuations(self) -> Continuations:
-        return Continuations(self.model, limit=self.max_tokens, tokens=self.tokens_at_once)
+    def _continuation_scorer(self) -> ContinuationScorer:
+        return ContinuationScorer(self.model, limit=self.max_tokens, tokens=self.tokens_at_once)
 
     def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
         """Tokens of each candidate (k,)."""
-        return np.array([len(ids) for ids in bare(self.tokenizer, candidates)], dtype=np.intp)
+        return np.array([len(ids) for ids in plain_token_ids(self.tokenizer, candidates)], dtype=np.intp)
 
     def chat(self, messages: list[dict[str, str]]) -> str | None:
         """The prompt that the model was taught to answer as an assistant, without thinking aloud; None without a chat template.
@@ -93,7 +99,7 @@ class CausalBackbone(Pretrained):
 
     def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:
         """How many prompts are too long for the longest of the candidates to follow them, so that a part is not read."""
-        room = self._room(_longest(bare(self.tokenizer, candidates)) - 1, "candidates")
+        room = self._room(_longest(plain_token_ids(self.tokenizer, candidates)) - 1, "candidates")
         return 0 if room is None else sum(row.size > room for row in self._prompts(prompts))
 
     def log_probabilities(self, texts: Sequence[str], *, window: int | None = None) -> list[Told]:
@@ -113,7 +119,9 @@ class CausalBackbone(Pretrained):
         pieces = [(i, start, piece) for i, row in enumerate(rows) for start, piece in _windows(row, window)]
         told = [np.full(len(row), np.nan, dtype=np.float32) for row in rows]
         known = 0 if window is None else window - window // 2 - 1  # of a later window, told by the one before
-        for (i, start, piece), found in zip(pieces, self.continuations.plain([p for *_, p in pieces]), strict=True):
+        for (i, start, piece), found in zip(
+            pieces, self.continuation_scorer.token_log_probabilities([p for *_, p in pieces]), strict=True
+        ):
             new = known if start else 0
             told[i][start + 1 + new : start + len(piece)] = found[new:]
         names = self.tokenizer.convert_ids_to_tokens
@@ -135,15 +143,15 @@ class CausalBackbone(Pretrained):
         Always the likeliest token; with `temperature` above 0, tokens are drawn at random, from p^(1/temperature), and a
         prompt's random numbers hang on (seed, prompt) alone, whatever else is generated beside it.
         """
-        check(max_tokens, temperature)
+        check_sampling(max_tokens, temperature)
         room = self._room(max_tokens, "max_tokens")
         rows, _ = self._rows(prompts, room)
         found = [""] * len(rows)
-        encoded = {"input_ids": rows, "attention_mask": ones(rows)}
+        encoded = {"input_ids": rows, "attention_mask": attention_masks(rows)}
         at_once = max(1, self.tokens_at_once - max_tokens)
-        for places, passed in batches(encoded, at_once, pad=self._pad, device=self.model.device, left=True):
-            draw = Draw([str(prompts[i]) for i in places], seed, temperature) if temperature else None
-            ids = written(self.model, passed, max_tokens, self._pad, draw)[:, passed["input_ids"].shape[1] :]
+        for places, passed in padded_batches(encoded, at_once, pad=self._pad, device=self.model.device, left=True):
+            sampler = GumbelSampler([str(prompts[i]) for i in places], seed, temperature) if temperature else None
+            ids = generate_ids(self.model, passed, max_tokens, self._pad, sampler)[:, passed["input_ids"].shape[1] :]
             for i, row in zip(places, ids.tolist(), strict=True):
                 found[i] = self.tokenizer.decode(row, skip_special_tokens=True)
         return found
@@ -152,9 +160,9 @@ class CausalBackbone(Pretrained):
         """Ids of each prompt within `room`, and which of them are whole."""
         found = self._prompts(prompts)
         self.check_frames(found, room)
-        kept = [tail if isinstance(prompt, str) else ends for prompt in prompts]
+        kept = [keep_tail if isinstance(prompt, str) else keep_ends for prompt in prompts]
         whole = np.array([room is None or row.size <= room for row in found], dtype=bool)
-        return [row.within(room, how) for row, how in zip(found, kept, strict=True)], whole
+        return [row.truncated(room, how) for row, how in zip(found, kept, strict=True)], whole
 
     def _prompts(self, prompts: Sequence[str | Prompt]) -> list[PromptIds]:
         """Ids of each prompt in its parts, at least one; what the tokenizer begins a text with is a part of the frame."""
@@ -170,8 +178,8 @@ class CausalBackbone(Pretrained):
     @cached_property
     def _begin(self) -> list[int]:
         """The special tokens that the tokenizer itself puts before any text."""
-        inner, outer = bare(self.tokenizer, ["a"])[0], self.tokenizer("a")["input_ids"]
-        return around(inner, outer)[0]
+        inner, outer = plain_token_ids(self.tokenizer, ["a"])[0], self.tokenizer("a")["input_ids"]
+        return special_tokens_around(inner, outer)[0]
 
     @cached_property
     def _first(self) -> int:

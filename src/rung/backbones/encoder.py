@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.catalog import Entry, known_folder
-from rung.backbones.common.batching import batches
+from rung.backbones.common.batching import padded_batches
 from rung.backbones.common.control_tokens import ControlTokens
-from rung.backbones.common.engine_selection import choose
-from rung.backbones.common.engines import Options, Way, set_up
-from rung.backbones.common.pretrained import Pretrained, quiet, says_something
+from rung.backbones.common.engine_selection import choose_engine
+from rung.backbones.common.engines import EngineConfig, EngineOptions, apply_engine
+from rung.backbones.common.pretrained import Pretrained, has_content, quiet_loading
 from rung.evidence import Array, Role
 from rung.text_encoding import encodable
 
@@ -53,16 +53,16 @@ class EncoderBackbone(Pretrained):
         folder: Path,
         name: str,
         entry: Entry | None = None,
-        options: Options | None = None,
+        options: EngineOptions | None = None,
         prompts: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder, name, entry)
-        self.asked = options or Options()
+        self.asked = options or EngineOptions()
         self._given_prompts = dict(prompts or {})
 
     def with_options(self, given: Mapping[str, object]) -> Self:
-        """The same backbone, run as `Options` says; with other prompts it is another. Raises UserError for a value that is none."""
-        options = Options.of(self.name, given)
+        """The same backbone, run as `EngineOptions` says; with other prompts it is another."""
+        options = EngineOptions.of(self.name, given)
         told = {option: str(given[option]) for option in ("prompt", "text_prompt", "label_prompt") if option in given}
         both = told.get("prompt")
         prompts = {side: told.get(f"{side}_prompt", both) for side in _PROMPTS}
@@ -79,7 +79,7 @@ class EncoderBackbone(Pretrained):
         return (folder / "modules.json").is_file()
 
     @property
-    def made_of(self) -> object:
+    def fingerprint_parts(self) -> object:
         """Its files and its prompts."""
         files = {name: digest for name, digest in self.hashes.items() if Path(name).name != "data_config.json"}
         return [files, self.prompts]
@@ -104,31 +104,31 @@ class EncoderBackbone(Pretrained):
     @property
     def numerics(self) -> str:
         """Engine and precision; the first time, on a machine that has more than one to offer, they are measured."""
-        return str(self._way)
+        return str(self._engine_config)
 
     @cached_property
-    def _way(self) -> Way:
-        return choose(self.asked, self.fingerprint, self._embeds)
+    def _engine_config(self) -> EngineConfig:
+        return choose_engine(self.asked, self.fingerprint, self._embeds)
 
-    def _embeds(self, way: Way) -> Callable[[list[str]], Array]:
-        return partial(self._rows, self._opened(way), "")
+    def _embeds(self, config: EngineConfig) -> Callable[[list[str]], Array]:
+        return partial(self._rows, self._opened(config), "")
 
     @cached_property
     def _encoder(self) -> Any:
-        return self._opened(self._way)
+        return self._opened(self._engine_config)
 
-    def _opened(self, way: Way) -> Any:
+    def _opened(self, config: EngineConfig) -> Any:
         from sentence_transformers import SentenceTransformer
 
-        with quiet():
+        with quiet_loading():
             encoder = SentenceTransformer(
                 str(self.folder),
                 model_kwargs={"use_safetensors": True, "dtype": "float32"},
                 local_files_only=True,
-                device="cpu" if way.engine == "openvino" else None,  # the first GPU where there is one
+                device="cpu" if config.engine == "openvino" else None,  # the first GPU where there is one
             )
         encoder.eval().requires_grad_(False)
-        return set_up(encoder, way, fingerprint=self.fingerprint, threads=self.asked.threads)
+        return apply_engine(encoder, config, fingerprint=self.fingerprint, threads=self.asked.threads)
 
     @cached_property
     def dimensions(self) -> int:
@@ -194,7 +194,7 @@ class EncoderBackbone(Pretrained):
 
     def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - not told by rows
         """Which texts (n,) hold a token that the model knows."""
-        return np.array([says_something(self._known_tokens(each)) for each in self._encode(texts)], dtype=bool)
+        return np.array([has_content(self._known_tokens(each)) for each in self._encode(texts)], dtype=bool)
 
     def _known_tokens(self, encoding: Any) -> list[str]:
         return [token for i, token in zip(encoding.ids, encoding.tokens, strict=True) if i not in self._unknown_ids]
@@ -274,14 +274,14 @@ def _computed(encoder: Any, tokens: dict[str, Any]) -> Array:
     places: list[int] = []
     found = []
     with torch.inference_mode():
-        for part, tensors in batches(rows, budget, pad=tokenizer.pad_token_id, device="cpu", left=left):
+        for part, tensors in padded_batches(rows, budget, pad=tokenizer.pad_token_id, device="cpu", left=left):
             places += part
             found.append(_pooled(encoder, _moved(tensors, encoder.device) | facts))
         return np.asarray(torch.cat(found).cpu().numpy()[np.argsort(places)])
 
 
 def _moved(tensors: dict[str, Any], device: Any) -> dict[str, Any]:
-    """The tensors on the device; pinned on their way to a GPU, so that the copy waits for nothing."""
+    """The tensors on the device; pinned on their config to a GPU, so that the copy waits for nothing."""
     if device.type == "cpu":
         return tensors
     pinned = ((name, tensor.pin_memory() if device.type == "cuda" else tensor) for name, tensor in tensors.items())

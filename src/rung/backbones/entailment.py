@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from rung.backbones.catalog import Entry
-from rung.backbones.common.cross_encoder import Pairs
+from rung.backbones.common.cross_encoder import CrossEncoder
 from rung.backbones.common.pretrained import architecture
 from rung.errors import UserError
 
@@ -19,7 +19,7 @@ class Verdicts(NamedTuple):
     against: list[int]
 
 
-class EntailmentBackbone(Pairs):
+class EntailmentBackbone(CrossEncoder):
     """A cross-encoder that judges premise and hypothesis, frozen, in float32.
 
     log p = log( exp(e) / (exp(e) + exp(c)) ), e and c the logits of entailment and contradiction
@@ -56,7 +56,7 @@ class EntailmentBackbone(Pairs):
         no = [i for i in others if said[i].startswith("contra")] or [i for i in others if said[i] != "neutral"]
         return Verdicts(yes[0], no or others)
 
-    def judged(self, logits: Any) -> Any:
+    def pair_log_p(self, logits: Any) -> Any:
         """log p (b,) of entailment against contradiction, from logits (b, c)."""
         yes, no = self.verdicts
         return logits[:, [yes, *no]].log_softmax(-1)[:, 0]

@@ -10,10 +10,17 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.batching import TOKENS, around, bare, batches, fitting, ones
-from rung.backbones.common.cross_encoder import Pairs
+from rung.backbones.common.batching import (
+    BATCH_TOKENS,
+    attention_masks,
+    max_logit_tokens,
+    padded_batches,
+    plain_token_ids,
+    special_tokens_around,
+)
+from rung.backbones.common.cross_encoder import CrossEncoder
 from rung.backbones.common.pretrained import Pretrained, architecture, weight_names
-from rung.backbones.common.prompt_tokens import head, tail
+from rung.backbones.common.prompt_tokens import keep_head, keep_tail
 from rung.backbones.next_sentence import HEAD, NextSentenceBackbone
 from rung.backbones.prompt import Prompt
 from rung.errors import UserError
@@ -68,7 +75,7 @@ class MaskedBackbone(Pretrained):
     model_class = "AutoModelForMaskedLM"
     style = "cloze"
     options = ("head", "precision")
-    tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
+    tokens_at_once = BATCH_TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
@@ -76,7 +83,7 @@ class MaskedBackbone(Pretrained):
         found = architecture(folder)
         return found.endswith("ForMaskedLM") or found == "BertForPreTraining"
 
-    def with_options(self, given: Mapping[str, str]) -> Pairs | Self:
+    def with_options(self, given: Mapping[str, str]) -> CrossEncoder | Self:
         """The backbone that asks the given `head`: "cloze", this one, or "next-sentence", which BERT's own weights have too."""
         head = given.get("head", "cloze")
         if head not in ("cloze", HEAD):
@@ -87,7 +94,7 @@ class MaskedBackbone(Pretrained):
                 HEAD=HEAD,
                 head=head,
             )
-        found = self.in_precision(given)
+        found = self.with_precision(given)
         if head == "cloze":
             return found
         if not any(key.endswith("seq_relationship.weight") for key in weight_names(self.folder)):
@@ -127,7 +134,9 @@ class MaskedBackbone(Pretrained):
         with two slots, a frame that leaves no room for a text, or a candidate that fills the model.
         """
         frames = {prompt: _cloze(prompt) for prompt in prompts}
-        tokens = {glue: bare(self.tokenizer, [_glued(each, glue) for each in candidates]) for glue in ("", " ")}
+        tokens = {
+            glue: plain_token_ids(self.tokenizer, [_glued(each, glue) for each in candidates]) for glue in ("", " ")
+        }
         found = {prompt: np.zeros(len(candidates), dtype=np.float32) for prompt in frames}
         places, rows = [], []
         for prompt, frame in frames.items():
@@ -140,7 +149,9 @@ class MaskedBackbone(Pretrained):
 
     def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
         """How many tokens (k,) each candidate has after a space: how many masks it takes."""
-        return np.array([len(ids) for ids in bare(self.tokenizer, [_glued(each, " ") for each in candidates])], np.intp)
+        return np.array(
+            [len(ids) for ids in plain_token_ids(self.tokenizer, [_glued(each, " ") for each in candidates])], np.intp
+        )
 
     def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:
         """How many prompts are too long with the longest of the candidates in their slot, so that one end is not read."""
@@ -198,7 +209,7 @@ class MaskedBackbone(Pretrained):
         (row,) = self.prompt_ids([frame.masked(self.mask * t)])
         self.check_frames([row], room)
         before, after = self._specials
-        ids = row.within(room, tail if isinstance(frame.before, Prompt) else head)
+        ids = row.truncated(room, keep_tail if isinstance(frame.before, Prompt) else keep_head)
         spelled = (
             row.before if isinstance(frame.after, Prompt) else row.after
         )  # the half of the frame that has the slot
@@ -211,7 +222,7 @@ class MaskedBackbone(Pretrained):
     def _framed(self, frame: _Cloze, t: int, room: int | None) -> tuple[list[int], int]:
         """The same of a plain string, whose masks are its own."""
         mask = self.tokenizer.mask_token_id
-        (ids,) = bare(self.tokenizer, [str(frame.masked(self.mask * t))])
+        (ids,) = plain_token_ids(self.tokenizer, [str(frame.masked(self.mask * t))])
         earlier = str(frame.before).count(self.mask)
         start = [i for i, each in enumerate(ids) if each == mask][earlier]
         before, after = self._specials
@@ -237,7 +248,9 @@ class MaskedBackbone(Pretrained):
     @cached_property
     def _specials(self) -> tuple[list[int], list[int]]:
         """The special tokens before and after a text."""
-        return around(bare(self.tokenizer, [self.mask])[0], self.tokenizer(self.mask)["input_ids"])
+        return special_tokens_around(
+            plain_token_ids(self.tokenizer, [self.mask])[0], self.tokenizer(self.mask)["input_ids"]
+        )
 
     def _whole(self, texts: Sequence[str]) -> list[tuple[list[int], list[int], list[int | None]]]:
         """Each text's ids with special tokens, the places of those that are its own, and the word that each belongs to."""
@@ -259,7 +272,7 @@ class MaskedBackbone(Pretrained):
         ids = [row.masked_with(self.tokenizer.mask_token_id) for row in rows]
         found: list[Array] = [np.zeros((0, 0), dtype=np.float32)] * len(rows)
         with torch.inference_mode():
-            for part, batch in self._batches({"input_ids": ids, "attention_mask": ones(ids)}, logits=True):
+            for part, batch in self._batches({"input_ids": ids, "attention_mask": attention_masks(ids)}, logits=True):
                 for logits, i in zip(self.model(**batch)[0], part, strict=True):
                     log_p = logits[rows[i].at].float().log_softmax(-1)  # (t, vocabulary)
                     wanted = torch.tensor(rows[i].wanted, device=log_p.device)  # (c, t)
@@ -268,8 +281,8 @@ class MaskedBackbone(Pretrained):
 
     def _batches(self, encoded: Any, *, logits: bool = False) -> Iterator[tuple[list[int], dict[str, Any]]]:
         vocabulary = self.model.config.vocab_size if logits else 1
-        tokens = fitting(self.tokens_at_once, vocabulary)
-        return batches(encoded, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
+        tokens = max_logit_tokens(self.tokens_at_once, vocabulary)
+        return padded_batches(encoded, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
 
 
 def _cloze(prompt: str | Prompt) -> _Cloze:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rung.backbones.common.cross_encoder import Pairs
+from rung.backbones.common.cross_encoder import CrossEncoder
 from rung.backbones.common.pretrained import architecture
 
 HEAD = "next-sentence"
 
 
-class NextSentenceBackbone(Pairs):
+class NextSentenceBackbone(CrossEncoder):
     """A BERT that was trained to tell the next sentence from a sentence drawn at random, frozen, in float32.
 
     log p = log p(class 0 | text, candidate): the candidate is what comes next
@@ -29,11 +29,11 @@ class NextSentenceBackbone(Pairs):
         return architecture(folder).endswith("ForNextSentencePrediction")
 
     @property
-    def made_of(self) -> object:
+    def fingerprint_parts(self) -> object:
         """The files, and which of their heads is asked."""
         return {"files": self.hashes, "head": HEAD}
 
-    def judged(self, logits: Any) -> Any:
+    def pair_log_p(self, logits: Any) -> Any:
         """log p (b,) of class 0, from logits (b, 2)."""
         return logits.log_softmax(-1)[:, 0]
 

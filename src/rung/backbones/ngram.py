@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.native_format import OwnFormat, to_int8
+from rung.backbones.common.native_format import NativeFormatBackbone, occurrences, to_int8
+from rung.messages import message
 from rung.text_encoding import encodable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _OPEN, _CLOSE = 2, 3  # marks at a word's ends, as code points that no text hold
 _ODD = tuple(np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
-class NgramBackbone(OwnFormat):
+class NgramBackbone(NativeFormatBackbone):
     """Embed a text by the sum of what was learned of its n-grams, put on a sphere so that nothing of the sum is lost.
 
     e = Σ_g P[h(g)] / √m,   x = ( e / s, √(1 − |e / s|²) )     g the m words, pairs of words and pieces of words of a text
@@ -52,7 +53,7 @@ class NgramBackbone(OwnFormat):
 
     format = "rung-ngram"
     version = 1
-    holds = "n-grams of rung"
+    not_this_format = message("{folder} holds no n-gram model of rung.")
     files = ("config.json", "model.safetensors")
 
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:  # noqa: ARG002 - one prompt for both roles
@@ -141,9 +142,9 @@ def read_grams(texts: Sequence[str], places: npt.NDArray[np.int32], width: int) 
     pairs, per_text = _pairs(lengths, codes, hashes)
     m = np.add.reduceat(np.append(per_word[codes], 0), _starts(lengths)[:-1]) * (lengths > 0) + per_text
     return Grams(
-        _ones(codes, lengths, len(sizes)),
-        _ones(places[_bucket(grams)], per_word, width),
-        _ones(places[_bucket(pairs)], per_text, width),
+        occurrences(codes, lengths, len(sizes)),
+        occurrences(places[_bucket(grams)], per_word, width),
+        occurrences(places[_bucket(pairs)], per_text, width),
         np.where(m > 0, 1 / np.sqrt(np.maximum(m, 1)), 0).astype(np.float32),
     )
 
@@ -221,11 +222,3 @@ def _bucket(hashes: Hashes) -> npt.NDArray[np.int64]:
 
 def _starts(lengths: Counts) -> Counts:
     return np.concatenate([[0], np.cumsum(lengths)])
-
-
-def _ones(columns: npt.NDArray[Any], lengths: Counts, width: int) -> csr_array:
-    """Ones at `columns`, row after row: repeated columns stay apart, so a product sums in reading order."""
-    from scipy.sparse import csr_array
-
-    ones = np.ones(len(columns), dtype=np.float32)
-    return csr_array((ones, columns, _starts(lengths)), shape=(len(lengths), width))

@@ -34,7 +34,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.api_client import AgainError, Asker, Budget, UnansweredError
+from rung.backbones.common.api_client import ApiClient, Budget, RequestFailedError, RetryDifferentlyError
 from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.evidence import Array
@@ -85,7 +85,9 @@ class RemoteBackbone:
         self.model, self.url = model, url or os.environ.get("OPENAI_BASE_URL") or None
         self.settings = {**_DEFAULTS, **_checked(name, options or {})}
         self.budget = Budget(self.settings["max_requests"], self.settings["max_tokens"])
-        self.asker = Asker(self.budget, concurrency=self.settings["concurrency"], retries=self.settings["retries"])
+        self.api_client = ApiClient(
+            self.budget, concurrency=self.settings["concurrency"], retries=self.settings["retries"]
+        )
         self._top: int | None = _TOP[0]  # what the server was found to allow; None: no log-probabilities
         self._answers: dict[bytes, Any] = {}
         self._shortened: dict[Prompt, Prompt] = {}  # what the server could not read whole, and what it was sent instead
@@ -181,12 +183,12 @@ class RemoteBackbone:
         """
         ask = partial(self._picked, candidates=list(candidates))
         answers = self._all(prompts, ask, extra=_longest_answer(candidates))
-        places = [None if isinstance(each, UnansweredError) else _place(each, candidates) for each in answers]
+        places = [None if isinstance(each, RequestFailedError) else _place(each, candidates) for each in answers]
         reasons = [
             None
             if place is not None
             else str(each)
-            if isinstance(each, UnansweredError)
+            if isinstance(each, RequestFailedError)
             else tr("the server answered {answer!r}", answer=each[:60])
             for each, place in zip(answers, places, strict=True)
         ]
@@ -196,7 +198,7 @@ class RemoteBackbone:
         """What the model answers to each prompt (n). Raises UserError where one of them got no answer."""
         answers = self._all(prompts, partial(self._wrote, max_tokens=max_tokens, seed=seed), extra=max_tokens)
         for each in answers:
-            if isinstance(each, UnansweredError):
+            if isinstance(each, RequestFailedError):
                 raise UserError(
                     "generate: a prompt got no answer: {each}.", "Try again; raise the budget or retries.", each=each
                 )
@@ -218,7 +220,7 @@ class RemoteBackbone:
         rows = np.full((len(prompts), k), np.nan, dtype=np.float32)
         why: list[str | None] = [None] * len(prompts)
         for i, answer in enumerate(self._all(prompts, ask)):
-            if isinstance(answer, UnansweredError):
+            if isinstance(answer, RequestFailedError):
                 why[i] = str(answer)
             elif np.isnan(answer).any():
                 why[i] = "the server tells too few tokens' probabilities"
@@ -231,7 +233,7 @@ class RemoteBackbone:
         self._check_echo()
         pairs = [(self._neutral(prompt), candidate) for prompt in prompts for candidate in candidates]
         answers = np.array(self._all(pairs, partial(self._echoed)), dtype=object).reshape(len(prompts), len(candidates))
-        why = [next((str(each) for each in row if isinstance(each, UnansweredError)), None) for row in answers]
+        why = [next((str(each) for each in row if isinstance(each, RequestFailedError)), None) for row in answers]
         rows = np.full(answers.shape, np.nan, dtype=np.float32)
         told = [reason is None for reason in why]
         rows[told] = answers[told].astype(np.float32)
@@ -247,8 +249,8 @@ class RemoteBackbone:
             + (_ABOUT + extra)
             for thing in new.values()
         ]
-        found = dict(zip(new, self.asker.all(ask, list(zip(new.values(), costs, strict=True))), strict=True))
-        self._answers |= {key: each for key, each in found.items() if not isinstance(each, UnansweredError)}
+        found = dict(zip(new, self.api_client.send_all(ask, list(zip(new.values(), costs, strict=True))), strict=True))
+        self._answers |= {key: each for key, each in found.items() if not isinstance(each, RequestFailedError)}
         return [found[key] if key in found else self._answers[key] for key in keys]
 
     def _neutral(self, prompt: str | Prompt) -> str | Prompt:
@@ -266,24 +268,24 @@ class RemoteBackbone:
             if len(said.text) < _LEAST:
                 raise
             self._shortened[prompt] = replace(said, text=_without_middle(said.text, _SHORTER))
-            raise AgainError from None
+            raise RetryDifferentlyError from None
 
     def _first_token(self, prompt: str | Prompt, candidates: Sequence[str]) -> tuple[Any, int]:
         """log p (k,) of one-letter candidates as the first token of the answer; NaN for those that were not told."""
         top = self._top
         if top is None:
-            raise UnansweredError(tr("the server tells no probabilities"))
+            raise RequestFailedError(tr("the server tells no probabilities"))
         try:
             said = self._chat(prompt, max_tokens=1, logprobs=True, top_logprobs=top)
         except Exception as error:
             if not _refuses_the_way(error):
                 raise
             self._top = next((each for each in _TOP if each < top), None)  # it may allow fewer
-            raise AgainError from None
+            raise RetryDifferentlyError from None
         told = said.choices[0].logprobs
         if told is None or not told.content:
             self._top = None
-            raise UnansweredError(tr("the server tells no probabilities"))
+            raise RequestFailedError(tr("the server tells no probabilities"))
         found = np.zeros(len(candidates))
         place = {letter: i for i, letter in enumerate(candidates)}
         for each in told.content[0].top_logprobs:
@@ -300,11 +302,11 @@ class RemoteBackbone:
         prompt, said = self._sent(pair[0], lambda before: (before, self._complete(before + candidate, echo=True)))
         told = said.choices[0].logprobs
         if told is None:
-            raise UnansweredError(tr("the server tells no probabilities: take  via=chat"))
+            raise RequestFailedError(tr("the server tells no probabilities: take  via=chat"))
         own = range(len(prompt), len(prompt) + len(candidate))
         steps = [p for p, at in zip(told.token_logprobs, told.text_offset, strict=True) if at in own]
         if None in steps or not steps:
-            raise UnansweredError(tr("the server does not echo the label's own tokens: take  via=chat"))
+            raise RequestFailedError(tr("the server does not echo the label's own tokens: take  via=chat"))
         return sum(steps), _tokens(said)
 
     def _check_echo(self) -> None:
@@ -314,8 +316,8 @@ class RemoteBackbone:
         """
         for known in () if self._echo_is_known else _KNOWN:
             try:
-                gap = self.asker.one(self._echo_gap, known, 2 * (len(known) + _ABOUT))
-            except UnansweredError:
+                gap = self.api_client.send(self._echo_gap, known, 2 * (len(known) + _ABOUT))
+            except RequestFailedError:
                 return  # the rows will say why
             if gap is not None and gap > _GAP:
                 raise UserError(
@@ -360,7 +362,7 @@ class RemoteBackbone:
             if hold is None or not _refuses_the_way(error):
                 raise
             self._holds = [each for each in self._holds if each != hold]
-            raise AgainError from None
+            raise RetryDifferentlyError from None
         return said.choices[0].message.content or "", _tokens(said)
 
     def _wrote(self, prompt: str | Prompt, max_tokens: int, seed: int) -> tuple[str, int]:

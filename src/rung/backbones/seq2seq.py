@@ -12,13 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.catalog import Entry
-from rung.backbones.common.batching import TOKENS, around, bare, batches, by_length, fitting, ones, padded
+from rung.backbones.common.batching import (
+    BATCH_TOKENS,
+    attention_masks,
+    length_batches,
+    max_logit_tokens,
+    pad_rows,
+    padded_batches,
+    plain_token_ids,
+    special_tokens_around,
+)
 from rung.backbones.common.candidate_trie import ROOT, Trie
-from rung.backbones.common.precision import tolerance
-from rung.backbones.common.pretrained import Pretrained, architecture, read_config
-from rung.backbones.common.pretrained import memory as memory_of
-from rung.backbones.common.prompt_tokens import ends
-from rung.backbones.common.token_sampling import Draw, check, written
+from rung.backbones.common.precision import agree
+from rung.backbones.common.pretrained import UNSUPPORTED_CALL, Pretrained, architecture, cache_argument, read_config
+from rung.backbones.common.prompt_tokens import keep_ends
+from rung.backbones.common.token_sampling import GumbelSampler, check_sampling, generate_ids
 from rung.backbones.prompt import Prompt
 from rung.errors import UserError
 from rung.evidence import Array
@@ -39,7 +47,7 @@ class Seq2SeqBackbone(Pretrained):
     model_class = "AutoModelForSeq2SeqLM"
     style = "answer"
     options = ("source", "target", "precision")
-    tokens_at_once = TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
+    tokens_at_once = BATCH_TOKENS  # of one forward pass; it moves the speed and the cache, not the answer
 
     def __init__(
         self, folder: Path, name: str, entry: Entry | None = None, languages: Mapping[str, str] | None = None
@@ -59,7 +67,7 @@ class Seq2SeqBackbone(Pretrained):
 
     def with_options(self, given: Mapping[str, str]) -> Self:
         """The same model for texts in the language `source`, writing in `target`, by the codes of its tokenizer."""
-        found = self.in_precision(given)
+        found = self.with_precision(given)
         found.languages = {key: code for key, code in given.items() if key != "precision"}
         return found
 
@@ -67,7 +75,7 @@ class Seq2SeqBackbone(Pretrained):
         return super().__getstate__() | {"languages": self.languages}
 
     @property
-    def made_of(self) -> object:
+    def fingerprint_parts(self) -> object:
         """The files, and the languages where some were asked for."""
         return {"files": self.hashes, "languages": self.languages} if self.languages else self.hashes
 
@@ -79,7 +87,7 @@ class Seq2SeqBackbone(Pretrained):
         first one of BART and of multilingual models, are given and count nothing.
 
         The encoder reads each distinct prompt once, and the decoder what all candidates begin with; what follows is run
-        candidate by candidate on the same memory. Of a prompt beyond `max_tokens` the middle of its text is left out, and of a
+        candidate by candidate on the same cache. Of a prompt beyond `max_tokens` the middle of its text is left out, and of a
         plain string its own middle. Raises UserError for a candidate that is longer than the model writes, and for a frame that
         leaves no room.
         """
@@ -92,7 +100,7 @@ class Seq2SeqBackbone(Pretrained):
             for places, batch in self._batches(distinct, self.tokens_at_once):
                 steps[places] = self._steps(batch, trie)
         rows = {prompt: i for i, prompt in enumerate(distinct)}
-        return np.asarray(trie.totals(steps[np.array([rows[prompt] for prompt in prompts], dtype=np.intp)]))
+        return np.asarray(trie.candidate_sums(steps[np.array([rows[prompt] for prompt in prompts], dtype=np.intp)]))
 
     def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
         """Tokens of each candidate (k,), the end token included, as in `score`."""
@@ -112,13 +120,13 @@ class Seq2SeqBackbone(Pretrained):
         each step. With `temperature` above 0, tokens are drawn at random, from p^(1/temperature), and a prompt's random numbers
         hang on (seed, prompt) alone, whatever else is generated beside it.
         """
-        check(max_tokens, temperature)
+        check_sampling(max_tokens, temperature)
         self._check_room(max_tokens)
         found = [""] * len(prompts)
         for places, batch in self._batches(prompts, max(1, self.tokens_at_once - max_tokens)):
-            draw = Draw([str(prompts[i]) for i in places], seed, temperature) if temperature else None
+            sampler = GumbelSampler([str(prompts[i]) for i in places], seed, temperature) if temperature else None
             search = self._search(max_tokens, plain=temperature is not None)
-            ids = written(self.model, batch, max_tokens, self.tokenizer.pad_token_id, draw, **search)
+            ids = generate_ids(self.model, batch, max_tokens, self.tokenizer.pad_token_id, sampler, **search)
             for i, row in zip(places, ids.tolist(), strict=True):
                 found[i] = self.tokenizer.decode(row, skip_special_tokens=True)
         return found
@@ -146,12 +154,12 @@ class Seq2SeqBackbone(Pretrained):
 
     def _batches(self, prompts: Sequence[str | Prompt], tokens: int) -> Any:
         """Prompts as the encoder takes them; a text that is too long loses its middle."""
-        head, tail = around(bare(self.tokenizer, ["a"])[0], self.tokenizer("a")["input_ids"])
+        head, tail = special_tokens_around(plain_token_ids(self.tokenizer, ["a"])[0], self.tokenizer("a")["input_ids"])
         read = self.prompt_ids(prompts)
         self.check_frames(read, self._room)
-        rows = [[*head, *row.within(self._room, ends), *tail] for row in read]
-        encoded = {"input_ids": rows, "attention_mask": ones(rows)}
-        return batches(encoded, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
+        rows = [[*head, *row.truncated(self._room, keep_ends), *tail] for row in read]
+        encoded = {"input_ids": rows, "attention_mask": attention_masks(rows)}
+        return padded_batches(encoded, tokens, pad=self.tokenizer.pad_token_id, device=self.model.device)
 
     def _steps(self, batch: Mapping[str, Any], trie: Trie) -> Array:
         """log p of each node after its ancestors, (b, m), given b prompts."""
@@ -166,49 +174,51 @@ class Seq2SeqBackbone(Pretrained):
         found = np.zeros((len(seen), len(trie.tokens)), dtype=np.float32)
         stem = _stem(trie)
         begin = [*self._begin, *trie.tokens[stem].tolist()]
-        logits, memory = self._run(begin, seen, mask)
-        self._tell(found, logits[:, -len(stem) - 1 :], trie, [ROOT, *stem])
+        logits, cache = self._run(begin, seen, mask)
+        self._store(found, logits[:, -len(stem) - 1 :], trie, [ROOT, *stem])
         branches = [rest for branch in trie.branches if (rest := branch[len(stem) :])]
-        at_once = min(self.tokens_at_once // seen.shape[1], fitting(self.tokens_at_once, self._vocabulary)) // len(seen)
-        for places in by_length(list(map(len, branches)), max(1, at_once)):
+        at_once = min(
+            self.tokens_at_once // seen.shape[1], max_logit_tokens(self.tokens_at_once, self._vocabulary)
+        ) // len(seen)
+        for places in length_batches(list(map(len, branches)), max(1, at_once)):
             part = [branches[i] for i in places]
             rows = [trie.tokens[branch].tolist() for branch in part]
             if keep:
-                logits, _ = self._run(rows, seen, mask, _fan(memory, len(part)))
+                logits, _ = self._run(rows, seen, mask, _repeat_cache(cache, len(part)))
             else:
                 logits = self._run([[*begin, *row] for row in rows], seen, mask)[0][:, len(begin) :]
             for told, branch in zip(logits.unflatten(0, (len(seen), len(part))).unbind(1), part, strict=True):
-                self._tell(found, told, trie, branch)
+                self._store(found, told, trie, branch)
         return found
 
-    def _run(self, rows: Any, seen: Any, mask: Any, memory: Any = None) -> tuple[Any, Any]:
-        """Logits (b · c, t, v) after c rows of tokens for each of b prompts, those of one prompt together, and the memory."""
+    def _run(self, rows: Any, seen: Any, mask: Any, cache: Any = None) -> tuple[Any, Any]:
+        """Logits (b · c, t, v) after c rows of tokens for each of b prompts, those of one prompt together, and the cache."""
         import torch
 
-        ids = padded(rows if isinstance(rows[0], list) else [rows], 0).to(seen.device)
+        ids = pad_rows(rows if isinstance(rows[0], list) else [rows], 0).to(seen.device)
         times = len(ids)
         said = self.model(
             encoder_outputs=(seen.repeat_interleave(times, 0) if times > 1 else seen,),
             attention_mask=mask.repeat_interleave(times, 0),
             decoder_input_ids=ids.repeat(len(seen), 1),
             use_cache=True,
-            **{self._memory: memory},
+            **{self._cache_name: cache},
         )
         assert isinstance(said.logits, torch.Tensor)
-        return said.logits.float(), getattr(said, self._memory)
+        return said.logits.float(), getattr(said, self._cache_name)
 
     @staticmethod
-    def _tell(found: Array, logits: Any, trie: Trie, part: Sequence[int]) -> None:
+    def _store(found: Array, logits: Any, trie: Trie, part: Sequence[int]) -> None:
         """Put the steps of what follows the nodes of `part` into `found` (b, m), from their `logits` (b, ≥ p, v)."""
         import torch
 
-        nodes, parents = trie.following(part)
+        nodes, parents = trie.children_of(part)
         at, tokens = (torch.as_tensor(each, device=logits.device) for each in (parents, trie.tokens[nodes]))
         found[:, nodes] = (logits[:, at, tokens] - logits.logsumexp(-1)[:, at]).cpu().numpy()
 
     @cached_property
-    def _memory(self) -> str:
-        return memory_of(self.model)
+    def _cache_name(self) -> str:
+        return cache_argument(self.model)
 
     @cached_property
     def _keeps(self) -> bool:
@@ -224,10 +234,9 @@ class Seq2SeqBackbone(Pretrained):
         expected = self._decoded(seen, mask, trie, keep=False)
         try:
             found = self._decoded(seen, mask, trie, keep=True)
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+        except UNSUPPORTED_CALL:
             return False
-        allowed = tolerance(self.model.dtype)
-        return bool(np.abs(found - expected).max() <= allowed * (float(expected.std()) + allowed))
+        return agree(found, expected, self.model.dtype)
 
     def _search(self, max_tokens: int, *, plain: bool) -> dict[str, Any]:
         """How tokens are searched for: as the model's own settings say, or one by one; in the language that was asked for."""
@@ -250,7 +259,7 @@ class Seq2SeqBackbone(Pretrained):
     def _around(self) -> tuple[list[int], list[int]]:
         """The special tokens before and after a text to be written."""
         inner = self.tokenizer(text_target="a", add_special_tokens=False)["input_ids"]
-        return around(inner, self.tokenizer(text_target="a")["input_ids"])
+        return special_tokens_around(inner, self.tokenizer(text_target="a")["input_ids"])
 
     @cached_property
     def _begin(self) -> list[int]:
@@ -304,17 +313,17 @@ def _stem(trie: Trie) -> list[int]:
     return found
 
 
-def _fan(memory: Any, times: int) -> Any:
-    """A decoder's memory of b prompts, for `times` rows of each; what is read from here on stays with the copy."""
-    found = copy.copy(memory)
-    found.is_updated = dict(memory.is_updated)
+def _repeat_cache(cache: Any, times: int) -> Any:
+    """A decoder's cache of b prompts, repeated `times` times each; what is appended later stays in the copy."""
+    found = copy.copy(cache)
+    found.is_updated = dict(cache.is_updated)
     for name in ("self_attention_cache", "cross_attention_cache"):
-        cache = copy.copy(getattr(memory, name))
-        cache.layers = [copy.copy(layer) for layer in cache.layers]
-        for layer in cache.layers if times > 1 else ():
+        part = copy.copy(getattr(cache, name))
+        part.layers = [copy.copy(layer) for layer in part.layers]
+        for layer in part.layers if times > 1 else ():
             layer.keys = layer.keys.repeat_interleave(times, dim=0)
             layer.values = layer.values.repeat_interleave(times, dim=0)
-        setattr(found, name, cache)
+        setattr(found, name, part)
     return found
 
 

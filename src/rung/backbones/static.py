@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.native_format import OwnFormat, to_int8
+from rung.backbones.common.native_format import NativeFormatBackbone, occurrences, to_int8
 from rung.errors import UserError
+from rung.messages import message
 from rung.text_encoding import encodable
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ CHUNK = 2048  # texts held as words at a time: memory stays flat however many te
 _THREADS = 4  # chunks side by side; beyond, they wait for each other
 
 
-class StaticBackbone(OwnFormat):
+class StaticBackbone(NativeFormatBackbone):
     """Embed a text as the direction of the sum of its tokens' vectors.
 
     x = unit( Σ_t u_t )     u_t (d,) one vector a token, its length being the token's weight; kept as int8 with a scale.
@@ -44,7 +45,7 @@ class StaticBackbone(OwnFormat):
 
     format = "rung-static"
     version = 1
-    holds = "static token vectors"
+    not_this_format = message("{folder} holds no static token vectors.")
     files = ("config.json", "model.safetensors", "tokenizer.json")
 
     @cached_property
@@ -97,7 +98,9 @@ class StaticBackbone(OwnFormat):
         lengths, codes, words = _split(texts)
         ids = self._spelled(words)
         tokens = np.fromiter((token for row in ids for token in row), dtype=np.int64)
-        return _ones(codes, lengths, len(words)), _ones(tokens, [len(row) for row in ids], self.vectors.shape[0])
+        return occurrences(codes, lengths, len(words)), occurrences(
+            tokens, np.array([len(row) for row in ids]), self.vectors.shape[0]
+        )
 
     def _spelled(self, words: list[str]) -> list[Sequence[int]]:
         """The tokens of each word; words met before are remembered, up to a bound."""
@@ -139,7 +142,7 @@ def count_tokens(tokenizer: Tokenizer, texts: list[str]) -> csr_array:
     """Which tokens each text holds (n, vocabulary), in reading order, without an encoder's marks around the text."""
     ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
     tokens = np.fromiter((token for row in ids for token in row), dtype=np.int64)
-    return _ones(tokens, [len(row) for row in ids], tokenizer.get_vocab_size())
+    return occurrences(tokens, np.array([len(row) for row in ids]), tokenizer.get_vocab_size())
 
 
 def reads_uncased(tokenizer: str) -> bool:
@@ -214,16 +217,6 @@ def _split(texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     words = pc.split_pattern(column, " ")
     coded = words.flatten().dictionary_encode()
     return np.diff(words.offsets.to_numpy()), coded.indices.to_numpy(), coded.dictionary.to_pylist()
-
-
-def _ones(columns: npt.NDArray[Any], lengths: Any, width: int) -> csr_array:
-    """Ones at `columns`, row after row: repeated columns stay apart, so a product sums in reading order."""
-    from scipy.sparse import csr_array
-
-    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    return csr_array(
-        (np.ones(len(columns), dtype=np.float32), columns.astype(np.int64), starts), shape=(len(starts) - 1, width)
-    )
 
 
 def _unit_rows(rows: Array, *, instead: Array) -> Array:

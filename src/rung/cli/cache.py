@@ -23,8 +23,8 @@ def cache(
 
     kept = Cache()
     if clear:
-        given_back = kept.clear() + engines.clear()
-        engine_selection.forget()
+        given_back = kept.clear() + engines.clear_conversions()
+        engine_selection.clear_choices()
         print(tr("cleared {size} in {folder}", size=size(given_back), folder=kept.folder))
         return
     limit = size(kept.max_bytes)
@@ -42,7 +42,7 @@ def cache(
     ]
     empty = tr("empty: the built-in model is faster than the disk, so it keeps nothing here")
     print("\n".join(columns(held)) if held else f"  {empty}")
-    if converted := engines.kept_bytes():
+    if converted := engines.conversions_bytes():
         print("  " + tr("{size} of models converted for speed", size=size(converted)))
     if held or converted:
         print(tr("rung cache --clear   forgets them"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rung.backbones.common.pretrained import quiet
+from rung.backbones.common.pretrained import quiet_loading
 from rung.backbones.encoder import EncoderBackbone
 from rung.errors import UserError
 
@@ -62,7 +62,7 @@ def read_encoder(backbone: Any) -> Any:
         )
     from sentence_transformers import SentenceTransformer
 
-    with quiet():
+    with quiet_loading():
         options = {"use_safetensors": True, "dtype": "float32"}
         encoder = SentenceTransformer(str(backbone.folder), device="cpu", model_kwargs=options, local_files_only=True)
     encoder.model_card_data.widget = [{}]  # else the trainer searches examples for a model card, with a progress bar
@@ -91,7 +91,7 @@ def write_encoder(encoder: Any, out: Path) -> None:
 
     Equal weights then have equal files and the same fingerprint, whichever version wrote them.
     """
-    with quiet():
+    with quiet_loading():
         encoder.save(str(out), create_model_card=False)
     config = out / "config_sentence_transformers.json"
     facts = json.loads(config.read_text("utf-8"))

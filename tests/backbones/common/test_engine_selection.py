@@ -1,4 +1,4 @@
-"""Which way to run an encoder is measured once, remembered, and never a way that says something else."""
+"""The engine of an encoder is measured once and saved, and is never one that gives other embeddings."""
 
 from __future__ import annotations
 
@@ -11,111 +11,113 @@ import numpy as np
 import pytest
 
 from rung.backbones.common import engine_selection
-from rung.backbones.common.engine_selection import REFERENCE, choose
-from rung.backbones.common.engines import Options, Way
+from rung.backbones.common.engine_selection import REFERENCE, choose_engine
+from rung.backbones.common.engines import EngineConfig, EngineOptions
 from rung.errors import UserError
 
-FAST = Way("openvino", "float32")
+FAST = EngineConfig("openvino", "float32")
 PAUSES_S = {REFERENCE: 0.02, FAST: 0.0}
 
 
 @pytest.fixture(autouse=True)
-def _two_ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def two_configs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RUNG_CACHE", str(tmp_path))
-    monkeypatch.setattr(engine_selection, "candidates", lambda: [REFERENCE, FAST])
+    monkeypatch.setattr(engine_selection, "candidate_configs", lambda: [REFERENCE, FAST])
 
 
-def opened(way: Way) -> Callable[[list[str]], np.ndarray]:
-    """Rows that are the same in both ways, one of which is slow."""
+def opened(config: EngineConfig) -> Callable[[list[str]], np.ndarray]:
+    """An embedding function with the same rows in both configs, one of which is slow."""
 
     def embed(texts: list[str]) -> np.ndarray:
-        sleep(PAUSES_S[way])
+        sleep(PAUSES_S[config])
         return np.eye(len(texts), dtype=np.float32)
 
     return embed
 
 
-def never(way: Way) -> Callable[[list[str]], np.ndarray]:
-    raise AssertionError(f"{way} was opened")
+def never(config: EngineConfig) -> Callable[[list[str]], np.ndarray]:
+    raise AssertionError(f"{config} was opened")
 
 
-def test_the_faster_way_is_taken_and_remembered() -> None:
-    """The second time nothing is opened: the choice stands in a file, with the speeds that it was made by."""
-    assert choose(Options(), "print", opened) == FAST
-    assert choose(Options(), "print", never) == FAST
-    (said,) = json.loads(engine_selection.memory().read_text()).values()
-    assert said["way"] == list(FAST)
-    assert said["texts_per_s"]["openvino-float32"] > said["texts_per_s"]["torch-float32"] > 0
+def test_the_faster_config_is_chosen_and_saved() -> None:
+    """The faster config is chosen and saved with the measured speeds; the second time nothing is opened."""
+    assert choose_engine(EngineOptions(), "print", opened) == FAST
+    assert choose_engine(EngineOptions(), "print", never) == FAST
+    (choice,) = json.loads(engine_selection.choices_file().read_text()).values()
+    assert choice["way"] == list(FAST)
+    assert choice["texts_per_s"]["openvino-float32"] > choice["texts_per_s"]["torch-float32"] > 0
 
 
-def test_another_backbone_machine_or_option_is_measured_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered of one backbone on one machine says nothing of others."""
-    choose(Options(), "print", opened)
-    for options, fingerprint in ((Options(), "other"), (Options(threads=1), "print")):
+def test_another_backbone_machine_or_option_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A saved choice applies to one backbone, one machine and the same options only."""
+    choose_engine(EngineOptions(), "print", opened)
+    for options, fingerprint in ((EngineOptions(), "other"), (EngineOptions(threads=1), "print")):
         with pytest.raises(AssertionError, match="was opened"):
-            choose(options, fingerprint, never)
-    monkeypatch.setattr(engine_selection, "_processor", lambda: "another one")
+            choose_engine(options, fingerprint, never)
+    monkeypatch.setattr(engine_selection, "_processor", lambda: "another processor")
     with pytest.raises(AssertionError, match="was opened"):
-        choose(Options(), "print", never)
+        choose_engine(EngineOptions(), "print", never)
 
 
-def test_forgetting_measures_anew() -> None:
-    """A choice that was made while the machine was busy can be undone."""
-    choose(Options(), "print", opened)
-    engine_selection.forget()
+def test_cleared_choices_are_measured_again() -> None:
+    """After the choices are cleared, engines are measured again."""
+    choose_engine(EngineOptions(), "print", opened)
+    engine_selection.clear_choices()
     with pytest.raises(AssertionError, match="was opened"):
-        choose(Options(), "print", never)
+        choose_engine(EngineOptions(), "print", never)
 
 
-def test_a_fast_way_that_says_something_else_is_not_taken() -> None:
-    """One text whose row turns by more than cosine 0.999 is enough."""
+def test_a_fast_config_with_other_rows_is_not_chosen() -> None:
+    """One text whose row has a cosine below 0.999 with the reference rules a config out."""
 
-    def off(way: Way) -> Callable[[list[str]], np.ndarray]:
+    def with_another_row(config: EngineConfig) -> Callable[[list[str]], np.ndarray]:
         def embed(texts: list[str]) -> np.ndarray:
-            rows = opened(way)(texts)
-            rows[-1, 0] = 0.1 * (way == FAST)
+            rows = opened(config)(texts)
+            rows[-1, 0] = 0.1 * (config == FAST)
             return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
         return embed
 
-    assert choose(Options(), "print", off) == REFERENCE
+    assert choose_engine(EngineOptions(), "print", with_another_row) == REFERENCE
 
 
-def test_a_way_that_cannot_run_is_not_taken() -> None:
-    """OpenVINO that cannot run an encoder leaves it to PyTorch."""
+def test_a_config_that_cannot_run_is_not_chosen() -> None:
+    """An encoder that OpenVINO cannot run is run by PyTorch."""
 
-    def broken(way: Way) -> Callable[[list[str]], np.ndarray]:
-        if way == FAST:
+    def broken(config: EngineConfig) -> Callable[[list[str]], np.ndarray]:
+        if config == FAST:
             raise UserError("OpenVINO cannot run this encoder.", "engine=torch")
-        return opened(way)
+        return opened(config)
 
-    assert choose(Options(), "print", broken) == REFERENCE
-
-
-def test_what_is_asked_for_is_not_measured() -> None:
-    """Engine and precision that were both named are taken as they are, and so is the only way that an option leaves."""
-    assert choose(Options(engine="torch", precision="bf16"), "print", never) == Way("torch", "bf16")
-    assert choose(Options(engine="openvino"), "print", never) == FAST
-    assert choose(Options(precision="bf16"), "print", never) == Way("torch", "bf16")
+    assert choose_engine(EngineOptions(), "print", broken) == REFERENCE
 
 
-def test_a_memory_that_cannot_be_read_or_written_costs_no_answer(tmp_path: Path) -> None:
-    """Damaged, or in the way of a folder: the choice is made all the same."""
-    engine_selection.memory().write_text("{")
-    assert choose(Options(), "print", opened) == FAST
-    engine_selection.forget()
-    engine_selection.memory().mkdir()
-    assert choose(Options(), "print", opened) == FAST
+def test_a_requested_config_is_not_measured() -> None:
+    """Nothing is measured where the user names engine and precision, or where an option leaves one config only."""
+    assert choose_engine(EngineOptions(engine="torch", precision="bf16"), "print", never) == EngineConfig(
+        "torch", "bf16"
+    )
+    assert choose_engine(EngineOptions(engine="openvino"), "print", never) == FAST
+    assert choose_engine(EngineOptions(precision="bf16"), "print", never) == EngineConfig("torch", "bf16")
+
+
+def test_a_damaged_or_unwritable_file_costs_no_answer(tmp_path: Path) -> None:
+    """A choice is made even where its file is damaged or cannot be written."""
+    engine_selection.choices_file().write_text("{")
+    assert choose_engine(EngineOptions(), "print", opened) == FAST
+    engine_selection.clear_choices()
+    engine_selection.choices_file().mkdir()
+    assert choose_engine(EngineOptions(), "print", opened) == FAST
 
 
 def test_bf16_is_tried_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Emulated half precision is no candidate; PyTorch's own bf16 is none either, since it moves more labels."""
+    """Emulated bf16 is no candidate, and PyTorch's own bf16 is none either, since it changes more labels."""
     pytest.importorskip("torch")
     monkeypatch.undo()
     monkeypatch.setattr(engine_selection, "find_spec", lambda name: name)
-    ways = {}
+    configs = {}
     for able in (True, False):
         monkeypatch.setattr(engine_selection, "computes_bf16", lambda able=able: able)
-        ways[able] = {str(way) for way in engine_selection.candidates()}
-    assert ways[False] == {"torch-float32", "openvino-float32"}
-    assert ways[True] - ways[False] == {"openvino-bf16"}
+        configs[able] = {str(config) for config in engine_selection.candidate_configs()}
+    assert configs[False] == {"torch-float32", "openvino-float32"}
+    assert configs[True] - configs[False] == {"openvino-bf16"}

@@ -1,1 +1,1 @@
-"""What several ways to run a model share; a file here is no way by itself."""
+"""What several kinds of backbone share; no file here is a backbone by itself."""

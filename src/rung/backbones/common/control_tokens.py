@@ -1,9 +1,9 @@
-"""Control tokens, which steer a model ("</s>", "[MASK]", "<|im_end|>"), and texts in which they are characters like all others.
+"""Control tokens, which steer a model ("</s>", "[MASK]", "<|im_end|>"), and how a text is escaped so that it holds none.
 
-A tokenizer reads them wherever a text spells them, so that a person's text could end itself, hide a word or speak as the
-assistant. Asking the tokenizer to split them is not enough: SentencePiece's pieces hold "</s>" too, normalizing makes one out of
-full-width letters, and what was added to a vocabulary without being called special ("<think>") is never split. So whatever is
-read as a control token is spelled apart, by a space after its first character, until none is read.
+A tokenizer reads control tokens wherever a text contains their characters, so a person's text could end itself, hide a word or
+speak as the assistant. Asking the tokenizer to split special tokens is not enough: SentencePiece vocabularies hold "</s>" too,
+normalization makes it out of full-width letters, and tokens that were added without being marked special ("<think>") are never
+split. So a space is put after the first character of whatever is read as a control token, until none is read.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-from rung.backbones.common.batching import bare
+from rung.backbones.common.batching import plain_token_ids
 from rung.text_encoding import encodable
 
-_TRIES = 4  # then what is still read as a control token is left out
-_UNKNOWN = re.compile(r"[<\[|]*(unk|unknown)[>\]|]*", re.IGNORECASE)  # stands for what is not known, and steers nothing
-# What an added token looks like that steers although it is not called special; runs of spaces and words of a field do not.
+_MAX_ROUNDS = 4  # after that, what is still read as a control token is removed
+_UNKNOWN = re.compile(r"[<\[|]*(unk|unknown)[>\]|]*", re.IGNORECASE)  # stands for an unknown token, and steers nothing
+# Added tokens that look like this steer a model even when they are not marked special; runs of spaces and technical terms do not.
 _MARKUP = re.compile(r"\s*(<.+>|\[.+\]|\uff5c.+\uff5c)\s*", re.DOTALL)
 
 Span = tuple[int, int]
 
 
 class ControlTokens:
-    """The control tokens of one tokenizer, of transformers or of the library `tokenizers`."""
+    """The control tokens of one tokenizer, from transformers or from the library `tokenizers`."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
 
     @cached_property
     def _contents(self) -> dict[int, str]:
-        """Control tokens as they are spelled, by their ids."""
+        """The text of each control token, by its id."""
         own = self._tokenizer
-        other = getattr(own, "get_added_tokens_decoder", dict)  # what splits at spaces only adds none
+        other = getattr(own, "get_added_tokens_decoder", dict)  # a tokenizer that splits at spaces only adds none
         added = own.added_tokens_decoder if hasattr(own, "added_tokens_decoder") else other()
         found = {
             i: str(token.content) for i, token in added.items() if token.special or _MARKUP.fullmatch(token.content)
@@ -52,7 +52,7 @@ class ControlTokens:
         return 0 if self.ids.isdisjoint(ids) else sum(i in self.ids for i in ids)
 
     def as_text(self, text: str, before: str = "", after: str = "") -> str:
-        """The text with each control token that is read in it, between `before` and `after`, spelled apart.
+        """The text, which stands between `before` and `after`, with each control token that is read in it broken up by a space.
 
         >>> from rung.backbones.static import BUILTIN
         >>> from tokenizers import Tokenizer
@@ -60,7 +60,7 @@ class ControlTokens:
         'a [ SEP] b'
         """
         text = encodable(text)
-        for _ in range(_TRIES):
+        for _ in range(_MAX_ROUNDS):
             spans = self._spans(text, before, after)
             if not spans:
                 return text
@@ -73,45 +73,47 @@ class ControlTokens:
         return text
 
     def text_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, none of them a control token, and none put around it."""
-        rows = bare(self._tokenizer, texts)
-        steered = [i for i, row in enumerate(rows) if self.count(row)]
-        for i, row in zip(steered, bare(self._tokenizer, [self.as_text(texts[i]) for i in steered]), strict=True):
+        """Token ids of each text: no control token in it, and no special token around it."""
+        rows = plain_token_ids(self._tokenizer, texts)
+        with_control = [i for i, row in enumerate(rows) if self.count(row)]
+        for i, row in zip(
+            with_control, plain_token_ids(self._tokenizer, [self.as_text(texts[i]) for i in with_control]), strict=True
+        ):
             rows[i] = row
         return rows
 
     def _spans(self, text: str, before: str, after: str) -> list[Span]:
-        """Where control tokens are read in the text, in its characters."""
+        """Where control tokens are read in the text, in characters."""
         if not self.ids:
             return []
         whole, shift = before + text + after, len(before)
         part = shift, shift + len(text)
         if getattr(self._tokenizer, "is_fast", True):
-            found = self.within(whole, *read(self._tokenizer, whole), part)
+            found = self.spans_within(whole, *tokenize_with_offsets(self._tokenizer, whole), part)
         else:
-            found = _clipped((each.span() for each in self._spelled.finditer(whole)), whole, part)
+            found = _clip_spans((each.span() for each in self._pattern.finditer(whole)), whole, part)
         return [(start - shift, end - shift) for start, end in found]
 
-    def within(self, whole: str, ids: Sequence[int], offsets: Sequence[Span], part: Span) -> list[Span]:
-        """Where a control token covers more than white space of a `part` of the `whole` text that `ids` were read from."""
-        steering = [(i, span) for i, span in zip(ids, offsets, strict=True) if i in self.ids]
-        return _clipped(
-            [span for i, span in steering if not self._stands_for_unknown(i, whole[slice(*span)])], whole, part
+    def spans_within(self, whole: str, ids: Sequence[int], offsets: Sequence[Span], part: Span) -> list[Span]:
+        """Where control tokens cover more than white space of a `part` of the `whole` text, from which `ids` were read."""
+        found = [(i, span) for i, span in zip(ids, offsets, strict=True) if i in self.ids]
+        return _clip_spans(
+            [span for i, span in found if not self._stands_for_unknown(i, whole[slice(*span)])], whole, part
         )
 
     def _stands_for_unknown(self, i: int, spelled: str) -> bool:
-        """Whether a control token that also stands for what is not known (CLIP's end) stands for that here."""
+        """Whether a control token that also serves as the unknown token (CLIP's end) stands for an unknown token here."""
         unknown = getattr(self._tokenizer, "unk_token_id", None)
         return i == unknown and self._contents[i].casefold() not in spelled.casefold()
 
     @cached_property
-    def _spelled(self) -> re.Pattern[str]:
-        """Any control token, the long ones first, for tokenizers that do not say where a token stands."""
+    def _pattern(self) -> re.Pattern[str]:
+        """Matches any control token, long ones first; for tokenizers that do not give offsets."""
         return re.compile("|".join(map(re.escape, sorted(self._contents.values(), key=len, reverse=True))))
 
 
-def _clipped(spans: Iterable[Span], whole: str, part: Span) -> list[Span]:
-    """What of the spans lies within a part of the whole, without white space around it, where that is anything."""
+def _clip_spans(spans: Iterable[Span], whole: str, part: Span) -> list[Span]:
+    """The spans, limited to a part of the whole text and without white space around them; empty ones are left out."""
     found = []
     for first, last in spans:
         start, end = max(first, part[0]), min(last, part[1])
@@ -122,10 +124,10 @@ def _clipped(spans: Iterable[Span], whole: str, part: Span) -> list[Span]:
     return found
 
 
-def read(tokenizer: Any, text: str) -> tuple[list[int], list[Span]]:
-    """Ids of a text, nothing put around it, and the characters that each of them stands for."""
+def tokenize_with_offsets(tokenizer: Any, text: str) -> tuple[list[int], list[Span]]:
+    """Token ids of a text without special tokens around it, and the characters (start, end) of each token."""
     if hasattr(tokenizer, "encode_batch"):
         found = tokenizer.encode(text, add_special_tokens=False)
         return found.ids, found.offsets
-    told = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    return told["input_ids"], told["offset_mapping"]
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    return encoded["input_ids"], encoded["offset_mapping"]

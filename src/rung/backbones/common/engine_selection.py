@@ -1,9 +1,9 @@
-"""Which engine and precision an encoder takes here: measured once, remembered for this machine and this backbone.
+"""Which engine and precision an encoder runs with on this machine: measured once, then saved for this backbone and machine.
 
-auto     the fastest of those ways whose rows agree with PyTorch in float32: cosine ≥ 0.999 for every text that was measured.
-bf16     is tried only where the processor computes in it (AVX512-BF16 or AMX): elsewhere it is emulated, and many times slower.
-         PyTorch's own bf16 is left to those who ask for it on a processor: it moves more labels (docs/results.md).
-GPU      PyTorch in bf16, where the GPU has it.
+auto     the fastest config whose rows agree with PyTorch in float32: cosine ≥ 0.999 for every text of the measurement.
+bf16     is tried only where the processor computes in it (AVX512-BF16 or AMX); elsewhere it is emulated and many times slower.
+         PyTorch's own bf16 on a processor is used only on request: it changes more labels (docs/results.md).
+GPU      PyTorch in bf16, where the GPU supports it.
 """
 
 from __future__ import annotations
@@ -23,102 +23,108 @@ from tempfile import NamedTemporaryFile
 from time import perf_counter
 from typing import Any
 
-from rung.backbones.common.engines import Options, Way
+from rung.backbones.common.engines import EngineConfig, EngineOptions
 from rung.errors import UserError
 from rung.evidence import Array
 from rung.evidence.cache import default_folder
 
-REFERENCE = Way("torch", "float32")
-COSINE = 0.999  # of every row with the reference's
-_TEXTS = 24
-_RUNS = 3
-_SECONDS = 0.25  # for the runs of one way; the first run is always made
+REFERENCE = EngineConfig("torch", "float32")
+MIN_COSINE = 0.999  # of every row with the row of the reference
+_N_TEXTS = 24
+_MAX_RUNS = 3
+_MAX_SECONDS = 0.25  # for the runs of one config; at least one run is timed
 
 Embed = Callable[[list[str]], Array]
 
 
-def choose(options: Options, fingerprint: str, open_way: Callable[[Way], Embed]) -> Way:
-    """The way to run the backbone `fingerprint` within `options`; `open_way` gives what embeds texts in a way.
+def choose_engine(
+    options: EngineOptions, fingerprint: str, open_encoder: Callable[[EngineConfig], Embed]
+) -> EngineConfig:
+    """The config to run the backbone `fingerprint` with, within `options`; `open_encoder` gives the embedding function of a config.
 
-    Raises UserError where a way that was asked for cannot be run.
+    Raises UserError where a config that the user asked for cannot be run.
     """
     if "auto" not in (options.engine, options.precision):
-        return Way(options.engine, options.precision)
+        return EngineConfig(options.engine, options.precision)
     key = _key(options, fingerprint)
-    known = _remembered().get(key)
+    known = _saved_choices().get(key)
     if known is not None:
-        return Way(*known["way"])
-    ways = [way for way in candidates() if options.allows(way)] or [_plainest(options)]
-    speeds = measured(ways, open_way) if len(ways) > 1 else {ways[0]: 0.0}
+        return EngineConfig(*known["way"])
+    configs = [config for config in candidate_configs() if options.allows(config)] or [_requested(options)]
+    speeds = throughputs(configs, open_encoder) if len(configs) > 1 else {configs[0]: 0.0}
     best = max(speeds, key=speeds.__getitem__)
-    _remember(key, {"way": list(best), "texts_per_s": {str(way): round(each, 1) for way, each in speeds.items()}})
+    _save_choice(
+        key, {"way": list(best), "texts_per_s": {str(config): round(each, 1) for config, each in speeds.items()}}
+    )
     return best
 
 
-def candidates() -> list[Way]:
-    """The ways that may be the fastest here."""
+def candidate_configs() -> list[EngineConfig]:
+    """The configs that may be the fastest on this machine."""
     import torch
 
     if torch.cuda.is_available():
-        return [Way("torch", "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32")]
+        return [EngineConfig("torch", "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32")]
     found = [REFERENCE]
     if find_spec("openvino") is not None:
-        found += [Way("openvino", "float32")] + [Way("openvino", "bf16")] * computes_bf16()
+        found += [EngineConfig("openvino", "float32")] + [EngineConfig("openvino", "bf16")] * computes_bf16()
     return found
 
 
 def computes_bf16() -> bool:
-    """Whether this processor computes in bf16, rather than emulating it."""
+    """Whether this processor computes in bf16 itself, without emulation."""
     import torch
 
     able = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(each is not None and each() for each in able)
 
 
-def measured(ways: Sequence[Way], open_way: Callable[[Way], Embed]) -> dict[Way, float]:
-    """Texts a second of each of the `ways` whose rows agree with the reference's."""
+def throughputs(
+    configs: Sequence[EngineConfig], open_encoder: Callable[[EngineConfig], Embed]
+) -> dict[EngineConfig, float]:
+    """Texts per second of each of the `configs` whose rows agree with those of the reference."""
     texts = _texts()
-    wanted, speed = _timed(open_way(REFERENCE), texts)
-    speeds = {REFERENCE: speed} if REFERENCE in ways else {}
-    for way in ways:
-        if way == REFERENCE:
+    wanted, speed = _timed_run(open_encoder(REFERENCE), texts)
+    speeds = {REFERENCE: speed} if REFERENCE in configs else {}
+    for config in configs:
+        if config == REFERENCE:
             continue
-        with suppress(UserError, RuntimeError):  # OpenVINO cannot run this one: that way is out
-            rows, speed = _timed(open_way(way), texts)
-            if (rows * wanted).sum(axis=1).min() >= COSINE:
-                speeds[way] = speed
-    return speeds or {ways[0]: 0.0}  # it was asked for: running it says why it cannot be
+        with suppress(UserError, RuntimeError):  # OpenVINO cannot run this encoder: the config is left out
+            rows, speed = _timed_run(open_encoder(config), texts)
+            if (rows * wanted).sum(axis=1).min() >= MIN_COSINE:
+                speeds[config] = speed
+    return speeds or {configs[0]: 0.0}  # the user asked for it: running it raises the reason
 
 
-def _timed(embed: Embed, texts: list[str]) -> tuple[Array, float]:
-    """Rows, and texts a second in the fastest of a few runs after a first one that warms up."""
+def _timed_run(embed: Embed, texts: list[str]) -> tuple[Array, float]:
+    """Rows, and texts per second in the fastest of a few runs after a warm-up run."""
     rows, seconds = embed(texts), []
     for run in count(1):
         start = perf_counter()
         embed(texts)
         seconds.append(perf_counter() - start)
-        if run == _RUNS or sum(seconds) > _SECONDS:
+        if run == _MAX_RUNS or sum(seconds) > _MAX_SECONDS:
             return rows, len(texts) / min(seconds)
     raise AssertionError
 
 
 def _texts() -> list[str]:
     lines = (resources.files("rung.backbones") / "background.txt").read_text("utf-8").splitlines()
-    return lines[:_TEXTS]
+    return lines[:_N_TEXTS]
 
 
-def _plainest(options: Options) -> Way:
-    """The way that was asked for where none of the candidates is it: bf16 that is emulated, say."""
+def _requested(options: EngineOptions) -> EngineConfig:
+    """The config that the user asked for, where it is none of the candidates, such as emulated bf16."""
     engine = "torch" if options.engine == "auto" else options.engine
-    return Way(engine, "float32" if options.precision == "auto" else options.precision)
+    return EngineConfig(engine, "float32" if options.precision == "auto" else options.precision)
 
 
-def _key(options: Options, fingerprint: str) -> str:
-    """All that the choice depends on: options, backbone, processor, cores, versions."""
+def _key(options: EngineOptions, fingerprint: str) -> str:
+    """A hash of all that the choice depends on: options, backbone, processor, cores, versions."""
     versions = [_version(name) for name in ("rung", "torch", "transformers", "openvino")]
     devices = os.environ.get("CUDA_VISIBLE_DEVICES", ""), os.environ.get("OMP_NUM_THREADS", "")
-    said = [str(options), fingerprint, _processor(), str(os.cpu_count()), *devices, *versions]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:32]
+    parts = [str(options), fingerprint, _processor(), str(os.cpu_count()), *devices, *versions]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def _version(package: str) -> str:
@@ -129,36 +135,36 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
-    """The processor's name and what it can do, as far as the system says."""
+    """The processor's name and features, as far as the system reports them."""
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         return " ".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features"))))
     return f"{platform.machine()} {platform.processor()}"
 
 
-def memory() -> Path:
-    """The file that remembers."""
+def choices_file() -> Path:
+    """The file in which choices are saved."""
     return default_folder() / "engines.json"
 
 
-def forget() -> None:
-    """Measure anew the next time: after a choice that was made while the machine was busy, say."""
-    memory().unlink(missing_ok=True)
+def clear_choices() -> None:
+    """Delete the saved choices, so that engines are measured again, for example after a measurement on a busy machine."""
+    choices_file().unlink(missing_ok=True)
 
 
-def _remembered() -> dict[str, Any]:
+def _saved_choices() -> dict[str, Any]:
     try:
-        found = json.loads(memory().read_text("utf-8"))
+        found = json.loads(choices_file().read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _remember(key: str, choice: dict[str, Any]) -> None:
-    """Written whole, or not at all: what cannot be written is measured again."""
-    file = memory()
+def _save_choice(key: str, choice: dict[str, Any]) -> None:
+    """Save a choice by replacing the file; where it cannot be written, engines are measured again next time."""
+    file = choices_file()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", delete=False) as new:
-            json.dump(_remembered() | {key: choice}, new, indent=1)
+            json.dump(_saved_choices() | {key: choice}, new, indent=1)
         Path(new.name).replace(file)

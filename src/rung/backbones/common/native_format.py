@@ -1,4 +1,4 @@
-"""Models in rung's own format: config.json and safetensors, read by NumPy alone, whose rows hang on nothing but the text."""
+"""Backbones in rung's own format: config.json and safetensors, read with NumPy alone; a row depends on its text only."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from rung.backbones.catalog import Entry
 from rung.errors import UserError
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from rung.evidence import Array, Role
 
 CONFIG, MODEL = "config.json", "model.safetensors"
 
 
-class OwnFormat:
-    """What backbones of one format share: how a folder is known, opened and named.
+class NativeFormatBackbone:
+    """What backbones in one native format share: how a folder is recognized, opened and named.
 
-    A subclass names its format, the version that it reads, what such a folder holds in words, and the files that its fingerprint
-    is of. Constructing reads nothing; files are read at first use, and neither pickled nor copied with the object.
+    A subclass defines its format, the version that it reads, the message for a folder of another format, and the files that
+    its fingerprint covers. The constructor reads nothing; files are read at first use, and are neither pickled nor copied
+    with the object.
     """
 
     format: ClassVar[str]
     version: ClassVar[int]
-    holds: ClassVar[str]
+    not_this_format: ClassVar[str]  # the message for another folder, with the field {folder}
     files: ClassVar[tuple[str, ...]]
 
     abilities = frozenset({"embed"})
@@ -48,7 +51,7 @@ class OwnFormat:
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Whether `folder` holds this format, by its config.json alone."""
+        """Whether the config.json in `folder` names this format."""
         try:
             config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -56,28 +59,27 @@ class OwnFormat:
         return isinstance(config, dict) and config.get("format") == cls.format
 
     @classmethod
-    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:  # noqa: ARG003 - the folder says it all
-        """The backbone that lies in `folder`.
+    def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:  # noqa: ARG003 - a backbone's signature
+        """The backbone in `folder`.
 
         Raises UserError if `folder` holds something else, or a version of the format that this rung cannot read.
         """
         if not cls.recognizes(folder):
             raise UserError(
-                "{folder} holds no {holds}.",
+                cls.not_this_format,
                 'Give a folder whose config.json says "format": "{format}".',
                 folder=folder,
-                holds=cls.holds,
                 format=cls.format,
             )
         backbone = cls(folder, name)
         version = backbone._config.get("version")
         if version != cls.version:
             raise UserError(
-                "{folder} has format version {version}; this rung reads {version_2}.",
+                "{folder} has format version {version}; this rung reads version {supported}.",
                 "pip install --upgrade rung",
                 folder=folder,
                 version=version,
-                version_2=cls.version,
+                supported=cls.version,
             )
         return backbone
 
@@ -88,26 +90,26 @@ class OwnFormat:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Name of exactly these weights and settings: equal bytes, equal fingerprint, wherever they lie."""
+        """A hash of the weights and settings: equal files have an equal fingerprint, wherever they are."""
         parts = [hashlib.sha256((self.folder / file).read_bytes()).digest() for file in self.files]
         return f"{self.format.removeprefix('rung-')}-{hashlib.sha256(b''.join(parts)).hexdigest()}"
 
     def windows(self, text: str) -> list[str]:
-        """The text itself: there is no maximum length."""
+        """The text itself, since there is no maximum length."""
         return [text]
 
-    def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002 - none is ever cut
-        """None: there is no maximum length."""
+    def cut(self, texts: Sequence[str]) -> int:  # noqa: ARG002 - a backbone's signature
+        """0, since there is no maximum length."""
         return 0
 
     def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:
-        """Which texts (n,) hold a token that says something; `rows`, their embeddings, spare computing them."""
+        """Which texts (n,) hold a known token; given their embeddings as `rows`, they are not computed again."""
         found = self.embed(texts) if rows is None else rows
         return np.asarray((found != self.embed([""])).any(axis=1))
 
     @abstractmethod
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:
-        """Unit rows (n, d), float32; a text without any known token gets the row of the empty one."""
+        """Unit rows (n, d), float32; a text without a known token gets the row of the empty text."""
 
     @cached_property
     def _config(self) -> dict[str, Any]:
@@ -123,27 +125,41 @@ class OwnFormat:
 
     @classmethod
     def write(cls, folder: Path, tensors: dict[str, npt.NDArray[Any]], config: dict[str, Any]) -> None:
-        """config.json and the model file of a folder that `open` reads."""
+        """Write config.json and the model file of a folder that `open` reads."""
         from safetensors.numpy import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, folder / MODEL)
-        (folder / MODEL).chmod(0o644)  # safetensors writes for the owner only; a package is read by everybody
-        facts = {"format": cls.format, "version": cls.version, **config}
-        (folder / CONFIG).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / MODEL).chmod(
+            0o644
+        )  # safetensors makes it readable for the owner only; a package is read by all users
+        settings = {"format": cls.format, "version": cls.version, **config}
+        (folder / CONFIG).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "name": self.name}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self  # frozen, so one copy serves everybody
+        return self  # it never changes, so it can be shared
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r}, name={self.name!r})"
 
 
 def to_int8(vectors: Array) -> tuple[npt.NDArray[np.int8], Array]:
-    """Rows as whole numbers from -127 to 127 and the scale (rows,) that undoes it; a component moves by 1/254 of the largest."""
+    """Rows as integers from -127 to 127 and a scale (rows,) for each; a component changes by at most 1/254 of the row's largest."""
     scales = np.abs(vectors).max(axis=1) / np.float32(127)
-    whole = np.rint(vectors / np.where(scales > 0, scales, 1)[:, None])
-    return whole.astype(np.int8), scales.astype(np.float32)
+    quantized = np.rint(vectors / np.where(scales > 0, scales, 1)[:, None])
+    return quantized.astype(np.int8), scales.astype(np.float32)
+
+
+def occurrences(columns: npt.NDArray[Any], lengths: npt.NDArray[Any], width: int) -> csr_array:
+    """A sparse matrix (n, width) with a 1 for each of `columns`, which are given row by row; row i has `lengths[i]` of them.
+
+    A repeated column is stored repeatedly, so that a product sums in reading order.
+    """
+    from scipy.sparse import csr_array
+
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    ones = np.ones(len(columns), dtype=np.float32)
+    return csr_array((ones, columns.astype(np.int64), starts), shape=(len(lengths), width))

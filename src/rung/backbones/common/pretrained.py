@@ -1,4 +1,4 @@
-"""What all models share that transformers can read from a folder: checked files, a fingerprint, weights read once and late."""
+"""What all models that transformers reads from a folder share: file checks, a fingerprint, weights loaded at first use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rung.backbones.catalog import Entry
 from rung.backbones.common.control_tokens import ControlTokens
-from rung.backbones.common.precision import DTYPES, usable
+from rung.backbones.common.precision import DTYPES, checked_precision
 from rung.backbones.common.prompt_tokens import PromptIds, prompt_ids
 from rung.backbones.prompt import Prompt
 from rung.errors import UserError
@@ -25,12 +25,12 @@ from rung.errors import UserError
 if TYPE_CHECKING:
     from rung.evidence import Array
 
-_PARTS = {".safetensors", ".json", ".txt", ".model", ".spm", ".jinja"}
+_HASHED_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".spm", ".jinja"}
 
-_BESIDE = {"README.md", "record.json"}  # what a model came from is no part of what it says
+_NOT_HASHED = {"README.md", "record.json"}  # they describe the model and do not change its answers
 
-# These count positions from the padding token's id on, as fairseq did: of RoBERTa's 514 positions a text can use 512.
-_AFTER_PADDING = {
+# These count positions from the padding token's id, as fairseq did: a text can use 512 of RoBERTa's 514 positions.
+_POSITIONS_AFTER_PADDING = {
     "roberta",
     "xlm-roberta",
     "xlm-roberta-xl",
@@ -45,12 +45,15 @@ _AFTER_PADDING = {
     "esm",
 }
 
+# What a model raises when it is given a mask, positions or a cache that it does not support.
+UNSUPPORTED_CALL = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+
 
 class Pretrained:
-    """A frozen model in a folder, in float32 unless another precision is asked for; weights are read when they are first needed.
+    """A frozen model in a folder, in float32 unless another precision is requested; weights are read at first use.
 
-    Files are hashed, not trusted: `fingerprint` covers weights, config and tokenizer. No pickled weights are read, and no
-    code that comes with a model is run.
+    Files are hashed: `fingerprint` covers weights, config and tokenizer. No pickled weights are read, and no code that comes
+    with a model is run.
     """
 
     abilities: frozenset[str] = frozenset()
@@ -58,17 +61,20 @@ class Pretrained:
     input = "text"
     needs: tuple[str, ...] = ("torch", "transformers")
     extra = "torch"
-    model_class: ClassVar[str]  # of transformers, that reads the weights
-    precision: str = "float32"  # what it computes in; another one moves the last digits, and is another `numerics`
+    model_class: ClassVar[str]  # the class of transformers that reads the weights
+    precision: str = "float32"  # another precision changes the last digits, and so `numerics`
 
     def __init__(self, folder: Path, name: str, entry: Entry | None = None) -> None:
         self.folder = folder
         self.name = name
-        self.entry = entry  # what the catalog knows of it
+        self.entry = entry  # the model's entry in the catalog
 
     @classmethod
     def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:
-        """The backbone of `folder`; `entry` is what the catalog knows of it. Raises UserError for other weights than it names."""
+        """The backbone in `folder`; `entry` is its entry in the catalog.
+
+        Raises UserError for a folder without safetensors, and for weights other than those that the entry names.
+        """
         if not list(folder.rglob("*.safetensors")):
             raise UserError(
                 "backbone {name!r}: {folder} has no .safetensors weights.",
@@ -82,10 +88,10 @@ class Pretrained:
         return opened
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self  # frozen and large: shared, never copied
+        return self  # it is frozen and large: shared, never copied
 
     def __getstate__(self) -> dict[str, Any]:
-        # weights are read again where it goes
+        # without the weights, which are read again after unpickling
         return {"folder": self.folder, "name": self.name, "entry": self.entry, "precision": self.precision}
 
     def _verify(self) -> None:
@@ -96,8 +102,7 @@ class Pretrained:
         if found != wanted:
             raise UserError(
                 "backbone {name!r}: the weights in {folder} have sha256 {found}…, not {wanted}….",
-                "They are not the model that this name stands for: install it anew, or name the folder "
-                "itself as backbone.",
+                "They are not the model of this name: install it again, or give the folder itself as backbone.",
                 name=self.name,
                 folder=self.folder,
                 found=found[:12],
@@ -106,19 +111,23 @@ class Pretrained:
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """sha256 of every file that the model is made of."""
-        parts = [path for path in sorted(self.folder.rglob("*")) if path.suffix in _PARTS and path.name not in _BESIDE]
+        """The sha256 of every file that the model consists of."""
+        parts = [
+            path
+            for path in sorted(self.folder.rglob("*"))
+            if path.suffix in _HASHED_SUFFIXES and path.name not in _NOT_HASHED
+        ]
         return {str(path.relative_to(self.folder)): _sha256(path) for path in parts if path.is_file()}
 
     @property
-    def made_of(self) -> object:
-        """All that decides what the model says, as JSON can hold it."""
+    def fingerprint_parts(self) -> object:
+        """All that decides the model's answers, as a value that JSON can hold."""
         return self.hashes
 
     @cached_property
     def fingerprint(self) -> str:
         """64 hexadecimal digits, the same on every machine for the same files and settings."""
-        return hashlib.sha256(json.dumps(self.made_of, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.fingerprint_parts, sort_keys=True).encode()).hexdigest()
 
     @property
     def numerics(self) -> str:
@@ -126,14 +135,14 @@ class Pretrained:
         return f"torch-{self.precision}"
 
     def with_options(self, given: Mapping[str, str]) -> Pretrained:
-        """The same model in another precision. Raises UserError for one that is none, or that this machine does not compute in."""
-        return self.in_precision(given)
+        """The same model in another precision. Raises UserError for one that is unknown or that this machine does not support."""
+        return self.with_precision(given)
 
-    def in_precision(self, given: Mapping[str, str]) -> Self:
+    def with_precision(self, given: Mapping[str, str]) -> Self:
         """The same model in the precision that is among the options `given`, all of which its name then says."""
         found = copy.copy(self)
         found.name = f"{self.name}?{'&'.join(f'{option}={value}' for option, value in sorted(given.items()))}"
-        found.precision = usable(self.name, given.get("precision", self.precision))
+        found.precision = checked_precision(self.name, given.get("precision", self.precision))
         return found
 
     @cached_property
@@ -155,15 +164,15 @@ class Pretrained:
         import transformers
 
         kind = getattr(transformers, self.model_class)
-        with quiet():
+        with quiet_loading():
             dtype = getattr(torch, DTYPES[self.precision])
-            how = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
-            model, read = kind.from_pretrained(str(self.folder), **how, output_loading_info=True)
-        missing = sorted({name for name, _ in model.named_parameters()} & set(read["missing_keys"]))
+            options = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
+            model, loading_info = kind.from_pretrained(str(self.folder), **options, output_loading_info=True)
+        missing = sorted({name for name, _ in model.named_parameters()} & set(loading_info["missing_keys"]))
         if missing:
             raise UserError(
-                "backbone {name!r}: the weights in {folder} lack {missing}, which would be random.",
-                "Take a model that was saved whole, for this task.",
+                "backbone {name!r}: the weights in {folder} lack {missing}, which would be random numbers.",
+                "Take a model that was saved with all weights for this task.",
                 name=self.name,
                 folder=self.folder,
                 missing=missing[0],
@@ -173,35 +182,35 @@ class Pretrained:
 
     @cached_property
     def max_tokens(self) -> int | None:
-        """Tokens of a text that are read, special tokens included; None where the model sets no limit."""
+        """How many tokens of a text are read, special tokens included; None where the model has no limit."""
         known = self.entry.max_tokens if self.entry else None
         sizes = ("n_positions", "max_position_embeddings", "max_source_positions")
         found = known or next((self.config[each] for each in sizes if self.config.get(each)), None)
-        if found and not known and self.config.get("model_type") in _AFTER_PADDING:
+        if found and not known and self.config.get("model_type") in _POSITIONS_AFTER_PADDING:
             pad = self.config.get("pad_token_id")
             found -= (1 if pad is None else int(pad)) + 1
         return int(found) if found else None
 
     @cached_property
     def control(self) -> ControlTokens:
-        """The tokenizer's control tokens, and texts in which they are characters like all others."""
+        """The tokenizer's control tokens."""
         return ControlTokens(self.tokenizer)
 
     def as_text(self, text: str) -> str:
-        """The text with every control token that it spells taken apart: what may stand in a frame, such as a label's name."""
+        """The text with every control token in it broken up, so that it may stand in a frame, as a label's name does."""
         return self.control.as_text(text)
 
     def prompt_ids(self, prompts: Sequence[str | Prompt]) -> list[PromptIds]:
-        """Token ids of prompts in their parts, without what the tokenizer puts around a text."""
+        """Token ids of each prompt in three parts, without special tokens around them."""
         return prompt_ids(self.tokenizer, self.control, prompts)
 
     def check_frames(self, rows: Sequence[PromptIds], room: int | None) -> None:
-        """Raise UserError where a frame leaves no room for a text, of which there is one."""
+        """Raise UserError where a frame leaves no room for its text, unless the text is empty."""
         longest = max((row.frame + bool(row.text) for row in rows), default=0)
         if room is not None and longest > room:
             raise UserError(
-                "backbone {name!r}: the question and the labels take {frame} tokens, and it reads {max_tokens} in all, with "
-                "the answer: no room is left for a text.",
+                "backbone {name!r}: the question and the labels take {frame} tokens, and the model reads {max_tokens} in all, "
+                "the answer included: no room is left for a text.",
                 "Give fewer or shorter labels and descriptions, or take a backbone that reads more.",
                 name=self.name,
                 frame=longest - 1,
@@ -209,29 +218,29 @@ class Pretrained:
             )
 
     def unknown_share(self, texts: list[str]) -> float:
-        """The share of tokens that the model does not know, over all `texts`."""
+        """The share of unknown tokens in all `texts`."""
         ids = [i for text in texts for i in self.tokenizer.encode(text, add_special_tokens=False)]
         unknown = self.tokenizer.unk_token_id
         return float(sum(i == unknown for i in ids) / max(1, len(ids)))
 
-    def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - not told by rows
-        """Which texts (n,) hold a token that the model knows."""
+    def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - a backbone's signature
+        """Which texts (n,) hold a known token."""
         unknown, encode = self.tokenizer.unk_token_id, self.tokenizer.encode
         known = [[i for i in encode(text, add_special_tokens=False) if i != unknown] for text in texts]
-        return np.array([says_something(self.tokenizer.convert_ids_to_tokens(ids)) for ids in known], dtype=bool)
+        return np.array([has_content(self.tokenizer.convert_ids_to_tokens(ids)) for ids in known], dtype=bool)
 
 
-def says_something(tokens: Sequence[str]) -> bool:
-    """Whether there is a token besides marks of a space, as SentencePiece and byte-level BPE write it.
+def has_content(tokens: Sequence[str]) -> bool:
+    """Whether a token is more than a mark for a space, as SentencePiece ("▁") and byte-level BPE ("Ġ") write it.
 
-    >>> says_something(["▁"]), says_something(["▁", "a"])
+    >>> has_content(["▁"]), has_content(["▁", "a"])
     (False, True)
     """
     return any(token.strip("▁Ġ") for token in tokens)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The config.json of a model's folder; empty where there is none that can be read."""
+    """The config.json of a model's folder; an empty dict where it is missing or cannot be read."""
     try:
         found = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -240,22 +249,22 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def architecture(folder: Path) -> str:
-    """The class that the weights were saved from, such as "GPT2LMHeadModel"; "" for a sentence encoder and where none is named."""
+    """The class that saved the weights, such as "GPT2LMHeadModel"; "" for a sentence encoder and where the config names none."""
     if (folder / "modules.json").is_file():  # laid out by sentence-transformers, whatever is inside
         return ""
     return next(iter(read_config(folder).get("architectures") or []), "")
 
 
-def memory(model: Any) -> str:
-    """What `model` calls its keys and values of what it has read, as argument and in its answer.
+def cache_argument(model: Any) -> str:
+    """The name of the argument and of the output with which `model` takes and gives its cache of keys and values.
 
-    Newer releases of transformers say `cache`, older ones `past_key_values`.
+    Newer releases of transformers call it `cache`, older ones `past_key_values`.
     """
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def weight_names(folder: Path) -> set[str]:
-    """The names of all weights in a folder, without reading the weights."""
+    """The names of all weights in a folder; the weights themselves are not read."""
     from safetensors import safe_open
 
     found: set[str] = set()
@@ -266,17 +275,17 @@ def weight_names(folder: Path) -> set[str]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Without the bar that transformers shows while it reads weights, which would break ours, and its list of unused ones."""
+def quiet_loading() -> Iterator[None]:
+    """Hides the progress bar that transformers shows while it reads weights, and its list of unused weights."""
     from transformers.utils import logging
 
-    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
         yield
     finally:
-        logging.set_verbosity(told)
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 

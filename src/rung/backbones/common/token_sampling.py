@@ -1,4 +1,4 @@
-"""What models that write have in common: the likeliest tokens, or tokens drawn at random, the same whatever is written beside."""
+"""Text generation: the most probable tokens, or tokens sampled at random, independent of the rest of the batch."""
 
 from __future__ import annotations
 
@@ -11,30 +11,36 @@ import numpy as np
 from rung.errors import UserError
 
 
-def check(max_tokens: int, temperature: float | None) -> None:
-    """Raise UserError for numbers that make no sense."""
+def check_sampling(max_tokens: int, temperature: float | None) -> None:
+    """Raise UserError for values out of range."""
     if max_tokens < 1:
         raise UserError(
-            "max_tokens: got {max_tokens}.", "Give how many tokens may be written, 1 or more.", max_tokens=max_tokens
+            "max_tokens: got {max_tokens}.", "Give how many tokens may be generated, 1 or more.", max_tokens=max_tokens
         )
     if temperature is not None and temperature < 0:
         raise UserError(
             "temperature: got {temperature}.",
-            "Give 0 for the likeliest tokens, or more, such as 0.7.",
+            "Give 0 for the most probable tokens, or more, such as 0.7.",
             temperature=temperature,
         )
 
 
-def written(
-    model: Any, passed: Mapping[str, Any], max_tokens: int, pad: int, draw: Draw | None, **told: float | None
+def generate_ids(
+    model: Any,
+    passed: Mapping[str, Any],
+    max_tokens: int,
+    pad: int,
+    sampler: GumbelSampler | None,
+    **overrides: float | None,
 ) -> Any:
-    """Ids (b, t) that the model's own `generate` gives, plainly, or as `told`; what is not said here, or told to be None,
-    comes from its config: end tokens.
+    """Ids (b, t) that the model's own `generate` gives: greedy decoding, changed by `overrides`.
+
+    Settings that are neither set here nor in `overrides`, or that are None there, come from the model's config, as end tokens do.
     """
     import torch
     from transformers import GenerationConfig, LogitsProcessorList
 
-    plain = {
+    greedy = {
         "do_sample": False,
         "num_beams": 1,
         "temperature": 1.0,
@@ -42,23 +48,26 @@ def written(
         "top_k": 50,
         "repetition_penalty": 1.0,
     }
-    settings = GenerationConfig(**(plain | {"max_new_tokens": max_tokens, "pad_token_id": pad} | told))
+    settings = GenerationConfig(**(greedy | {"max_new_tokens": max_tokens, "pad_token_id": pad} | overrides))
     with torch.inference_mode():
-        chosen = LogitsProcessorList([draw] if draw else [])
-        return model.generate(**passed, generation_config=settings, logits_processor=chosen)
+        processors = LogitsProcessorList([sampler] if sampler else [])
+        return model.generate(**passed, generation_config=settings, logits_processor=processors)
 
 
-class Draw:
-    """Gumbel noise on the logits, so that the likeliest token is one drawn from p^(1/temperature), a row's own each time."""
+class GumbelSampler:
+    """Adds Gumbel noise to the logits, so that the largest one is a sample from p^(1/temperature).
+
+    Every row has its own random numbers, which depend on the seed and its prompt.
+    """
 
     def __init__(self, prompts: Sequence[str], seed: int, temperature: float) -> None:
         self.temperature = temperature
         keys = [sha256(f"{seed}\x1f{prompt}".encode("utf-8", "replace")).digest() for prompt in prompts]
-        self.sources = [np.random.default_rng(int.from_bytes(key)) for key in keys]
+        self.generators = [np.random.default_rng(int.from_bytes(key)) for key in keys]
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """The scores (b, v) with each row's own noise."""
+        """The scores (b, v) with the noise of each row."""
         import torch
 
-        noise = np.stack([source.gumbel(size=scores.shape[-1]) for source in self.sources])
+        noise = np.stack([source.gumbel(size=scores.shape[-1]) for source in self.generators])
         return scores / self.temperature + torch.as_tensor(noise, dtype=scores.dtype, device=input_ids.device)

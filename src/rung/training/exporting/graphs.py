@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.engines import openvino, silent, traceable
+from rung.backbones.common.engines import import_openvino, silent_tracing, traced_inputs
 from rung.backbones.encoder import EncoderBackbone
 from rung.text_encoding import encodable
 from rung.training.layer_pruning import read_encoder
@@ -64,7 +64,7 @@ class ExportedGraph:
 
 def facts(backbone: EncoderBackbone, labels: list[Any]) -> dict[str, Any]:
     """The content of labels.json: labels, names of the input tensors, prompt, maximum tokens."""
-    names, _ = traceable(read_encoder(backbone))
+    names, _ = traced_inputs(read_encoder(backbone))
     prompt = backbone.prompts.get("text", "")
     return {"labels": labels, "inputs": names, "prompt": prompt, "max_tokens": backbone.max_tokens}
 
@@ -84,7 +84,7 @@ def write(
     encoder = read_encoder(backbone)
     _write_tokenizer(encoder, known["max_tokens"], folder / "tokenizer.json")
     (folder / "labels.json").write_text(json.dumps(known) + "\n", "utf-8")
-    names, tensors = traceable(encoder)
+    names, tensors = traced_inputs(encoder)
     module = _graph_module(encoder, names, weights, bias)
     if to == "openvino" and precision == "float32":
         _write_openvino(module, names, tensors, folder / "model.xml")
@@ -93,9 +93,11 @@ def write(
     if precision == "int8":
         _quantize(folder, texts[:_CALIBRATION_TEXTS])
     if to == "openvino":
-        with silent():
-            openvino().save_model(
-                openvino().convert_model(str(folder / "model.onnx")), str(folder / "model.xml"), compress_to_fp16=False
+        with silent_tracing():
+            import_openvino().save_model(
+                import_openvino().convert_model(str(folder / "model.onnx")),
+                str(folder / "model.xml"),
+                compress_to_fp16=False,
             )
         (folder / "model.onnx").unlink()
 
@@ -141,19 +143,19 @@ def _write_onnx(module: Any, names: list[str], tensors: tuple[Any, ...], file: P
     import torch
 
     axes = {name: {0: "texts", 1: "tokens"} for name in names} | {name: {0: "texts"} for name in _OUTPUTS}
-    with silent():
+    with silent_tracing():
         torch.onnx.export(
             module, tensors, str(file), input_names=names, output_names=_OUTPUTS, dynamic_axes=axes, dynamo=False
         )
 
 
 def _write_openvino(module: Any, names: list[str], tensors: tuple[Any, ...], file: Path) -> None:
-    with silent():
-        made = openvino().convert_model(module, example_input=tensors)
+    with silent_tracing():
+        made = import_openvino().convert_model(module, example_input=tensors)
     for ports, wanted in ((made.inputs, names), (made.outputs, _OUTPUTS)):
         for port, name in zip(ports, wanted, strict=True):
             port.get_tensor().set_names({name})
-    openvino().save_model(made, str(file), compress_to_fp16=False)
+    import_openvino().save_model(made, str(file), compress_to_fp16=False)
 
 
 def _quantize(folder: Path, texts: list[str]) -> None:
@@ -176,7 +178,7 @@ def _quantize(folder: Path, texts: list[str]) -> None:
 
     plain, ready = folder / "model.onnx", folder / "prepared.onnx"
     kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "quant_format": QuantFormat.QDQ}
-    with silent():
+    with silent_tracing():
         quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
         products = _quantizable_matmuls(ready)
         quantize_static(str(ready), str(plain), Reader(), per_channel=True, nodes_to_quantize=products, **kinds)
@@ -208,7 +210,7 @@ def _onnx_session(folder: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 def _openvino_session(folder: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:
     how = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    graph = openvino().compile_model(str(folder / "model.xml"), "CPU", how)
+    graph = import_openvino().compile_model(str(folder / "model.xml"), "CPU", how)
 
     def run(inputs: dict[str, Any]) -> dict[str, Any]:
         found = graph(inputs)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.batching import around, bare, padded
-from rung.backbones.common.cross_encoder import Frame
+from rung.backbones.common.batching import pad_rows, plain_token_ids, special_tokens_around
+from rung.backbones.common.cross_encoder import PairFormat
 from rung.errors import UserError
 from rung.messages import message
 from rung.text_encoding import encodable
@@ -139,7 +139,9 @@ class CausalDataset(LanguageModelDataset):
         super().__init__(tokenizer, max_tokens, **options)
         ends = tokenizer.eos_token_id
         end = [] if ends is None else [ends]
-        stream = np.array([*end, *(i for ids in bare(tokenizer, texts) for i in [*ids, *end])], dtype=np.int64)
+        stream = np.array(
+            [*end, *(i for ids in plain_token_ids(tokenizer, texts) for i in [*ids, *end])], dtype=np.int64
+        )
         self.blocks = [stream[at : at + max_tokens] for at in range(0, len(stream) - 1, max_tokens)]
 
     def __len__(self) -> int:
@@ -171,7 +173,7 @@ class MaskedDataset(LanguageModelDataset):
     @cached_property
     def _special_tokens_around(self) -> tuple[list[int], list[int]]:
         mask = self.tokenizer.mask_token
-        return around(bare(self.tokenizer, [mask])[0], self.tokenizer(mask)["input_ids"])
+        return special_tokens_around(plain_token_ids(self.tokenizer, [mask])[0], self.tokenizer(mask)["input_ids"])
 
 
 class NextSentenceDataset(LanguageModelDataset):
@@ -196,8 +198,8 @@ class NextSentenceDataset(LanguageModelDataset):
                 'Give longer texts, join lines into passages (join=True), or train without next sentences:  kind="masked"',
                 texts=len(self.texts),
             )
-        self.frame = Frame.of(tokenizer)
-        self.max_pair_tokens = max_tokens - self.frame.size
+        self.pair_format = PairFormat.of(tokenizer)
+        self.max_pair_tokens = max_tokens - self.pair_format.size
         self.starts = [(i, s) for i, pieces in enumerate(self.texts) for s in range(len(pieces) - 1)]
 
     def __len__(self) -> int:
@@ -209,15 +211,15 @@ class NextSentenceDataset(LanguageModelDataset):
         words = concatenate([first, second])
         ids, labels = self._mask_tokens(words, rng)
         a = len(first.ids)
-        size = len(self.frame.between)
-        marked = [*(IGNORED_LABEL,) * len(self.frame.before), *labels[:a], *(IGNORED_LABEL,) * size, *labels[a:]]
+        size = len(self.pair_format.between)
+        marked = [*(IGNORED_LABEL,) * len(self.pair_format.before), *labels[:a], *(IGNORED_LABEL,) * size, *labels[a:]]
         made = {
-            "input_ids": np.array(self.frame.ids(list(ids[:a]), list(ids[a:]))),
-            "labels": np.array(marked + [IGNORED_LABEL] * len(self.frame.after)),
+            "input_ids": np.array(self.pair_format.ids(list(ids[:a]), list(ids[a:]))),
+            "labels": np.array(marked + [IGNORED_LABEL] * len(self.pair_format.after)),
             "next_sentence_label": int(unrelated),
         }
-        if self.frame.kinds is not None:
-            made["token_type_ids"] = np.array(self.frame.parts(list(ids[:a]), list(ids[a:])))
+        if self.pair_format.token_types is not None:
+            made["token_type_ids"] = np.array(self.pair_format.token_type_ids(list(ids[:a]), list(ids[a:])))
         return made
 
     def _sentence_pair(self, rng: np.random.Generator) -> tuple[TokenizedText, TokenizedText, bool]:
@@ -247,8 +249,8 @@ def padding_collator(tokenizer: Any) -> Any:
     def batch(rows: Sequence[Row]) -> dict[str, Any]:
         import torch
 
-        made = {name: padded([row[name] for row in rows], fill[name]) for name in rows[0] if name in fill}
-        made["attention_mask"] = padded([[1] * len(row["input_ids"]) for row in rows], 0)
+        made = {name: pad_rows([row[name] for row in rows], fill[name]) for name in rows[0] if name in fill}
+        made["attention_mask"] = pad_rows([[1] * len(row["input_ids"]) for row in rows], 0)
         if "next_sentence_label" in rows[0]:
             made["next_sentence_label"] = torch.tensor([row["next_sentence_label"] for row in rows])
         return made

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.causal import CausalBackbone
-from rung.backbones.common.pretrained import Pretrained, architecture, quiet
+from rung.backbones.common.pretrained import Pretrained, architecture, quiet_loading
 from rung.backbones.loading import load, open_folder
 from rung.backbones.masked import MaskedBackbone
 from rung.backbones.next_sentence import NextSentenceBackbone
@@ -114,7 +114,7 @@ def pretrain(
     inputs = {name: rows_digest(part) for name, part in zip(("texts", "held-out texts"), parts, strict=True)}
     record = Record("pretrain", parent_of(start_backbone) if start_backbone else None, inputs, recorded)
     folder = Path(out)
-    with quiet():
+    with quiet_loading():
         tokenizer, config, tokens_per_row = _tokenizer_and_config(
             start_backbone, chosen_kind, parts[0], size or Size(), max_tokens
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.pretrained import quiet
+from rung.backbones.common.pretrained import quiet_loading
 from rung.backbones.encoder import EncoderBackbone
 from rung.training import memory_estimate
 from rung.training.layer_pruning import read_encoder, write_encoder
@@ -64,7 +64,7 @@ def train_encoder(
     dataset = _batch_dataset(examples, hparams, steps, encoder.tokenizer)
     trainer = _trainer(encoder, loss, dataset, hparams, steps, out, examples)
     trainer.add_callback(_logging_callback(log))
-    with quiet(), _no_progress_bars():
+    with quiet_loading(), _no_progress_bars():
         trainer.train(resume_from_checkpoint=_last_checkpoint(out))
     if hparams.way == "lora":
         encoder[0].model = encoder[0].model.merge_and_unload()

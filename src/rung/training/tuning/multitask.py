@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from rung.backbones.common.pretrained import quiet
+from rung.backbones.common.pretrained import quiet_loading
 from rung.backbones.encoder import EncoderBackbone
 from rung.backbones.loading import open_folder
 from rung.errors import UserError
@@ -94,7 +94,7 @@ def multitask(
     }
     record = Record("multitask", parent_of(backbone), inputs, asked)
     folder = Path(out)
-    with quiet():
+    with quiet_loading():
         encoder = read_encoder(backbone)
         _check_memory(encoder, training)
         prepare_folder(folder, record)
@@ -109,7 +109,7 @@ def multitask(
     if weighting == "uncertainty":
         record.results["weights"] = together.weights()
     if is_main_process():
-        with quiet():
+        with quiet_loading():
             _write(together, folder)
         _draw_curves(TrainingLog(folder))
         remove_checkpoints(folder)
