@@ -1,4 +1,4 @@
-"""Intervals: no accuracy is shown without one."""
+"""Confidence intervals of an accuracy, and of the difference of two accuracies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rung.errors import UserError
 
 
 def interval(correct: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Where the true accuracy lies, given `correct` right answers out of `total`.
+    """The interval in which the true accuracy lies, given `correct` right answers out of `total`.
 
     Wilson score interval; both ends in [0, 1], to three digits. Source: Wilson 1927, as in Brown, Cai, DasGupta 2001, eq. 4.
     Raises UserError if `total` is 0: no interval can be given without a single labelled text.
@@ -30,18 +30,20 @@ def interval(correct: int, total: int, *, level: float = 0.95) -> tuple[float, f
     return round(max(0.0, middle - half), 3), round(min(1.0, middle + half), 3)
 
 
-def paired(won: int, lost: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Where the true difference of two accuracies lies: of `total` texts one way alone is right on `won`, the other on `lost`.
+def paired_interval(won: int, lost: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
+    """The interval of the true difference of two accuracies.
+
+    Of `total` texts, only the first way is right on `won`, and only the second on `lost`.
 
     Adjusted Wald interval for matched pairs; both ends in [-1, 1], to three digits. Source: Agresti, Min 2005, "Simple improved
     confidence intervals for comparing matched proportions", with half a text added to each of the four counts.
 
-    >>> paired(12, 4, 100)
+    >>> paired_interval(12, 4, 100)
     (0.001, 0.156)
     """
     if min(won, lost) < 0 or won + lost > total or total == 0:
         raise UserError(
-            "paired: {won} won and {lost} lost out of {total}.",
+            "paired_interval: {won} won and {lost} lost out of {total}.",
             "Give 0 ≤ won + lost ≤ total, and total > 0.",
             won=won,
             lost=lost,

@@ -1,4 +1,4 @@
-"""Bytes become text, or a person learns which byte stands in the way."""
+"""Decode UTF-8 text; where it is not UTF-8, name the byte, its line and the likely encoding."""
 
 from __future__ import annotations
 
@@ -18,15 +18,22 @@ _DECLARATION = re.compile(r'sep=(?P<plain>[^"\w\s]|\t)|"sep=(?P<quoted>[^"\w\s]|
 
 
 class Fault(NamedTuple):
-    """The first byte that no UTF-8 text can have there: where it stands (from 0) and in which line (from 1)."""
+    """The first byte that is not valid UTF-8: its offset (from 0), its value and its line (from 1)."""
 
     offset: int
     value: int
     line: int
 
 
+_NOT_UTF8 = {
+    None: message("{name}: not UTF-8: byte 0x{byte:02x} at offset {offset}, in line {line}."),
+    0: message("{name}: not UTF-8: byte 0x{byte:02x} at offset {offset}, in line {line}, the header."),
+    1: message("{name}: not UTF-8: byte 0x{byte:02x} at offset {offset}, in line {line}, row {row}."),
+}
+
+
 def read_text(path: str | Path) -> str:
-    """The whole of a small text file, strictly UTF-8, without its byte-order mark; line ends as they are in the file.
+    """The content of a small text file, strictly UTF-8, without its byte-order mark; line ends as they are in the file.
 
     Raises UserError if it is missing, a folder, unreadable, or not UTF-8 (naming byte and line).
     """
@@ -38,7 +45,7 @@ def read_text(path: str | Path) -> str:
 
 
 def decode(raw: bytes, name: str) -> str:
-    r"""The text that `raw` spells in UTF-8, without a byte-order mark; `name` is what messages call it.
+    r"""Decode UTF-8 bytes, without a byte-order mark; messages call the file `name`.
 
     >>> decode(b"\xef\xbb\xbfcaf\xc3\xa9", "menu.txt")
     'café'
@@ -48,7 +55,7 @@ def decode(raw: bytes, name: str) -> str:
       If it was saved as Windows or Latin-1 text:  iconv -f WINDOWS-1252 -t UTF-8 menu.txt > menu.utf8.txt
     """
     if unmarked := utf16_without_mark(raw[:4]):
-        raise is_utf16(name, unmarked)
+        raise utf16_error(name, unmarked)
     try:
         return raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
@@ -56,7 +63,7 @@ def decode(raw: bytes, name: str) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    r"""The lines of a text with their ends, which are those of a person's editor: \n, \r\n and \r.
+    r"""The lines of a text with their line ends, which are those of an editor: \n, \r\n and \r.
 
     `str.splitlines` also cuts at \x0b, \x0c, \x1c to \x1e, \x85, \u2028 and \u2029, which stand inside people's texts.
 
@@ -67,7 +74,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def line_number(text: str, offset: int) -> int:
-    r"""In which line (from 1) of a text the character at `offset` stands.
+    r"""The line (from 1) of the character at `offset`.
 
     >>> line_number("a\r\nb\rc", 5)
     3
@@ -86,31 +93,31 @@ def declared_separator(line: str) -> str | None:
 
 
 def cannot_read(path: str | Path, error: OSError) -> UserError:
-    """What to tell a person whose file does not open."""
+    """The error for a file that cannot be opened."""
     if isinstance(error, FileNotFoundError):
         return UserError(
-            "{path}: there is no such file.", "Check the name:  ls {path_2}", path=path, path_2=_folder(path)
+            "{path}: there is no such file.", "Check the name:  ls {folder}", path=path, folder=_folder(path)
         )
     if isinstance(error, IsADirectoryError) or os.path.isdir(path):  # Windows says PermissionError for a folder
         return UserError(
             "{path} is a folder, not a file.",
-            "Name one file in it:  ls {quote}",
+            "Name one file in it:  ls {folder}",
             path=path,
-            quote=shlex.quote(str(path)),
+            folder=Localized(shlex.quote(str(path))),
         )
     return UserError(
-        "{path} cannot be read: {strerror}.",
-        "Check it:  ls -l {quote}",
+        "{path} cannot be read: {fault}.",
+        "Check it:  ls -l {file}",
         path=path,
-        strerror=error.strerror or error,
-        quote=shlex.quote(str(path)),
+        fault=error.strerror or error,
+        file=Localized(shlex.quote(str(path))),
     )
 
 
-def not_utf8(stream: BinaryIO, name: str, place: str = "") -> UserError:
-    """What to tell a person whose bytes (`stream`, from its beginning) are not UTF-8; `place` follows the line."""
+def not_utf8(stream: BinaryIO, name: str, row: int | None = None) -> UserError:
+    """The error for bytes (`stream`, from its beginning) that are not UTF-8; `row` of a table (0 is the header), where known."""
     fault = find_fault(stream)
-    if fault is None:  # it was mended between two readings
+    if fault is None:  # it was corrected between two readings
         return UserError("{name} changed while it was read.", "Run it again when nothing else writes to it.", name=name)
     if fault.offset == 0 and fault.value in (0xFF, 0xFE):  # the byte-order mark of UTF-16 (and of UTF-32)
         return UserError(
@@ -121,7 +128,7 @@ def not_utf8(stream: BinaryIO, name: str, place: str = "") -> UserError:
         )
     asian = east_asian(_around(stream, fault.offset))
     return UserError(
-        "{name}: not UTF-8: byte 0x{byte:02x} at offset {offset}, in line {line}{place}.",
+        _NOT_UTF8[min(row, 1) if row is not None else None],
         tr("If it was saved as Windows or Latin-1 text:  {command}", command=_iconv("WINDOWS-1252", name))
         if asian is None
         else tr(asian.hint, command=_iconv(asian.name, name)),
@@ -129,7 +136,7 @@ def not_utf8(stream: BinaryIO, name: str, place: str = "") -> UserError:
         byte=fault.value,
         offset=fault.offset,
         line=fault.line,
-        place=place,
+        row=row,
     )
 
 
@@ -145,8 +152,8 @@ def utf16_without_mark(start: bytes) -> str | None:
     return None
 
 
-def is_utf16(name: str, encoding: str) -> UserError:
-    """What to tell a person whose file is UTF-16 without a byte-order mark."""
+def utf16_error(name: str, encoding: str) -> UserError:
+    """The error for UTF-16 without a byte-order mark."""
     return UserError("{name}: not UTF-8 but UTF-16 without a byte-order mark.", _iconv(encoding, name), name=name)
 
 
@@ -174,7 +181,7 @@ def find_fault(stream: BinaryIO) -> Fault | None:
 
 
 def _around(stream: BinaryIO, offset: int) -> bytes:
-    """The bytes around a fault, from the beginning of a line, where every encoding begins a character."""
+    """The bytes around a fault, from the start of a line, which is a character boundary in every encoding."""
     start = max(0, offset - _BEFORE_BYTES)
     stream.seek(start)
     sample = stream.read(_SAMPLE_BYTES)
@@ -183,15 +190,15 @@ def _around(stream: BinaryIO, offset: int) -> bytes:
 
 
 class Legacy(NamedTuple):
-    """An encoding of East Asia from before UTF-8: its names for iconv and for Python, and how its common characters begin."""
+    """A legacy East Asian encoding: its names for iconv and for Python, and the lead bytes of its common characters."""
 
     name: str
     codec: str
     hint: str
     common: frozenset[int]
-    required: frozenset[int]  # lead bytes of which some must occur
+    required: frozenset[int]  # lead bytes, some of which must occur
     second: int = 0xA1  # the smallest second byte of a common character
-    fewest: int = 4  # characters by which it can be told
+    fewest: int = 4  # the least number of characters that identify it
 
 
 def _leads(*ranges: tuple[int, int]) -> frozenset[int]:
@@ -246,7 +253,7 @@ _SHARE = 0.85  # of the characters must be common, and stand beside another one:
 
 
 def east_asian(sample: bytes) -> Legacy | None:
-    """The encoding of East Asia that `sample` is in, as far as can be told, or None. Its last character may be cut off.
+    """The East Asian encoding of `sample`, if it can be identified, else None. Its last character may be cut off.
 
     >>> east_asian("发票金额不对，请尽快处理".encode("gb18030")).name, east_asian("für café “so”".encode("cp1252"))
     ('GB18030', None)
@@ -280,13 +287,13 @@ def _iconv(encoding: str, name: str) -> Localized:
 
 
 def _folder(path: str | Path) -> str:
-    """The nearest folder above `path` that exists, quoted for a shell."""
+    """The nearest existing folder above `path`, quoted for a shell."""
     parents = Path(path).parents
     return shlex.quote(str(next((p for p in parents if os.path.isdir(p)), Path())))
 
 
 def encodable(text: str) -> str:
-    r"""The text with halves of surrogate pairs, which no encoding knows, as question marks.
+    r"""The text with unpaired surrogates, which cannot be encoded, replaced by question marks.
 
     >>> encodable("half \ud83d")
     'half ?'

@@ -1,4 +1,4 @@
-"""How many threads a matrix product takes: one where it is small, all cores where it is large enough to gain by them.
+"""The number of BLAS threads of a matrix product: one if it is small, all that are allowed if it is large enough to gain by them.
 
 BLAS threads wait for each other at every product. Where another program keeps a core busy, that wait lasts until the system
 gives the core back: some milliseconds. A fit makes thousands of products that take less than that, so two threads make it many
@@ -15,28 +15,28 @@ from typing import Any
 
 LARGE = 1 << 30  # multiply-adds: tens of milliseconds on one thread, beside which a wait for a busy core is short
 
-_TAKEN = Lock()  # by the one block that limits: BLAS has one number of threads for the whole process
-_allowed: dict[int, Any] = {}  # the Python thread of that block, and what was allowed before it
+_LIMIT_LOCK = Lock()  # held by the one block that limits: BLAS has one number of threads for the whole process
+_limits_before: dict[int, Any] = {}  # by the Python thread of that block: the limits that applied before it
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One BLAS thread inside, except for `matmul` of what is large; also a decorator.
 
-    Afterwards the number is what it was. A block inside another changes nothing. Where Python threads overlap, the first one's
-    block decides for all; blocks that are still open when it ends run on as many threads as were allowed before.
+    Afterwards the earlier number applies again. A nested block changes nothing. If blocks of several Python threads overlap, the
+    first block decides for all; blocks that are still open when it ends run on as many threads as were allowed before it.
     """
-    if not _TAKEN.acquire(blocking=False):
+    if not _LIMIT_LOCK.acquire(blocking=False):
         yield
         return
     try:
         before = _controller().info()
         with _controller().limit(limits=1, user_api="blas"):
-            _allowed[get_ident()] = before
+            _limits_before[get_ident()] = before
             yield
     finally:
-        _allowed.clear()
-        _TAKEN.release()
+        _limits_before.clear()
+        _LIMIT_LOCK.release()
 
 
 def matmul(a: Any, b: Any) -> Any:
@@ -46,7 +46,7 @@ def matmul(a: Any, b: Any) -> Any:
     >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])).tolist()
     [[11.0]]
     """
-    before = _allowed.get(get_ident())
+    before = _limits_before.get(get_ident())
     if before is None or a.size * (b.shape[1] if b.ndim > 1 else 1) < LARGE:
         return a @ b
     with _controller().limit(limits=before):
@@ -55,8 +55,8 @@ def matmul(a: Any, b: Any) -> Any:
 
 @cache
 def _controller() -> Any:
-    """What sets the threads of BLAS libraries; made once, since to find them takes a hundred times as long as to set them."""
-    import scipy.linalg  # noqa: F401 - it brings a BLAS of its own, which must be there to be found
+    """The controller of the BLAS libraries; made once, because finding them takes a hundred times as long as setting them."""
+    import scipy.linalg  # noqa: F401 - SciPy has a BLAS of its own, which can only be found once it is loaded
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

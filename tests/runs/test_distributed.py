@@ -132,13 +132,13 @@ def test_one_processor_stays_free() -> None:
         def cluster_resources(self) -> dict[str, float]:
             return {"CPU": self.cpus}
 
-    assert [distributed.actors(Cluster(cpus)) for cpus in (1, 2, 16)] == [(1, 0.5), (1, 1.0), (15, 1.0)]
+    assert [distributed.actor_resources(Cluster(cpus)) for cpus in (1, 2, 16)] == [(1, 0.5), (1, 1.0), (15, 1.0)]
 
 
 def test_a_classifier_travels_as_its_files() -> None:
     """What an actor makes of them answers the same."""
     clf = Classifier(LABELS.split(","), backbone="builtin", cache=False).fit(TEXTS[:60])
-    there = distributed.Answerer(distributed.packed(clf), {"cache": False})
+    there = distributed.ClassifierActor(distributed.classifier_files(clf), {"cache": False})
     assert (there.classifier.predict_proba(TEXTS[:9]) == clf.predict_proba(TEXTS[:9])).all()
 
 

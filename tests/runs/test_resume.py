@@ -1,4 +1,4 @@
-"""A run that is stopped goes on where it was, and what changed in between is never mixed."""
+"""A stopped run resumes at its row, and answers to changed inputs are never mixed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from rung import Classifier, UserError
 from rung.decide.answer import Answer
 from rung.runs import resume
-from rung.runs.resume import Run, of_file, of_value
+from rung.runs.resume import Run, file_hash, value_hash
 
 FACTS = {"the input": "a", "the labels": "b"}
 ANSWERS = [
@@ -27,9 +27,9 @@ def ended(out: Path | None, error: type[BaseException], *, chunks: int, classifi
     """A run of some chunks that an error ends."""
     with Run(out, FACTS, 9) as run:
         if classifier is not None:
-            run.fitted(classifier)
+            run.save_classifier(classifier)
         for _ in range(chunks):
-            run.keep(ANSWERS)
+            run.append(ANSWERS)
         raise error
 
 
@@ -40,17 +40,17 @@ def stopped(out: Path, *, chunks: int = 2) -> None:
 
 
 def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
-    """Labels, several labels, none, probabilities to the last bit, reasons."""
+    """One label, several labels, no label, exact probabilities and reasons are restored unchanged."""
     stopped(tmp_path / "o.csv")
     with Run(tmp_path / "o.csv", FACTS, 9) as run:
         assert run.resumed == 6
         assert list(run.answers()) == [ANSWERS, ANSWERS]
-        run.keep(ANSWERS)
+        run.append(ANSWERS)
     assert list(tmp_path.iterdir()) == []  # in good order: nothing is left
 
 
 def test_a_chunk_that_was_being_written_is_left_out(tmp_path: Path) -> None:
-    """Half a line, or zeros as a file system may leave them: what is whole before counts, and is appended to."""
+    """After half a line, or zeros that a file system left, the complete lines before it count, and new ones follow them."""
     out = tmp_path / "o.csv"
     log = tmp_path / ".o.csv.rung-run" / "answers.jsonl"
     for broken in (b'{"label": ["bil', b"\x00" * 100 + b"\n", b'{"label": [1]}\n'):
@@ -63,13 +63,14 @@ def test_a_chunk_that_was_being_written_is_left_out(tmp_path: Path) -> None:
 
 
 def test_other_facts_begin_anew_and_are_named(tmp_path: Path) -> None:
-    """Answers of another input or other labels are never taken over."""
+    """Answers for another input or other labels are never reused, and the changed fact is named."""
     stopped(tmp_path / "o.csv")
     with Run(tmp_path / "o.csv", FACTS | {"the input": "other"}, 9) as run:
         assert (run.resumed, run.changed, list(run.answers())) == (0, ["the input"], [])
 
 
 def test_two_runs_never_write_one_output(tmp_path: Path) -> None:
+    """A second run with the same output is refused while the first one runs."""
     pytest.importorskip("fcntl")
     with Run(tmp_path / "o.csv", FACTS, 9), pytest.raises(UserError, match=r"another run is writing o\.csv"):
         Run(tmp_path / "o.csv", FACTS, 9).__enter__()
@@ -131,7 +132,7 @@ def test_without_a_place_nothing_is_kept(out: Path | None, tmp_path: Path, monke
     """Standard output, a folder that does not exist and a name that is too long have no run that could resume."""
     monkeypatch.chdir(tmp_path)
     with Run(out, FACTS, 9) as run:
-        run.keep(ANSWERS)
+        run.append(ANSWERS)
         assert (run.part, run.classifier, list(run.answers())) == (None, None, [])
     assert list(tmp_path.iterdir()) == []
 
@@ -139,21 +140,22 @@ def test_without_a_place_nothing_is_kept(out: Path | None, tmp_path: Path, monke
 def test_a_file_that_cannot_be_hashed_is_named(tmp_path: Path) -> None:
     """A file that vanished since it was read gets its two lines."""
     with pytest.raises(UserError, match="there is no such file"):
-        of_file(tmp_path / "gone.csv")
+        file_hash(tmp_path / "gone.csv")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_never_equals_the_one_before(tmp_path: Path) -> None:
     """A pipe can be read only once: its hash does not wait for a writer, and a run that read one does not resume."""
     os.mkfifo(tmp_path / "pipe")
-    assert of_file(tmp_path / "pipe") != of_file(tmp_path / "pipe")
+    assert file_hash(tmp_path / "pipe") != file_hash(tmp_path / "pipe")
 
 
 def test_facts_tell_files_and_values_apart(tmp_path: Path) -> None:
+    """Different files and values have different hashes; the order of keys does not matter."""
     (tmp_path / "a").write_text("1")
     (tmp_path / "b").write_text("2")
-    assert of_file(tmp_path / "a") != of_file(tmp_path / "b")
-    assert of_value({"a": 1, "b": None}) == of_value({"b": None, "a": 1}) != of_value({"a": 1})
+    assert file_hash(tmp_path / "a") != file_hash(tmp_path / "b")
+    assert value_hash({"a": 1, "b": None}) == value_hash({"b": None, "a": 1}) != value_hash({"a": 1})
 
 
 SMALL_CHUNKS = """
@@ -164,14 +166,14 @@ sys.modules["rung.cli.classify"]._AT_ONCE = 256
 DYING = """
 import os, signal
 from rung.runs.resume import Run
-kept, left = Run.keep, int(sys.argv.pop(1))
-def keep(self, answers):
+append, left = Run.append, int(sys.argv.pop(1))
+def append_then_die(self, answers):
     global left
-    kept(self, answers)
+    append(self, answers)
     left -= 1
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
-Run.keep = keep
+Run.append = append_then_die
 main()
 """
 

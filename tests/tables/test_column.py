@@ -8,7 +8,7 @@ import pytest
 
 from rung.errors import UserError
 from rung.tables import open_table
-from rung.tables.column import carries_text
+from rung.tables.column import looks_like_text
 
 
 def column_of(path, content, **options):
@@ -20,7 +20,7 @@ def column_of(path, content, **options):
 @pytest.mark.parametrize("value", ["hello", "order 66", "好", "ok!", "Ünïcode", "no way", "naïve", "see https://a.b/1"])
 def test_texts_are_texts(value):
     """Words of any script could be a text."""
-    assert carries_text(value)
+    assert looks_like_text(value)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_texts_are_texts(value):
 )
 def test_numbers_dates_ids_and_switches_are_not(value):
     """Numbers, dates, identifiers, yes and no, and signs alone are no texts."""
-    assert not carries_text(value)
+    assert not looks_like_text(value)
 
 
 def test_the_one_named_text(tmp_path):

@@ -113,7 +113,7 @@ def test_a_comment_above_the_header(tmp_path):
     """A comment in the first line is not taken for the only column, with whole rows as its texts."""
     found = fault(tmp_path / "a.csv", "# exported in 2024\nid,text\n1,hello you\n")
     assert "line 1 is a comment" in found.what
-    assert found.hint.startswith("Take it out:  sed 1d")
+    assert found.hint.startswith("Remove it:  sed 1d")
     (tmp_path / "b.csv").write_text("#,text\n1,hello\n")
     with open_table(tmp_path / "b.csv") as table:
         assert table.columns == ["#", "text"]

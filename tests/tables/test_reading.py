@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rung.tables import open_table
-from rung.tables.delimited import separator
+from rung.tables.delimited import detect_separator
 
 
 def rows_of(path, **options):
@@ -68,7 +68,7 @@ def test_separator_in_a_long_file(tmp_path):
 def test_a_cut_row_does_not_count():
     """The last row of the sample, which may be cut short, has no say in what the separator is."""
     sample = "id,text; as sent; raw\n111,hello\n22"
-    assert separator(sample, limit=len(sample)) == ","
+    assert detect_separator(sample, limit=len(sample)) == ","
 
 
 def test_one_column(tmp_path):

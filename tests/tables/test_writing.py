@@ -179,7 +179,7 @@ def test_taken_names(tmp_path):
     """An added column that is there already is refused with a prefix to type, and the prefix works."""
     (tmp_path / "in.csv").write_text("text,label,error,rung_label\na,b,c,d\n")
     found = refusal(tmp_path / "in.csv", tmp_path / "o.csv")
-    assert "columns 'label' and 'error'" in found.what
+    assert "columns 'label', 'error'" in found.what
     assert found.hint.endswith("--prefix rung_")
     assert refusal(tmp_path / "in.csv", tmp_path / "o.csv", prefix="rung_").hint.endswith("--prefix rung2_")
     raw = answered(tmp_path / "in.csv", tmp_path / "o.csv", prefix="my_")

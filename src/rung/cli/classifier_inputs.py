@@ -33,13 +33,13 @@ def faults(chunk: Chunk, classifier: Classifier) -> list[str | None]:
 
 def of_input(table: Table, classifier: Classifier) -> str:
     """A hash of what is asked: of the bytes of the table or sheet, and of each image's name, size and time of change."""
-    from rung.runs.resume import of_file, of_value
+    from rung.runs.resume import file_hash, value_hash
 
-    own = [] if table.path.is_dir() else [of_file(table.content)]
+    own = [] if table.path.is_dir() else [file_hash(table.content)]
     if not of_images(classifier):
         return own[0]
     named = (path for chunk in table.chunks() for path in about(chunk.texts, table, classifier) if path)
-    return of_value([own, [(str(path), os.path.exists(path) and _changed(path)) for path in named]])
+    return value_hash([own, [(str(path), os.path.exists(path) and _changed(path)) for path in named]])
 
 
 def _changed(path: Path) -> tuple[int, int]:

@@ -178,7 +178,7 @@ def _saved(classifier: Classifier, folder: Path, run: Run, *, force: bool) -> Us
     try:
         classifier.save(folder, force=force)
     except UserError as error:
-        if run.stay():
+        if run.keep_folder():
             hint = tr(
                 "Make room, then give the same command with --force: it takes the kept answers over, and saves again."
             )
@@ -224,7 +224,7 @@ def _answer_all(
             write(next(chunks), answers)
         for chunk, fresh in _answered(chunks, table, classifier, engine, advance, level):
             answers = told.heeded(chunk, fresh)
-            run.keep(answers)
+            run.append(answers)
             write(chunk, answers)
 
 
@@ -332,7 +332,7 @@ def _fitted(run: Run, table: Table, told: Known, classifier: Classifier, *, pool
         warnings.simplefilter("ignore", LanguageWarning)  # the summary says it, of all rows
         texts, _ = fit_on(table, told, classifier, pool=pool)
     if texts:
-        run.fitted(classifier)
+        run.save_classifier(classifier)
     return classifier
 
 
@@ -347,7 +347,7 @@ def _facts(
     """What the answers hang on, each as a hash: another answer to any of these, and a stopped run begins anew."""
     import rung
     from rung.cli.classifier_inputs import of_input
-    from rung.runs.resume import of_file, of_value
+    from rung.runs.resume import file_hash, value_hash
 
     parameters = classifier.get_params(deep=False)
     options = {
@@ -359,19 +359,19 @@ def _facts(
     return {
         message("the input"): of_input(table, classifier),
         message("its column of texts"): table.text_column,
-        message("the known labels"): of_value(
-            [each if each in table.columns else of_file(Path(each)) for each in known]
+        message("the known labels"): value_hash(
+            [each if each in table.columns else file_hash(Path(each)) for each in known]
         ),
-        message("the calibration"): of_value(
+        message("the calibration"): value_hash(
             [
-                of_file(Path(each)) if isinstance(each, str) and each not in table.columns else each
+                file_hash(Path(each)) if isinstance(each, str) and each not in table.columns else each
                 for each in calibration
             ]
         ),
-        message("the labels"): of_value(classifier.parsed_labels().as_list()),
-        message("the backbone"): of_value(backbones),
-        message("the options"): of_value([options, no_pool]),
-        message("the classifier"): "" if saved is None else of_value([of_file(path) for path in _files(saved)]),
+        message("the labels"): value_hash(classifier.parsed_labels().as_list()),
+        message("the backbone"): value_hash(backbones),
+        message("the options"): value_hash([options, no_pool]),
+        message("the classifier"): "" if saved is None else value_hash([file_hash(path) for path in _files(saved)]),
         message("the version of rung"): rung.__version__,
     }
 

@@ -1,7 +1,7 @@
-"""The same work on Ray: chunks of texts are answered by actors that each hold the classifier, and come back in their order.
+"""Classification on Ray: actors that each hold the classifier answer chunks of texts, and the answers keep the order of rows.
 
-A file that lies here is read and written here, as without Ray, so that the output is the same to the byte. Parquet on an object
-store or in a folder that all machines see is read and written where the actors are, by Ray Data.
+A local file is read and written by this process, as without Ray, so that the output has the same bytes. Parquet on an object
+store, or in a folder that all machines reach, is read and written by Ray Data where the actors are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rung.decide.answer import Answer
 
-_AHEAD = 2  # chunks that wait at each actor, so that none is idle while one is written
+_QUEUED_CHUNKS = 2  # chunks queued at each actor, so that no actor is idle while a chunk is written
 _BATCH = 1024  # rows
 Files = dict[str, bytes]
 
@@ -38,18 +38,20 @@ def cluster() -> Iterator[Any]:
     Raises UserError where Ray is not installed or the cluster does not answer.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported; nothing is sent unless asked
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be; without it Ray warns
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # the coming default of Ray, which warns unless it is set
     try:
         import ray
     except ImportError:
         raise UserError("engine ray: Ray is not installed.", "pip install 'rung[ray]'") from None
-    if ray.is_initialized():  # somebody else's: it stays as it is
+    if ray.is_initialized():  # the caller started it, so the caller ends it
         yield ray
         return
     address = os.environ.get("RAY_ADDRESS")
     try:
-        _knock(address)
-        ray.init(**({} if address else _LOCAL), log_to_driver=False, logging_level="ERROR")
+        _check_address(address)
+        ray.init(**({} if address else _LOCAL_CLUSTER), log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             "engine ray: no cluster answers at {address} ({error})."
@@ -65,60 +67,60 @@ def cluster() -> Iterator[Any]:
         ray.shutdown()
 
 
-def _knock(address: str | None) -> None:
-    """Raise OSError where nobody listens at host:port; Ray itself would wait for minutes."""
+def _check_address(address: str | None) -> None:
+    """Raise OSError if nothing listens at host:port; Ray itself would wait for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
 
 
-_KNOCK_S = 10.0
-_LOCAL: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+_CONNECT_TIMEOUT_S = 10.0
+_LOCAL_CLUSTER: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
 
 
-def actors(ray: Any) -> tuple[int, float]:
-    """How many actors, and what each takes of a processor: one processor stays free for reading, else nothing would move."""
+def actor_resources(ray: Any) -> tuple[int, float]:
+    """The number of actors, and the CPUs of each. One CPU stays free for reading; without it Ray Data would deadlock."""
     cpus = int(ray.cluster_resources().get("CPU", 1))
     return (cpus - 1, 1.0) if cpus > 1 else (1, 0.5)
 
 
-class Answerer:
-    """What an actor is: the classifier, made anew from its files, so that it answers as the one they are of."""
+class ClassifierActor:
+    """An actor that holds a classifier, loaded from its files, and so gives the same answers as the original."""
 
     def __init__(self, files: Files, settings: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory(prefix="rung-") as folder:
-            unpacked(files, Path(folder))
+            write_files(files, Path(folder))
             self.classifier: Classifier = Classifier.load(folder).set_params(**settings)
             self.classifier.meaning()
-            self.classifier.loaded_backbone.embed(["ready"])  # files of a backbone of its own are read before they go
+            self.classifier.loaded_backbone.embed(["ready"])  # loads a backbone in the folder before it is removed
 
     def answers(self, texts: Sequence[Any]) -> list[Answer]:
         """The classifier's answers to these texts."""
         return self.classifier.answers(texts)
 
     def labelled(self, batch: Any, column: str, prefix: str) -> Any:
-        """An Arrow table with the columns label, probability and error more."""
+        """The Arrow table `batch` with the added columns label, probability and error."""
         import pyarrow as pa
 
         answers = self.answers(batch.column(column).to_pylist())
-        said = {"label": pa.string(), "probability": pa.float64(), "error": pa.string()}
-        for name, kind in said.items():
+        types = {"label": pa.string(), "probability": pa.float64(), "error": pa.string()}
+        for name, kind in types.items():
             values = [getattr(each, name) for each in answers]
-            batch = batch.append_column(prefix + name, pa.array([_plain(value, name) for value in values], kind))
+            batch = batch.append_column(prefix + name, pa.array([_cell(value, name) for value in values], kind))
         return batch
 
 
 def answered(chunks: Iterable[Sequence[Any]], classifier: Classifier) -> Iterator[list[Answer]]:
-    """The answers to chunks of texts, in their order; as many chunks as actors can take are under way, the rest is not read yet."""
+    """The answers to chunks of texts, in their order. Only as many chunks are read ahead as the actors can take."""
     with cluster() as ray:
-        count, share = actors(ray)
-        files = ray.put(packed(classifier))
-        actor = ray.remote(num_cpus=share)(Answerer)
+        count, share = actor_resources(ray)
+        files = ray.put(classifier_files(classifier))
+        actor = ray.remote(num_cpus=share)(ClassifierActor)
         pool = [actor.remote(files, {"cache": classifier.cache}) for _ in range(count)]
         waiting: deque[Any] = deque()
         for number, texts in enumerate(chunks):
             waiting.append(pool[number % count].answers.remote(list(texts)))
-            if len(waiting) >= _AHEAD * count:
+            if len(waiting) >= _QUEUED_CHUNKS * count:
                 yield ray.get(waiting.popleft())
         while waiting:
             yield ray.get(waiting.popleft())
@@ -136,31 +138,31 @@ def classify_parquet(
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         if hasattr(context, "use_datasource_v2"):
-            context.use_datasource_v2 = False  # Ray 2.60's newer reader now and then loses the order that was asked for
+            context.use_datasource_v2 = False  # Ray 2.60's newer reader sometimes loses the order that was requested
         context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of every step
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it logs every step
         rows = ray.data.read_parquet(source)
         names = rows.schema().names
         if text not in names:
             raise UserError(
-                "{source}: there is no column '{text}' (columns: {names}).",
+                "{source}: there is no column '{text}' (columns: {columns}).",
                 "--text COLUMN",
                 source=source,
                 text=text,
-                names=", ".join(names),
+                columns=", ".join(names),
             )
         if taken := [prefix + name for name in ("label", "probability", "error") if prefix + name in names]:
             raise UserError(
                 "{source} already has the columns {taken}.",
-                "Put something before the new ones:  --prefix rung_",
+                "Put a prefix before the new names:  --prefix rung_",
                 source=source,
                 taken=", ".join(taken),
             )
         if fit:
-            texts = _sampled(rows, text)
+            texts = _sample_texts(rows, text)
             classifier = classifier.fit(texts) if texts else classifier
-        count, share = actors(ray)
-        files = ray.put(packed(classifier))
+        count, share = actor_resources(ray)
+        files = ray.put(classifier_files(classifier))
         how: dict[str, Any] = {"compute": ray.data.ActorPoolStrategy(size=count), "num_cpus": share}
         how |= {"batch_format": "pyarrow", "batch_size": _BATCH}
         making = {"fn_constructor_args": [files, {"cache": classifier.cache}, text, prefix]}
@@ -169,20 +171,20 @@ def classify_parquet(
 
 
 class _Labelling:
-    """An Answerer as Ray Data calls it."""
+    """A ClassifierActor as Ray Data calls it."""
 
     def __init__(self, files: Any, settings: dict[str, Any], column: str, prefix: str) -> None:
         import ray
 
         own = ray.get(files) if isinstance(files, ray.ObjectRef) else files
-        self.answerer, self.column, self.prefix = Answerer(own, settings), column, prefix
+        self.answerer, self.column, self.prefix = ClassifierActor(own, settings), column, prefix
 
     def __call__(self, batch: Any) -> Any:
         return self.answerer.labelled(batch, self.column, self.prefix)
 
 
-def _sampled(rows: Any, text: str) -> list[str]:
-    """The texts to fit on."""
+def _sample_texts(rows: Any, text: str) -> list[str]:
+    """A sample of the texts, to fit on."""
     sample = Sample()
     for batch in rows.select_columns([text]).iter_batches(batch_size=_BATCH, batch_format="pyarrow"):
         texts = [each for each in batch.column(text).to_pylist() if fault(each) is None]
@@ -190,23 +192,23 @@ def _sampled(rows: Any, text: str) -> list[str]:
     return sample.rows()[0]
 
 
-def packed(classifier: Classifier) -> Files:
-    """A classifier as the bytes of its files."""
+def classifier_files(classifier: Classifier) -> Files:
+    """The files of a saved classifier: their relative names and their bytes."""
     with tempfile.TemporaryDirectory(prefix="rung-") as folder:
         own = Path(folder) / "classifier"
         classifier.save(own)
         return {str(path.relative_to(own)): path.read_bytes() for path in sorted(own.rglob("*")) if path.is_file()}
 
 
-def unpacked(files: Files, folder: Path) -> None:
-    """Write the files of `packed` into a folder."""
+def write_files(files: Files, folder: Path) -> None:
+    """Write the files of `classifier_files` into a folder."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
 
 
-def _plain(value: Any, name: str) -> Any:
-    """A label as a cell of text holds it: several are joined; everything else as it is."""
+def _cell(value: Any, name: str) -> Any:
+    """A value as a cell holds it: a label is text, several labels are joined with |, other values stay as they are."""
     if value is None or name != "label":
         return value
     return "|".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""A run over a file that goes on where it was stopped: who was fitted, and every answer so far, in a folder beside the output."""
+"""A run that resumes where it was stopped: its fitted classifier and its answers are kept in a folder beside the output."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from rung.messages import tr
 from rung.text_encoding import cannot_read
 
 _STATE, _ANSWERS, _CLASSIFIER, _LOCK, _PART = "run.json", "answers.jsonl", "classifier", "lock", "part"
-_SYNC_S = 2.0  # at most so many seconds of answers are lost when the machine itself goes down
+_SYNC_S = 2.0  # when the machine itself goes down, at most this many seconds of answers are lost
 
 
 class Run:
-    """What a run leaves for the next one with the same command, should it be stopped: by Ctrl-C, kill -9, a full disk, a reboot.
+    """What a stopped run leaves for the next run of the same command, after Ctrl-C, kill -9, a full disk or a reboot.
 
-    facts name what the answers depend on (the input, the labels, the backbone …), each with a hash. Where a folder of an
-    earlier run is found with the same facts, its fitted classifier and its answers are taken over; `resumed` says how many
-    rows are answered, `changed` which facts differ, whereupon everything begins anew. Answers are appended a chunk at a time;
-    a chunk that was being written is left out. Leaving the with-block in good order removes the folder. It holds hashes,
-    answers and what the classifier learned, no texts.
+    `facts` name what the answers depend on (the input, the labels, the backbone …), each with a hash. If an earlier run left a
+    folder with the same facts, its fitted classifier and its answers are reused. `resumed` is the number of rows that are
+    answered already; `changed` names the facts that differ, and then everything starts again. Answers are appended chunk by
+    chunk; an incomplete chunk is dropped. The folder is removed when the with-block ends without an error. It holds hashes,
+    answers and what the classifier learned, but no texts.
     """
 
     def __init__(self, out: Path | None, facts: Mapping[str, str], total: int) -> None:
@@ -42,12 +42,12 @@ class Run:
         self._lock: IO[str] | None = None
         self._rows = 0
         self._total = total
-        self._stays = False
+        self._keeps_folder = False
         self._synced = time.monotonic()
 
     @property
     def part(self) -> Path | None:
-        """Where the output grows until it is whole."""
+        """Where the output is written until it is complete."""
         return None if self.folder is None else self.folder / _PART
 
     @property
@@ -56,8 +56,8 @@ class Run:
         found = None if self.folder is None else self.folder / _CLASSIFIER
         return found if found is not None and os.path.isdir(found) else None
 
-    def fitted(self, classifier: Any) -> None:
-        """Keep a fitted classifier."""
+    def save_classifier(self, classifier: Any) -> None:
+        """Save a fitted classifier, so that the next run need not fit again. Raises UserError if there is no room."""
         if self.folder is None:
             return
         try:
@@ -65,13 +65,13 @@ class Run:
         except UserError as error:
             raise UserError("{fault}", "Make room there, and give the same command again.", fault=error.what) from None
 
-    def stay(self) -> bool:
-        """Keep the folder although the run ends in good order, so that it can be done again; whether there is one."""
-        self._stays = self.folder is not None
-        return self._stays
+    def keep_folder(self) -> bool:
+        """Keep the folder although the run succeeds, so that the command can be repeated; False if there is no folder."""
+        self._keeps_folder = self.folder is not None
+        return self._keeps_folder
 
     def answers(self) -> Iterator[list[Answer]]:
-        """The chunks of answers that were kept by the run before."""
+        """The chunks of answers that the earlier run wrote."""
         if self.folder is None or not self.resumed:
             return
         left = self.resumed
@@ -83,7 +83,7 @@ class Run:
                 left -= len(answers)
                 yield answers
 
-    def keep(self, answers: Sequence[Answer]) -> None:
+    def append(self, answers: Sequence[Answer]) -> None:
         """Append a chunk of answers. Raises UserError if there is no room."""
         self._rows += len(answers)
         if self._answers is None:
@@ -107,7 +107,7 @@ class Run:
                 if made:
                     _empty(self.folder)
                     raise _no_room(self.folder, error) from None
-                self.folder = None  # a place where nothing can be written: who opens the output says so better
+                self.folder = None  # opening the output fails as well, and gives the better message
         return self
 
     def __exit__(
@@ -115,13 +115,13 @@ class Run:
     ) -> None:
         self._close()
         kept = self._rows + self.resumed > 0 or self.classifier is not None
-        if self.folder is not None and not self._stays and (error is None or not kept):
+        if self.folder is not None and not self._keeps_folder and (error is None or not kept):
             shutil.rmtree(self.folder, ignore_errors=True)
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(self._stopped()) from None
 
     def _stopped(self) -> str:
-        """At which row a run was stopped, and how to resume; empty where there is nothing to say."""
+        """The row at which the run was stopped, and how to resume it; empty if no row was answered and nothing was fitted."""
         row = self._rows + self.resumed
         where = {"row": row, "total": self._total}
         if row and self.folder is None:
@@ -162,14 +162,14 @@ class Run:
 
 def _no_room(folder: Path | None, error: OSError) -> UserError:
     return UserError(
-        "{folder} cannot be written: {strerror}.",
+        "{folder} cannot be written: {fault}.",
         "Make room there; the same command then resumes where it was.",
         folder=folder,
-        strerror=error.strerror or error,
+        fault=error.strerror or error,
     )
 
 
-def of_file(path: Path) -> str:
+def file_hash(path: Path) -> str:
     """sha256 of a file's bytes; of a pipe, which cannot be read again, a value that occurs only once.
 
     Raises UserError where the file cannot be read.
@@ -183,13 +183,13 @@ def of_file(path: Path) -> str:
         raise cannot_read(path, error) from None
 
 
-def of_value(value: object) -> str:
-    """sha256 of a value as JSON says it."""
+def value_hash(value: object) -> str:
+    """sha256 of a value's JSON text."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True, default=str).encode()).hexdigest()
 
 
 def _folder(out: Path | None) -> Path | None:
-    """Beside the output, where its temporary file is on the same disk; None for standard output and for no folder."""
+    """The folder of the run, beside the output and so on the same disk; None for standard output or a missing folder."""
     if out is None or str(out) == "-" or not os.path.isdir(out.parent) or os.path.isdir(out):
         return None
     target = Path(os.path.realpath(out))
@@ -197,20 +197,20 @@ def _folder(out: Path | None) -> Path | None:
 
 
 def _locked(folder: Path) -> IO[str]:
-    """Hold the folder as long as this process lives. Raises UserError if another one does."""
+    """Lock the folder as long as this process lives. Raises UserError if another process holds the lock."""
     file = (folder / _LOCK).open("w")
     try:
         import fcntl
-    except ImportError:  # not on Windows: there two runs at once are for the person to avoid
+    except ImportError:  # Windows has no flock: there nothing stops two runs at once
         return file
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
         raise UserError(
-            "another run is writing {removesuffix}.",
+            "another run is writing {file}.",
             "Wait until it ends, or name another file:  --out OTHER",
-            removesuffix=folder.name.removeprefix(".").removesuffix(".rung-run"),
+            file=folder.name.removeprefix(".").removesuffix(".rung-run"),
         ) from None
     return file
 
@@ -238,7 +238,7 @@ def _write(file: Path, facts: Mapping[str, str]) -> None:
 
 
 def _counted(file: Path) -> tuple[int, int]:
-    """Rows in the whole lines of a log of answers, and the bytes that these lines take."""
+    """The number of rows in the complete lines of a log of answers, and the size of these lines in bytes."""
     rows, size = 0, 0
     if not file.is_file():
         return 0, 0
@@ -252,28 +252,28 @@ def _counted(file: Path) -> tuple[int, int]:
 
 
 def _line(answers: Sequence[Answer]) -> str:
-    """Answers as a line of JSON; what rows have in common (rung, reason, error) is said once."""
-    words: dict[tuple[str, str, str | None], int] = {}
-    said = [words.setdefault((each.rung, each.reason, each.error), len(words)) for each in answers]
+    """Answers as one line of JSON; what rows have in common (rung, reason, error) is written once."""
+    shared_values: dict[tuple[str, str, str | None], int] = {}
+    indexes = [shared_values.setdefault((each.rung, each.reason, each.error), len(shared_values)) for each in answers]
     columns = {
         "label": [each.label for each in answers],
         "probability": [each.probability for each in answers],
-        "said": said,
-        "words": list(words),
+        "said": indexes,
+        "words": list(shared_values),
         "sets": [each.label_set for each in answers],
     }
     return json.dumps(columns, separators=(",", ":")) + "\n"
 
 
 def _parsed(line: str) -> list[Answer] | None:
-    """The answers of a line; None if it is not whole."""
+    """The answers of a line; None if it is incomplete."""
     if not line.endswith("\n"):
         return None
     try:
         columns = json.loads(line)
         rows = zip(columns["label"], columns["probability"], columns["said"], columns["sets"], strict=True)
-        words = columns["words"]
-        return [Answer(_label(name), p, *(*words[i], _label(held))) for name, p, i, held in rows]
+        shared_values = columns["words"]
+        return [Answer(_label(name), p, *(*shared_values[i], _label(held))) for name, p, i, held in rows]
     except (ValueError, KeyError, TypeError, IndexError):
         return None
 

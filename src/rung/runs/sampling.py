@@ -1,4 +1,4 @@
-"""Some texts of many, in one pass and in flat memory: those of the smallest keyed hashes, so that their order plays no part."""
+"""A sample of a stream of texts, in one pass and constant memory: those with the smallest keyed hashes, in any order."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-SIZE = 20_000  # texts that the pool rung learns from at the most
+SIZE = 20_000  # the most texts that the pool rung learns from
 
 
 @dataclass
 class Sample:
-    """At most `size` rows of a stream, each a text with the label that is known of it, or None.
+    """At most `size` rows of a stream, each a text with its known label, or None.
 
-    Rows with a label are always kept. Equal texts have equal hashes, so they are in or out together, as far as there is room.
+    Rows with a label are always kept. Equal texts have equal hashes, so all of
+    them are sampled or none, except where the sample is full.
     """
 
     size: int = SIZE
@@ -21,7 +22,7 @@ class Sample:
     _others: list[tuple[bytes, str]] = field(default_factory=list)
 
     def add(self, texts: Iterable[str], labels: Iterable[str | None]) -> None:
-        """Look at some more rows."""
+        """Add rows of the stream."""
         for text, label in zip(texts, labels, strict=True):
             if label is not None:
                 self._labelled.append((text, label))
@@ -31,7 +32,7 @@ class Sample:
             self._others = sorted(self._others)[: self.size]
 
     def rows(self) -> tuple[list[str], list[str | None]]:
-        """The texts that were kept, and the label of each, or None."""
+        """The sampled texts, and the label of each, or None."""
         others = sorted(self._others)[: self.size]
         texts = [text for text, _ in self._labelled] + [text for _, text in others]
         return texts, [label for _, label in self._labelled] + [None] * len(others)

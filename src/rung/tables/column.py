@@ -1,4 +1,4 @@
-"""Which column holds the texts: the one that is named, or the only one it can be."""
+"""The column that holds the texts: the requested one, or the only one that can hold them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _NOT_TEXT = frozenset(
 )
 
 
-def carries_text(value: str) -> bool:
+def looks_like_text(value: str) -> bool:
     """Whether a value could be a text, and not only a number, a date, an identifier, or yes and no.
 
     It needs a letter; a single ASCII word with a digit in it (T-17, 2024-01-05T10:30Z, 3fa85f64-5717) is an identifier.
 
-    >>> [carries_text(v) for v in ("hello", "007", "T-17", "2024-01-05 10:33", "yes", "order 66", "好", "")]
+    >>> [looks_like_text(v) for v in ("hello", "007", "T-17", "2024-01-05 10:33", "yes", "order 66", "好", "")]
     [True, False, False, False, False, True, True, False]
     """
     if not value or value.isdecimal() or not _LETTER.search(value):
@@ -34,51 +34,52 @@ def carries_text(value: str) -> bool:
 def text_column(
     name: str,
     columns: Sequence[str],
-    of_text: Sequence[str],
-    asked: str | None,
-    usual: Sequence[str] = ("text",),
+    text_candidates: Sequence[str],
+    requested: str | None,
+    preferred: Sequence[str] = ("text",),
     unclear: Localized | None = None,
 ) -> str:
     """The column that holds the texts of the table called `name`.
 
-    `asked` if given; else the first of the `usual` names; else the only one in `of_text`; else the only one there is.
-    Raises UserError if `asked` is not there (naming the nearest), or if it is not clear which one it is; `unclear` is
+    `requested` if given; else the first of the `preferred` names; else the only one in `text_candidates`; else the only column.
+    Raises UserError if `requested` is not there (naming the nearest), or if it is not clear which one it is; `unclear` is
     then the hint, where --text is not the way to name it.
 
     >>> text_column("tickets.csv", ["id", "message"], ["message"], None)
     'message'
     """
-    if asked is not None:
-        return _known(name, columns, asked)
-    for choice in ([each for each in usual if each in columns][:1], of_text, columns):
+    if requested is not None:
+        return _known(name, columns, requested)
+    for choice in ([each for each in preferred if each in columns][:1], text_candidates, columns):
         if len(choice) == 1:
             return choice[0]
-    several = f"{len(of_text)} columns could hold the texts" if of_text else "no column looks like texts"
     raise UserError(
-        "{name}: {several} (columns: {columns}).",
-        unclear or _name_it(of_text or columns),
+        "{name}: {count} columns could hold the texts (columns: {columns})."
+        if text_candidates
+        else "{name}: no column looks like texts (columns: {columns}).",
+        unclear or _options_hint(text_candidates or columns),
         name=name,
-        several=several,
+        count=len(text_candidates),
         columns=", ".join(columns),
     )
 
 
-def _known(name: str, columns: Sequence[str], asked: str) -> str:
-    if asked in columns:
-        return asked
+def _known(name: str, columns: Sequence[str], requested: str) -> str:
+    if requested in columns:
+        return requested
     folded = {column.casefold(): column for column in reversed(columns)}
-    near = nearest(asked.casefold(), folded)
-    hint = Localized(f"--text {shlex.quote(folded[near])}") if near else _name_it(columns)
+    near = nearest(requested.casefold(), folded)
+    hint = Localized(f"--text {shlex.quote(folded[near])}") if near else _options_hint(columns)
     raise UserError(
-        "{name}: there is no column '{asked}' (columns: {columns}).",
+        "{name}: there is no column '{requested}' (columns: {columns}).",
         hint,
         name=name,
-        asked=asked,
+        requested=requested,
         columns=", ".join(columns),
     )
 
 
-def _name_it(columns: Sequence[str]) -> Localized:
+def _options_hint(columns: Sequence[str]) -> Localized:
     options = [f"--text {shlex.quote(column)}" for column in columns[:3]]
     return tr("Name it:  {options}", options=tr("  or  ").join(options))
 

@@ -1,4 +1,4 @@
-"""CSV and TSV: any of four separators, quoted line breaks, values exactly as they were written."""
+"""Read CSV and TSV: four separators are detected, line breaks may be quoted, values stay exactly as they were written."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import TextIO
 
 from rung.errors import UserError
-from rung.messages import Localized
+from rung.messages import Localized, message, tr
 from rung.tables.chunk import Cells, Chunk
-from rung.tables.column import carries_text, check_unique_names
+from rung.tables.column import check_unique_names, looks_like_text
 from rung.tables.dialect import Dialect
 from rung.tables.reader import Reader
 from rung.tables.source import Source, line_end
 from rung.text_encoding import declared_separator
 
-SEPARATORS = "\t,;|"  # a tab first: where two fit alike, texts hold commas and hardly tabs
-# No separator in the header means one column, whose texts may hold any separator. Unicode sets this code point apart
-# as a character that no text has.
-_NONE = "\uffff"
+SEPARATORS = "\t,;|"  # the tab is first, because it wins a tie: texts often contain commas and hardly ever tabs
+# Without a separator in the header there is one column, whose texts may contain any separator. This code point is a Unicode
+# noncharacter, which no text contains.
+_NO_SEPARATOR = "\uffff"
 _SAMPLE_CHARACTERS = 1 << 16
-# The csv module's own limit is 131072 characters. Some limit must be, else a lost quote reads a huge file into memory.
+# The csv module's own limit is 131072 characters. Without a limit an unclosed quote would read a huge file into memory.
 _FIELD_CHARACTERS = 1 << 26
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are not UTF-8
 
@@ -56,15 +56,15 @@ class Delimited(Reader):
         for row in rows:
             self.rows += 1
             if unclear:
-                unclear = [i for i in unclear if not carries_text(row[i])]
+                unclear = [i for i in unclear if not looks_like_text(row[i])]
             if empty:
                 empty = [i for i in empty if not row[i]]
         self._keep_columns(header, unnamed, empty)
-        self.of_text = [header[i] for i in self._kept if i not in unclear]
+        self.text_candidates = [header[i] for i in self._kept if i not in unclear]
         if not self.rows:
             raise UserError(
                 "{name} has a header but no rows.",
-                "If its first line is a text and not a header, say that it holds a text a line:  --format txt",
+                "If its first line is a text and not a header, say that the file has one text per line:  --format txt",
                 name=self.source.name,
             )
 
@@ -77,7 +77,7 @@ class Delimited(Reader):
                 batch = [[row[i] for i in self._kept] for row in batch]
             yield Cells(self.columns, text_column, batch)
 
-    def as_wide_as_the_file(self, rows: Sequence[list[str]]) -> list[list[str]]:
+    def pad_to_file_width(self, rows: Sequence[list[str]]) -> list[list[str]]:
         """Rows of `columns`, with an empty field for every column of the file that was left out."""
         places = {column: place for place, column in enumerate(self._kept)}
         return [[row[places[i]] if i in places else "" for i in range(self._width)] for row in rows]
@@ -103,43 +103,47 @@ class Delimited(Reader):
             raise self.source.empty()
 
     def _learn_dialect(self) -> None:
-        """The separator that is given, declared (sep=;) or seen in the first rows; how lines end; a byte-order mark."""
+        """Learn the separator (given, declared by sep=; or detected in the first rows), the line end and the byte-order mark."""
         with self.source.text(errors="replace") as text:
             first = next(text, "")
             declared = declared_separator(first)
             if self._delimiter is None or declared:
                 rest = "" if declared else text.read(_SAMPLE_CHARACTERS)
-                self._delimiter = declared or separator(first + rest, _SAMPLE_CHARACTERS)
-                if first.startswith("#") and self._delimiter == _NONE and separator(rest, _SAMPLE_CHARACTERS) != _NONE:
-                    raise self._comment()
+                self._delimiter = declared or detect_separator(first + rest)
+                if (
+                    first.startswith("#")
+                    and self._delimiter == _NO_SEPARATOR
+                    and detect_separator(rest, _SAMPLE_CHARACTERS) != _NO_SEPARATOR
+                ):
+                    raise self._comment_above_header()
         self._declared = declared is not None
         self.dialect = Dialect(
-            "," if self._delimiter == _NONE else self._delimiter,
+            "," if self._delimiter == _NO_SEPARATOR else self._delimiter,
             self._header_end(),
             byte_order_mark=self.source.byte_order_mark(),
             declared=self._declared,
         )
 
-    def _comment(self) -> UserError:
+    def _comment_above_header(self) -> UserError:
         return UserError(
             "{name}: line 1 is a comment and not the header: the lines below it have several fields.",
-            "Take it out:  sed 1d {file} > {new}",
+            "Remove it:  sed 1d {file} > {new}",
             name=self.source.name,
             file=Localized(shlex.quote(self.source.name)),
             new=Localized(shlex.quote(f"{Path(self.source.name).stem}-table.csv")),
         )
 
     def _header_end(self) -> str:
-        """What the line of the header ends with; a line break inside its quotes is none of the file's line ends."""
+        """The line end of the header row; a line break inside its quotes does not count."""
         with self.source.text(errors="replace") as text:
             reader = csv.reader(text, delimiter=self._delimiter or ",")
-            with suppress(csv.Error):  # the check of the whole file will name it
+            with suppress(csv.Error):  # the check of the whole file reports it
                 next(filter(None, reader), None)
         with self.source.text(errors="replace") as text:
             return line_end(next(islice(text, max(reader.line_num - 1, 0), None), ""))
 
     def _lines(self, text: TextIO) -> Iterator[str]:
-        """The lines, a blank one in place of a declared separator, so that numbers of lines stay those of the file."""
+        """The lines, with a blank one in place of a declared separator, so that line numbers stay those of the file."""
         return chain(("\n",), islice(text, 1, None)) if self._declared else iter(text)
 
     def _rows(self) -> Iterator[list[str]]:
@@ -147,7 +151,7 @@ class Delimited(Reader):
         csv.field_size_limit(max(csv.field_size_limit(), _FIELD_CHARACTERS))
         with self.source.text() as lines:
             reader = csv.reader(self._lines(lines), delimiter=self._delimiter or ",", strict=True)
-            width, line = -1, 1  # no header yet; `line` is where the row at hand begins
+            width, line = -1, 1  # no header yet; `line` is where the current row begins
             try:
                 for row in reader:
                     self._line = line
@@ -157,42 +161,50 @@ class Delimited(Reader):
                         width = len(row)
                         yield row
                     elif row:
-                        raise self._uneven(line, len(row), width)
+                        raise self._wrong_width(line, len(row), width)
                     elif width == 1:
                         yield [""]
                     line = reader.line_num + 1
             except csv.Error as error:
-                raise self._broken(line, reader.line_num, str(error)) from None
+                raise self._broken_file(line, reader.line_num, str(error)) from None
             except UnicodeDecodeError:
                 raise self._not_utf8() from None
 
-    def _uneven(self, line: int, fields: int, width: int) -> UserError:
-        shown = {"\t": "tab"}.get(self.dialect.delimiter, f"'{self.dialect.delimiter}'")
+    def _wrong_width(self, line: int, fields: int, width: int) -> UserError:
+        delimiter = self.dialect.delimiter
         return UserError(
-            "{name}: line {line} has {fields} field{value}, the header has {width}.",
-            "Mend that line; the separator is {shown}, and a text that holds one must stand in double quotes.",
+            "{name}: line {line} has 1 field, the header has {width}."
+            if fields == 1
+            else "{name}: line {line} has {fields} fields, the header has {width}.",
+            "Correct that line; the separator is {separator}, and a text that contains it must stand in double quotes.",
             name=self.source.name,
             line=line,
             fields=fields,
-            value="s"[: fields > 1],
             width=width,
-            shown=shown,
+            separator=tr("a tab") if delimiter == "\t" else f"'{delimiter}'",
         )
 
-    def _broken(self, line: int, last: int, fault: str) -> UserError:
-        if "expected after" in fault:
-            where = f"in line {last}, something follows a closing quote" + (
-                f" (the row begins in line {line})" * (line < last)
+    def _broken_file(self, line: int, last: int, fault: str) -> UserError:
+        opened = line
+        if "expected after" in fault and line < last:
+            what = message(
+                "{name}: broken CSV: in line {last}, something follows a closing quote (the row begins in line {line})."
             )
+        elif "expected after" in fault:
+            what = message("{name}: broken CSV: in line {last}, something follows a closing quote.")
         elif "unexpected end" in fault or "field limit" in fault:
-            where = f"the quote that opens in line {self._open_quote(line)} is never closed"
+            what = message("{name}: broken CSV: the quote that opens in line {opened} is never closed.")
+            opened = self._open_quote(line)
         else:
-            where = f"in line {last}, {fault}"
+            what = message("{name}: broken CSV: in line {last}, {fault}.")
         return UserError(
-            "{name}: broken CSV: {where}.",
+            what,
             'Close the quote; a quote inside a quoted text is written twice:  "she said ""yes"" to it"',
             name=self.source.name,
-            where=where,
+            line=line,
+            last=last,
+            opened=opened,
+            fault=fault,
         )
 
     def _open_quote(self, first: int) -> int:
@@ -212,34 +224,36 @@ class Delimited(Reader):
         return opened or first
 
     def _not_utf8(self) -> UserError:
-        """Name the row as well: with quoted line breaks it is not the line."""
+        """The error names the row as well: with quoted line breaks it differs from the line."""
         with self.source.text(errors="surrogateescape") as lines:
             reader = csv.reader(self._lines(lines), delimiter=self._delimiter or ",")
             for number, row in enumerate(filter(None, reader)):
                 if _NOT_UTF8.search("".join(row)):
-                    return self.source.not_utf8(f", row {number}" if number else ", the header")
+                    return self.source.not_utf8(number)
         return self.source.not_utf8()
 
 
-def separator(sample: str, limit: int = _SAMPLE_CHARACTERS) -> str:
-    r"""What separates the fields of a CSV file, seen from its beginning (up to `limit` characters of it).
+def detect_separator(sample: str, limit: int = _SAMPLE_CHARACTERS) -> str:
+    r"""Detect the separator of a CSV file from its beginning (up to `limit` characters).
 
     Of the separators that stand in the header outside of quotes, the one under which all rows are equally wide; if
     there are several, or none, the one that makes most fields.
 
-    >>> separator('id;"name, first"\n1;"Ada"\n'), separator("a|b\n1,5|2\n"), separator("text\nyes, please\n") == _NONE
-    (';', '|', True)
+    >>> detect_separator('id;"name, first"\n1;"Ada"\n'), detect_separator("a|b\n1,5|2\n")
+    (';', '|')
+    >>> detect_separator("text\nyes, please\n") == _NO_SEPARATOR
+    True
     """
     widths = {delimiter: _widths(sample, delimiter, len(sample) >= limit) for delimiter in SEPARATORS}
     possible = {delimiter: found for delimiter, found in widths.items() if found and found[0] > 1}
     even = {delimiter: found for delimiter, found in possible.items() if len(set(found)) == 1}
     choice = even or possible
-    return max(choice, key=lambda delimiter: choice[delimiter][0]) if choice else _NONE
+    return max(choice, key=lambda delimiter: choice[delimiter][0]) if choice else _NO_SEPARATOR
 
 
 def _widths(sample: str, delimiter: str, cut: bool) -> list[int]:
     try:
         widths = [len(row) for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if row]
-    except csv.Error:  # a fault that the check of the whole file will name
+    except csv.Error:  # the check of the whole file reports it
         return []
     return widths[:-1] if cut and len(widths) > 1 else widths

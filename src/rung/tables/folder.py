@@ -1,4 +1,4 @@
-"""A folder of images as a table: a row a file."""
+"""A folder of images as a table: one row per file."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class ImageFolder(Reader):
     """The images in a folder and in those under it, by name, in one column: `file`, relative to the folder."""
 
     def scan(self) -> None:
-        """Find the files that end as images do. Raises UserError where there are none."""
-        self.columns = self.of_text = ["file"]
+        """Find the files with an ending of images. Raises UserError if there are none."""
+        self.columns = self.text_candidates = ["file"]
         found = (path for path in self.source.path.rglob("*") if path.name.lower().endswith(SUFFIXES))
         self._files = sorted(path.relative_to(self.source.path).as_posix() for path in found if path.is_file())
         self.rows = len(self._files)
         if not self.rows:
             raise UserError(
                 "{name}: no images in this folder.",
-                "They end in {SUFFIXES} …",
+                "Image files end in {endings} …",
                 name=self.source.name,
-                SUFFIXES=" ".join(SUFFIXES[:9]),
+                endings=" ".join(SUFFIXES[:9]),
             )
 
     def chunks(self, text_column: str, size: int) -> Iterator[Chunk]:

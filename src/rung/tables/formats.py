@@ -1,4 +1,4 @@
-"""Which format a file has: by its name, unless the person says."""
+"""The format of a file: by the ending of its name, unless --format is given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rung.messages import message, tr
 
 FORMATS = ("csv", "tsv", "txt", "jsonl", "parquet", "xlsx")
 _BY_ENDING = {**{f".{name}": name for name in FORMATS}, ".ndjson": "jsonl", ".xlsm": "xlsx"}
-_KNOWN = ".csv .tsv .txt .jsonl .parquet .xlsx (text formats also as .gz)"
 
 _SPREADSHEET = (
     message("{name} is a spreadsheet in a format that rung does not read."),
@@ -17,12 +16,12 @@ _SPREADSHEET = (
 )
 _DOCUMENT = (
     message("{name} is a document: rung reads tables and plain text."),
-    message("Save it as plain text, one text a line, as .txt"),
+    message("Save it as plain text, one text per line, as .txt"),
 )
 _ARCHIVE = (message("{name} is an archive that rung does not open."), message("Unpack it first; .gz is read as it is"))
 _JSON = (
-    message("{name} is JSON in one piece: rung reads JSON Lines, one object a line."),
-    message("jq -c '.[]' {name} > {stem}.jsonl   (if it holds JSON Lines already: --format jsonl)"),
+    message("{name} is one JSON document: rung reads JSON Lines, one object per line."),
+    message("jq -c '.[]' {name} > {stem}.jsonl   (if it is JSON Lines already:  --format jsonl)"),
 )
 _REFUSED = {
     **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers"), _SPREADSHEET),
@@ -33,15 +32,15 @@ _REFUSED = {
 
 
 def format_of(name: str, given: str | None = None) -> str:
-    """The format of the file called `name`: one of FORMATS; `given` is what the person said with --format.
+    """The format of the file called `name`: one of FORMATS; `given` is the value of --format.
 
-    Raises UserError for formats that are not known, with a clear word for spreadsheets, documents and .json.
+    Raises UserError for formats that are not known, and explains what to do with spreadsheets, documents and .json.
 
     >>> format_of("tickets.CSV.gz"), format_of("-"), format_of("export.dat", "tsv")
     ('csv', 'csv', 'tsv')
     """
     if given is not None:
-        return _checked(given)
+        return _known_format(given)
     if name == "-":
         return "csv"
     path = Path(name.lower().removesuffix(".gz"))
@@ -49,30 +48,28 @@ def format_of(name: str, given: str | None = None) -> str:
         return _BY_ENDING[path.suffix]
     if path.suffix in _REFUSED:
         raise refused(name, path.suffix)
-    ending = f"'{path.suffix}' is not an ending that rung knows" if path.suffix else "the name has no ending"
     raise UserError(
-        "{name}: {ending}; known are {known}.",
+        "{name}: the ending '{ending}' is not known; known are .csv .tsv .txt .jsonl .parquet .xlsx (text formats also as .gz)."
+        if path.suffix
+        else "{name}: the name has no ending; known are .csv .tsv .txt .jsonl .parquet .xlsx (text formats also as .gz).",
         "Say what it is:  --format csv|tsv|txt|jsonl|parquet|xlsx",
         name=name,
-        ending=ending,
-        known=_KNOWN,
+        ending=path.suffix,
     )
 
 
 def output_format(path: Path) -> str:
     """The format in which a table is written to `path`, by its ending.
 
-    Raises UserError where no table can be written so.
+    Raises UserError if no table can be written in it.
     """
-    known = ".csv .tsv .jsonl .parquet .xlsx (the first three also as .gz)"
     gz = path.name.lower().endswith(".gz")
     name = _BY_ENDING.get(Path(path.name.lower().removesuffix(".gz")).suffix)
     if name is None or name == "txt" or path.name.lower().endswith(".xlsm"):
         raise UserError(
-            "--out {path}: a table is written as {known}.",
+            "--out {path}: a table is written as .csv .tsv .jsonl .parquet .xlsx (the first three also as .gz).",
             "--out {stem}.csv",
             path=path,
-            known=known,
             stem=path.name.split(".")[0],
         )
     if name in ("parquet", "xlsx") and gz:
@@ -86,21 +83,21 @@ def output_format(path: Path) -> str:
 
 
 def refused(name: str, ending: str) -> UserError:
-    """The clear word for a file that rung knows but does not read."""
+    """The error for a kind of file that rung knows but does not read."""
     what, hint = _REFUSED[ending]
     stem = Path(name).name.split(".")[0]
     return UserError(what, hint, name=name, stem=stem)
 
 
-def _checked(given: str) -> str:
+def _known_format(given: str) -> str:
     name = given.lower().removeprefix(".")
     name = "jsonl" if name == "ndjson" else name
     if name not in FORMATS:
         near = nearest(name, FORMATS)
         raise UserError(
-            "--format: '{given}' is not known; known are {FORMATS}.",
+            "--format: '{given}' is not known; known are {formats}.",
             (tr("--format {near}", near=near) if near else tr("--format csv|tsv|txt|jsonl|parquet|xlsx")),
             given=given,
-            FORMATS=", ".join(FORMATS),
+            formats=", ".join(FORMATS),
         )
     return name

@@ -1,4 +1,4 @@
-"""JSON Lines: an object a line, whose keys may differ from row to row."""
+"""Read JSON Lines: one object per line, whose keys may differ from row to row."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rung.errors import UserError
 from rung.evidence.text_faults import fault
 from rung.messages import message, tr
 from rung.tables.chunk import Chunk, dumps
-from rung.tables.column import carries_text
+from rung.tables.column import looks_like_text
 from rung.tables.dialect import Dialect
 from rung.tables.reader import Reader
 
-_SPACE = " \t\r\n"  # what JSON calls space; str.strip() would take more
+_SPACE = " \t\r\n"  # the whitespace of JSON; str.strip() would remove more
 _SURROGATE = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
@@ -40,7 +40,7 @@ _KINDS = {
 
 @dataclass
 class Objects(Chunk):
-    """Rows as JSON objects: the `lines` they were, and the `values` they hold."""
+    """Rows as JSON objects: their original `lines` and their parsed `values`."""
 
     columns: list[str]
     text_column: str
@@ -55,7 +55,7 @@ class Objects(Chunk):
         return [_cell(row.get(name)) for row in self.values]
 
     def objects(self) -> list[str]:
-        """The lines themselves, so that nothing about them can change."""
+        """The lines themselves, unchanged."""
         return self.lines
 
     @property
@@ -80,12 +80,12 @@ class JsonLines(Reader):
             self.rows += 1
             for key, value in row.items():
                 if not columns.get(key):
-                    columns[key] = type(value) is str and carries_text(value)
+                    columns[key] = type(value) is str and looks_like_text(value)
         if not self.rows:
             raise self.source.empty()
         self.dialect = Dialect(line_end=self.source.first_line_end(), byte_order_mark=self.source.byte_order_mark())
         self.columns = list(columns)
-        self.of_text = [key for key, of_text in columns.items() if of_text]
+        self.text_candidates = [key for key, text_candidates in columns.items() if text_candidates]
 
     def chunks(self, text_column: str, size: int) -> Iterator[Chunk]:
         """The rows, `size` at a time."""
@@ -105,24 +105,26 @@ class JsonLines(Reader):
             raise self.source.not_utf8() from None
 
     def _parse(self, number: int, line: str) -> dict[str, Any]:
-        if "\\ud" in line or "\\uD" in line:  # half a surrogate pair is no character: no tokenizer and no file takes it
+        if "\\ud" in line or "\\uD" in line:  # an unpaired surrogate is no character: tokenizers and files refuse it
             line = _SURROGATE.sub(lambda found: r"\ufffd" if found[1] else found[0], line)
         try:
             value = _decode(line)
         except json.JSONDecodeError as error:
-            raise self._broken(
+            raise self._broken_file(
                 number,
                 tr("line {number}, column {column}: {fault}", number=number, column=error.colno, fault=error.msg),
                 line,
             ) from None
         except RecursionError:
-            raise self._broken(number, tr("line {number}: nested too deeply", number=number), line) from None
+            raise self._broken_file(number, tr("line {number}: nested too deeply", number=number), line) from None
         if not isinstance(value, dict):
             kind = _KINDS.get(type(value), message("a string") if isinstance(value, str) else message("null"))
-            raise self._broken(number, tr("line {number} is {kind}, not an object", number=number, kind=tr(kind)), line)
+            raise self._broken_file(
+                number, tr("line {number} is {kind}, not an object", number=number, kind=tr(kind)), line
+            )
         return value
 
-    def _broken(self, number: int, what: str, line: str) -> UserError:
+    def _broken_file(self, number: int, what: str, line: str) -> UserError:
         file = self.source.name
         hint = tr(
             'Every line must be one object:  {{"text": "…"}}   Look at it:  sed -n {number}p {file}',
@@ -132,7 +134,7 @@ class JsonLines(Reader):
         if number == 1 and line.lstrip(_SPACE)[:1] in ("[", "{"):
             each = ".[]" if line.lstrip(_SPACE)[0] == "[" else "."
             hint = tr(
-                "If it is JSON in one piece, put one object a line:  jq -c '{each}' {file} > lines.jsonl",
+                "If it is one JSON document, put one object on each line:  jq -c '{each}' {file} > lines.jsonl",
                 each=each,
                 file=file,
             )
@@ -144,7 +146,7 @@ def _cell(value: Any) -> str | None:
 
 
 def _json(value: Any) -> str:
-    """JSON again, with numbers as they were written."""
+    """The JSON text of a value, with numbers as they were written."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{dumps(key)}: {_json(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):

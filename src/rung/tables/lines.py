@@ -1,4 +1,4 @@
-"""Plain text: a text a line."""
+"""Read plain text: one text per line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Lines(Reader):
 
     def scan(self) -> None:
         """Check that it is UTF-8, and count the lines."""
-        self.columns = self.of_text = ["text"]
+        self.columns = self.text_candidates = ["text"]
         self.rows = sum(1 for _ in self._rows())
         self.dialect = Dialect(line_end=self.source.first_line_end(), byte_order_mark=self.source.byte_order_mark())
         if not self.rows:

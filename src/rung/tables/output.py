@@ -1,4 +1,4 @@
-"""A table's answers, written beside its own columns: all of it or nothing."""
+"""Write a table with its answers in added columns: the complete file, or no file."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def open_output(
     force: bool = False,
     part: Path | None = None,
 ) -> Output:
-    """Where the rows of `table` and their `added` columns (a name and str, float or int for each) go.
+    """Open the output for the rows of `table` with their `added` columns (for each a name, and str, float or int).
 
-    The ending of `path` says the format; None or "-" is standard output: JSON Lines if the table is, else CSV.
+    The ending of `path` gives the format; None or "-" is standard output: JSON Lines if the table is, else CSV.
     `prefix` stands before every added name; `force` lets a file that exists be replaced; `part` is where the file grows until
     it is whole, on the same disk (else a new name beside it).
     Raises UserError if an added name is taken or the path cannot be written. Nothing stands at `path` before `close`.
@@ -56,9 +56,9 @@ def open_output(
 class Output:
     """Append chunks with their answers; as a context manager it is closed at the end, or discarded after an error.
 
-    A file appears under its name when it is whole, not before: it is written under another name in the same folder. On standard
+    A file appears under its name only when it is complete: until then it has another name in the same folder. On standard
     output nothing appears before the first rows: whatever is refused until then leaves no header there.
-    If whoever reads standard output goes away (as head does), the with-block ends quietly and `cut_short` is True.
+    If the reader of standard output closes it (as head does), the with-block ends without an error and `cut_short` is True.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class Output:
         self.cut_short = False
         self._added = added
         self._target = Path(os.path.realpath(path)) if path else None  # a symbolic link stays one
-        self._part = None if self._target is None else part or _unused(self._target)
+        self._part = None if self._target is None else part or _temporary_path(self._target)
         self._file: BinaryIO | None = None
         self._stream: BinaryIO | None = None
         self._sink: Sink | None = None
         self._closed = False
-        self._made = partial(self._make_sink, table, kind)
+        self._new_sink = partial(self._make_sink, table, kind)
         try:
-            with self._speaking():
+            with self._reporting_os_errors():
                 self._open()
                 if self._part is not None:
-                    self._begin()
+                    self._started_sink()
         except BaseException:
             self.discard()
             raise
@@ -98,8 +98,8 @@ class Output:
             raise ValueError(f"{len(self._added)} columns of {len(chunk)} values are needed")
         plain = [_plain(column, kind) for column, kind in zip(values, self._added.values(), strict=True)]
         assert not self._closed, "written after it was closed"
-        with self._speaking():
-            self._begin().write(chunk, plain)
+        with self._reporting_os_errors():
+            self._started_sink().write(chunk, plain)
             if self._part is None:
                 self._flush()  # so that a reader who has left is noticed now, and one who waits sees rows
         self.rows += len(chunk)
@@ -110,8 +110,8 @@ class Output:
             return
         self._closed = True
         try:
-            with self._speaking():
-                self._begin().close()
+            with self._reporting_os_errors():
+                self._started_sink().close()
                 self._finish()
         except BaseException:
             self.discard()
@@ -119,7 +119,7 @@ class Output:
         self._sink = None
 
     def discard(self) -> None:
-        """Give up: leave no file, and an earlier one under that name as it was."""
+        """Abandon the output: no new file is left, and an earlier file of that name is unchanged."""
         self._closed = True
         if self._sink is not None:
             with suppress(Exception):  # the footer of a file that is thrown away
@@ -144,16 +144,16 @@ class Output:
             self.close()
         return False
 
-    def _begin(self) -> Sink:
-        """What writes the rows; its header is written now."""
+    def _started_sink(self) -> Sink:
+        """The sink of the rows, which writes its header when it is made."""
         if self._sink is None:
-            self._sink = self._made()
+            self._sink = self._new_sink()
         return self._sink
 
     def _open(self) -> None:
         if self._part is None:
             sys.stdout.flush()
-            self._file = _own_stdout()
+            self._file = _duplicate_stdout()
             self._stream = self._file or sys.stdout.buffer
             return
         self._part.unlink(missing_ok=True)  # of a run that was killed
@@ -177,8 +177,8 @@ class Output:
         self._flush()
         self._close_streams()
         if self._part is not None and self._target is not None:
-            with self._part.open("rb+") as whole:
-                os.fsync(whole.fileno())  # a name must not outlive its bytes when the machine goes down
+            with self._part.open("rb+") as complete:
+                os.fsync(complete.fileno())  # the rename must not reach the disk before the bytes do
             self._part.replace(self._target)
 
     def _close_streams(self) -> None:
@@ -195,8 +195,8 @@ class Output:
             self._stream.flush()
 
     @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Say what the system refuses in two lines."""
+    def _reporting_os_errors(self) -> Iterator[None]:
+        """Turn an error of the system into a UserError."""
         try:
             yield
         except OSError as error:
@@ -207,14 +207,14 @@ class Output:
 
 
 class _ReaderLeft(Exception):  # noqa: N818 - no error: it ends a with-block
-    """Nobody reads standard output any more."""
+    """The reader of standard output has closed it."""
 
 
-def _unused(target: Path) -> Path:
+def _temporary_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
 
 
-def _own_stdout() -> BinaryIO | None:
+def _duplicate_stdout() -> BinaryIO | None:
     """Standard output as a stream of our own, or None where it is no file of the system (in a test, in a notebook).
 
     Python's own may be unbuffered (python -u), and then a write may take only a part of what it is given. And what it
@@ -236,14 +236,14 @@ def _check_names(table: Table, named: Mapping[str, type], prefix: str) -> None:
     taken = [name for name in named if name in table.columns]
     if taken:
         other = "rung_" if prefix != "rung_" else "rung2_"
-        names = " and ".join(f"'{name}'" for name in taken)
-        columns = f"a column {names}" if len(taken) == 1 else f"columns {names}"
         raise UserError(
-            "{table_name} already has {columns}.",
-            "Put something before the new ones:  --prefix {other}",
-            table_name=table.name,
-            columns=columns,
-            other=other,
+            "{name} already has a column {columns}."
+            if len(taken) == 1
+            else "{name} already has the columns {columns}.",
+            "Put a prefix before the new names:  --prefix {prefix}",
+            name=table.name,
+            columns=", ".join(f"'{name}'" for name in taken),
+            prefix=other,
         )
 
 
@@ -260,14 +260,16 @@ def _check_no_folder(path: Path) -> None:
 def _check_path(path: Path, table: Table, force: bool) -> None:
     folder = path.parent
     if not os.path.isdir(folder):
-        what = "is a file, not a folder" if os.path.exists(folder) else "does not exist"
+        if os.path.exists(folder):
+            raise UserError(
+                "--out {path}: {folder} is a file, not a folder.", "Name another folder.", path=path, folder=folder
+            )
         raise UserError(
-            "--out {path}: the folder {folder} {value}.",
-            "mkdir -p {quote}",
+            "--out {path}: the folder {folder} does not exist.",
+            "mkdir -p {quoted}",
             path=path,
             folder=folder,
-            value=what,
-            quote=shlex.quote(str(folder)),
+            quoted=Localized(shlex.quote(str(folder))),
         )
     try:
         path.stat()
@@ -279,12 +281,12 @@ def _check_path(path: Path, table: Table, force: bool) -> None:
         other = path.with_name("labelled-" + path.name)
         raise UserError(
             "--out {path} is the input itself.",
-            "Name another file:  --out {quote}",
+            "Name another file:  --out {other}",
             path=path,
-            quote=shlex.quote(str(other)),
+            other=Localized(shlex.quote(str(other))),
         )
     if not path.is_file():
-        raise UserError("--out {path} is no regular file.", "For standard output, leave --out away.", path=path)
+        raise UserError("--out {path} is no regular file.", "For standard output, leave out --out.", path=path)
     if not force:
         raise UserError("--out {path} exists already.", "To replace it, add  --force", path=path)
 

@@ -1,4 +1,4 @@
-"""Parquet: columns keep their Arrow types; only columns of strings can hold the texts."""
+"""Read Parquet: columns keep their Arrow types; only columns of strings can hold the texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from rung.errors import UserError
 from rung.messages import Localized, tr
 from rung.tables.chunk import Chunk, dumps
-from rung.tables.column import carries_text, check_unique_names
+from rung.tables.column import check_unique_names, looks_like_text
 from rung.tables.reader import Reader
 from rung.text_encoding import cannot_read
 
@@ -61,14 +61,18 @@ class ParquetFile(Reader):
                     name=self.source.name,
                     types=self._types(),
                 )
-            of_text: set[str] = set()
+            text_candidates: set[str] = set()
             for batch in file.iter_batches(_BATCH_ROWS):
                 batch.validate(full=True)  # strings that are not UTF-8 would fail later, in the middle of the output
                 self.rows += batch.num_rows
-                of_text |= {name for name in self._strings if name not in of_text and _has_text(batch.column(name))}
+                text_candidates |= {
+                    name for name in self._strings if name not in text_candidates and _has_text(batch.column(name))
+                }
         if not self.rows:
-            raise UserError("{name} has columns but no rows.", "Check what wrote it.", name=self.source.name)
-        self.of_text = [name for name in self._strings if name in of_text] or self._strings
+            raise UserError(
+                "{name} has columns but no rows.", "Check the program that wrote it.", name=self.source.name
+            )
+        self.text_candidates = [name for name in self._strings if name in text_candidates] or self._strings
 
     def chunks(self, text_column: str, size: int) -> Iterator[Chunk]:
         """The rows, `size` at a time."""
@@ -84,10 +88,10 @@ class ParquetFile(Reader):
         """Raise UserError if this is not a column of strings."""
         if text_column not in self._strings:
             raise UserError(
-                "{name}: column '{text_column}' is no text ({types}).",
+                "{name}: column '{column}' is no text ({types}).",
                 Localized(tr("  or  ").join(f"--text {shlex.quote(name)}" for name in self._strings[:3])),
                 name=self.source.name,
-                text_column=text_column,
+                column=text_column,
                 types=self._types(),
             )
 
@@ -107,7 +111,10 @@ class ParquetFile(Reader):
                 raise cannot_read(self.source.name, error) from None
             fault = str(error).splitlines()[0].rstrip(".")
             raise UserError(
-                "{name}: broken Parquet: {fault}.", "Write it again, or give CSV.", name=self.source.name, fault=fault
+                "{name}: broken Parquet: {fault}.",
+                "Write the file again, or use CSV.",
+                name=self.source.name,
+                fault=fault,
             ) from None
 
 
@@ -119,11 +126,11 @@ def _is_text(kind: Any) -> bool:
 
 
 def _has_text(array: Any) -> bool:
-    return any(carries_text(value) for value in array.to_pylist() if value is not None)
+    return any(looks_like_text(value) for value in array.to_pylist() if value is not None)
 
 
 def _values(array: Any) -> list[Any]:
-    """What JSON has a word for stays as it is; all else (times, decimals, bytes) becomes strings."""
+    """The values of an array: types that JSON has stay as they are, others (times, decimals, bytes) become strings."""
     import pyarrow as pa
 
     kind = array.type

@@ -20,7 +20,7 @@ class Reader(ABC):
     def __init__(self, source: Source) -> None:
         self.source = source
         self.columns: list[str] = []
-        self.of_text: list[str] = []  # the columns that could hold the texts
+        self.text_candidates: list[str] = []  # the columns that could hold the texts
         self.rows = 0
         self._line = 0  # where the row that was read last begins
 
@@ -41,7 +41,7 @@ class Reader(ABC):
         next(islice(rows, row, None), None)
         return self._line or None
 
-    def as_wide_as_the_file(self, rows: Sequence[list[str]]) -> Sequence[list[str]]:
+    def pad_to_file_width(self, rows: Sequence[list[str]]) -> Sequence[list[str]]:
         """Rows of `columns`, with an empty field for every column of the file that was left out."""
         return rows
 

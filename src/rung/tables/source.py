@@ -1,4 +1,4 @@
-"""Bytes that can be read from their beginning as often as needed: a file, a .gz, or standard input on disk."""
+"""Bytes that can be read from the beginning as often as needed: a file, a .gz, or a copy of standard input on disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TextIO, cast
 
 from rung.errors import UserError
-from rung.messages import tr
+from rung.messages import Localized, tr
 from rung.text_encoding import BLOCK_BYTES, cannot_read, not_utf8
 
 _BUFFER_BYTES = 1 << 17
@@ -25,10 +25,10 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Source:
-    """Where a table's bytes lie. `name` is what the person typed and what messages say; `path` is what is opened.
+    """The file that holds a table's bytes. `name` is what the person typed, for messages; `path` is the file that is opened.
 
     "-" is standard input. It and named pipes can be read only once, so they are first copied to a temporary file,
-    which `close` removes (as does the end of the program, should `close` never be called).
+    which `close` removes, or else the end of the program.
     """
 
     _remove: weakref.finalize[..., Any] | None = None
@@ -53,7 +53,7 @@ class Source:
             self._remove()
 
     def start(self) -> bytes:
-        """The first four bytes, as they lie on disk.
+        """The first four bytes on disk.
 
         Raises UserError if the file is missing, a folder, unreadable or empty.
         """
@@ -67,15 +67,15 @@ class Source:
         return first
 
     def empty(self) -> UserError:
-        """What to tell a person whose file has nothing in it."""
+        """The error for an empty file."""
         typed = self.name != "standard input"
-        look = tr("Check it:  ls -l {file}", file=shlex.quote(self.name))
+        look = tr("Check it:  ls -l {file}", file=Localized(shlex.quote(self.name)))
         hint = look if typed else tr("Pipe a table into it:  cat FILE | rung … -")
         return UserError("{name} is empty.", hint, name=self.name)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The bytes, unpacked if they are gzip; a fault while reading them is said as a UserError."""
+        """The bytes, unpacked if they are gzip; raises UserError if they cannot be read."""
         try:
             with self.path.open("rb", buffering=_BUFFER_BYTES) as stream:
                 if cast(io.BufferedReader, stream).peek(2)[:2] != _GZIP:
@@ -86,10 +86,10 @@ class Source:
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UserError(
                 "{name}: broken gzip: {error}.",
-                "Check it:  gzip -t {quote}",
+                "Check it:  gzip -t {file}",
                 name=self.name,
                 error=error,
-                quote=shlex.quote(self.name),
+                file=Localized(shlex.quote(self.name)),
             ) from None
         except OSError as error:
             raise cannot_read(self.name, error) from None
@@ -98,25 +98,25 @@ class Source:
     def text(self, errors: str = "strict") -> Iterator[TextIO]:
         r"""The UTF-8 text, without a byte-order mark; lines end in \n, \r\n or \r and keep their ends."""
         with self.open() as stream:
-            if _marked(stream):
+            if _has_byte_order_mark(stream):
                 stream.read(3)
-            # the mark is skipped by hand because the codec that would (utf-8-sig) is several times slower
+            # the codec utf-8-sig would skip the mark, but it is several times slower
             yield io.TextIOWrapper(stream, encoding="utf-8", errors=errors, newline="")
 
     def byte_order_mark(self) -> bool:
         """Whether the text begins with UTF-8's byte-order mark."""
         with self.open() as stream:
-            return _marked(stream)
+            return _has_byte_order_mark(stream)
 
     def first_line_end(self) -> str:
         r"""What the first line ends with: "\n", "\r\n" or "\r"; a file of one line without an end has "\n"."""
         with self.text(errors="replace") as lines:
             return line_end(next(lines, ""))
 
-    def not_utf8(self, place: str = "") -> UserError:
-        """What to tell a person whose bytes are not UTF-8."""
+    def not_utf8(self, row: int | None = None) -> UserError:
+        """The error for bytes that are not UTF-8, in `row` where it is known (0 is the header)."""
         with self.open() as stream:
-            return not_utf8(stream, self.name, place)
+            return not_utf8(stream, self.name, row)
 
     def _keep(self, copy: Path) -> None:
         self.path = copy
@@ -130,11 +130,11 @@ class Source:
         except OSError as error:
             _unlink(path)
             raise UserError(
-                "{name} cannot be copied to {path}: {strerror}.",
+                "{name} cannot be copied to {path}: {fault}.",
                 "Make room there, or name another folder:  TMPDIR=FOLDER rung …",
                 name=self.name,
                 path=path,
-                strerror=error.strerror or error,
+                fault=error.strerror or error,
             ) from None
         except BaseException:
             _unlink(path)
@@ -151,7 +151,7 @@ def line_end(line: str) -> str:
     return line[len(line.rstrip("\r\n")) :] or "\n"
 
 
-def check_there(name: str) -> None:
+def check_exists(name: str) -> None:
     """Raise UserError if there is no file of this name, or if it is a folder; "-" is always there."""
     if name == "-":
         return
@@ -163,7 +163,7 @@ def check_there(name: str) -> None:
         raise cannot_read(name, IsADirectoryError())
 
 
-def _marked(stream: BinaryIO) -> bool:
+def _has_byte_order_mark(stream: BinaryIO) -> bool:
     return cast(io.BufferedReader, stream).peek(3)[:3] == _BOM
 
 

@@ -50,17 +50,17 @@ class Spreadsheet(Delimited):
                 continue
             unnamed = [i for i, cell in enumerate(row) if cell and not "".join(header[i : i + 1])]
             if any(unnamed):
-                raise self._nameless(number, unnamed[-1])
+                raise self._unnamed_column_with_value(number, unnamed[-1])
             index = index or bool(unnamed)
             yield _UNPACKED.encode(["", str(each)] for each in blank)
             yield _UNPACKED.encode([[*[*row, *[""] * len(header)][: len(header)], str(number)]])
             blank.clear()
         self._places = [i for i, name in enumerate(header) if name or (i == 0 and index)]
 
-    def _nameless(self, row: int, column: int) -> UserError:
+    def _unnamed_column_with_value(self, row: int, column: int) -> UserError:
         return UserError(
             "{name}: in row {row}, column {column} has a value but no name in the header.",
-            "Write a name above it; rows above the header, such as a title, must be taken out.",
+            "Write a name above it; remove rows above the header, such as a title.",
             name=self.source.name,
             row=row,
             column=column + 1,

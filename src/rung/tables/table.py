@@ -1,4 +1,4 @@
-"""A person's table, checked from end to end before anything is made of it."""
+"""Open a table of any format, and check it completely before it is used."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from rung.tables.lines import Lines
 from rung.tables.parquet import ParquetFile
 from rung.tables.reader import Reader
 from rung.tables.selection import Selection
-from rung.tables.source import Source, check_there
+from rung.tables.source import Source, check_exists
 from rung.tables.spreadsheet import Spreadsheet
-from rung.text_encoding import is_utf16, utf16_without_mark
+from rung.text_encoding import utf16_error, utf16_without_mark
 
-_OF_IMAGES = ("image", "path", "file")  # what a column of images is called
+_OF_IMAGES = ("image", "path", "file")  # usual names of a column of images
 CHUNK_ROWS = 1024  # measured: larger chunks outgrow the processor cache and are a third slower to read and write
 
 
@@ -51,18 +51,18 @@ def open_table(
     """
     if of_images and os.path.isdir(path):
         return _open_folder(str(path))
-    check_there(str(path))  # before its ending: a name that is no file has no format
+    check_exists(str(path))  # before the format: a missing file is the more useful error
     kind = format_of(str(path), format)
     if sheet is not None and kind != "xlsx":
-        raise UserError("--sheet {sheet}: {name} has no sheets.", "Leave it away.", sheet=sheet, name=path)
+        raise UserError("--sheet {sheet}: {name} has no sheets.", "Leave out --sheet.", sheet=sheet, name=path)
     source = Source(str(path))
     try:
         _check_start(source, kind)
         reader = Spreadsheet(source, sheet) if kind == "xlsx" else _reader(source, kind)
         reader.scan()
-        of_text = [name for name in reader.of_text if name not in apart]
+        text_candidates = [name for name in reader.text_candidates if name not in apart]
         usual = usual or (_OF_IMAGES if of_images else ("text",))
-        column = text_column(source.name, reader.columns, of_text, text, usual, unclear)
+        column = text_column(source.name, reader.columns, text_candidates, text, usual, unclear)
         reader.check_text(column)
     except BaseException:
         source.close()
@@ -124,10 +124,10 @@ class Table:
         """
         if name not in self.columns:
             raise UserError(
-                "{name}: there is no column '{name_2}' (columns: {columns}).",
+                "{name}: there is no column '{column}' (columns: {columns}).",
                 "Name one of these columns.",
                 name=self.name,
-                name_2=name,
+                column=name,
                 columns=", ".join(self.columns),
             )
         return [value for chunk in self.chunks() for value in chunk.column(name)]
@@ -139,9 +139,9 @@ class Table:
         made._reader = Selection(self._source, columns, rows)
         return made
 
-    def as_wide_as_the_file(self, rows: Sequence[list[str]]) -> Sequence[list[str]]:
+    def pad_to_file_width(self, rows: Sequence[list[str]]) -> Sequence[list[str]]:
         """Rows of `columns`, with an empty field for every column of the file that was left out."""
-        return self._reader.as_wide_as_the_file(rows)
+        return self._reader.pad_to_file_width(rows)
 
     def place(self, row: int) -> Localized:
         """Where a row (from 0) stands in the person's own file, as an editor numbers its lines or a table its rows."""
@@ -176,7 +176,7 @@ def _open_folder(name: str) -> Table:
 
 
 def _check_start(source: Source, kind: str) -> None:
-    """Tell a format by its first bytes where the name promises another."""
+    """Raise UserError if the first bytes show another format than the name."""
     start = source.start()
     if start == b"PK\x03\x04" and kind != "xlsx":
         raise UserError(
@@ -186,13 +186,11 @@ def _check_start(source: Source, kind: str) -> None:
             kind=kind,
         )
     if start == b"PAR1" and kind != "parquet":
-        raise UserError("{source_name} is Parquet, not {kind}.", "--format parquet", source_name=source.name, kind=kind)
+        raise UserError("{name} is Parquet, not {kind}.", "--format parquet", name=source.name, kind=kind)
     if kind != "parquet" and (unmarked := utf16_without_mark(start)):
-        raise is_utf16(source.name, unmarked)
+        raise utf16_error(source.name, unmarked)
     if kind == "parquet" and start[:2] == b"\x1f\x8b":
-        raise UserError(
-            "{source_name} is Parquet inside gzip.", "Unpack it first:  gunzip {source_name}", source_name=source.name
-        )
+        raise UserError("{name} is Parquet inside gzip.", "Unpack it first:  gunzip {name}", name=source.name)
 
 
 def _reader(source: Source, kind: str) -> Reader:

@@ -19,7 +19,7 @@ from sklearn.base import clone
 from rung.errors import UserError, did_you_mean
 from rung.estimator.classifier import Classifier
 from rung.messages import tr
-from rung.runs.resume import of_value
+from rung.runs.resume import value_hash
 from rung.training.cross_validation import MIN_PROBABILITY
 from rung.training.labeled_texts import LabeledTexts, read_labeled_texts
 from rung.training.provenance import Record, parent_of
@@ -154,7 +154,7 @@ class SettingsEvaluator:
 
     def open_comparison(self) -> Comparison:
         """The results of an earlier run in the folder, or else the result of the baseline, the unchanged classifier."""
-        settings = {"folds": self.folds, "seed": self.seed, "labels": of_value(self.clf.parsed_labels().as_list())}
+        settings = {"folds": self.folds, "seed": self.seed, "labels": value_hash(self.clf.parsed_labels().as_list())}
         parameters = self.clf.get_params(deep=False)
         settings |= {name: str(parameters[name]) for name in parameters if name not in ("labels", "backbone", "cache")}
         prepare_folder(
@@ -203,7 +203,7 @@ class SettingsEvaluator:
         hparams = Hyperparameters(**{"seed": self.seed} | training)
         if hparams.way not in _FROZEN_WAYS:
             check_memory(clf.loaded_backbone, hparams)
-        folder = self.folder / _WORK_FOLDER / of_value(setting_key(setting))[:16]
+        folder = self.folder / _WORK_FOLDER / value_hash(setting_key(setting))[:16]
         folder.mkdir(parents=True, exist_ok=True)
         run = TuningRun(clf, train, hparams, teach, folder, TrainingLog(folder))
         return run.fit_tuned(train, f"part-{number}")

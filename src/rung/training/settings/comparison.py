@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rung.intervals import interval, paired
+from rung.intervals import interval, paired_interval
 from rung.messages import tr
 from rung.text_encoding import read_text, split_lines
 
@@ -160,7 +160,7 @@ def _table_row(row: SettingResult, baseline: SettingResult, level: float) -> dic
         return {"setting": row.name, **empty, "error": row.error}
     low, high = interval(sum(row.right), len(row.right))
     won, lost = _only_first_correct(row.right, baseline.right), _only_first_correct(baseline.right, row.right)
-    between = (0.0, 0.0) if row is baseline else paired(won, lost, len(row.right), level=level)
+    between = (0.0, 0.0) if row is baseline else paired_interval(won, lost, len(row.right), level=level)
     return {
         "setting": row.name,
         "share": round(row.share, 4),
