@@ -16,7 +16,7 @@ import measure
 import numpy as np
 
 from rung.evidence import Evidence
-from rung.inference.label_scoring import BELOW, likeliest
+from rung.inference.label_scoring import UNSCORED_GAP, shortlist_mask
 from rung.rungs.names import Names
 from rung.rungs.pool import Pool
 
@@ -76,10 +76,10 @@ def mixed(evidence: Evidence, prior: measure.Floats | None) -> Evidence:
 
 def shortlisted(name: str, priors: dict[str, measure.Floats], truth: measure.Indices, count: int) -> dict[str, Any]:
     """MiniLM's names where only the `count` likeliest labels of the built-in model are scored; the others follow the last."""
-    kept = likeliest(priors["builtin"], count)
+    kept = shortlist_mask(priors["builtin"], count)
     whole = priors["minilm"]
     least = np.where(kept, whole, np.inf).min(axis=1, keepdims=True)
-    cut = np.where(kept, whole, least - BELOW)
+    cut = np.where(kept, whole, least - UNSCORED_GAP)
     head = {"set": name, "labels": whole.shape[1], "shortlist": count}
     head |= {"kept": measure.percent(kept[np.arange(len(truth)), truth].mean())}
     right, before = cut.argmax(axis=1) == truth, whole.argmax(axis=1) == truth

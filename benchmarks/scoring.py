@@ -18,7 +18,7 @@ import numpy as np
 import sets
 
 from rung import load
-from rung.inference.prompts import word
+from rung.inference.prompts import label_prompts
 from rung.labels import Labels
 
 TEXTS = 3  # timed against pairs, which take minutes
@@ -60,7 +60,7 @@ def framed(backbone: Any, labels: Labels, frame: str, texts: list[str]) -> tuple
     """Prompts and candidates: as a Classifier words them, with all labels listed first, or the text alone."""
     if frame == "bare":
         return [f"{text} This text is about" for text in texts], [f" {name}" for name in labels.names]
-    wording = word(labels, backbone)
+    wording = label_prompts(labels, backbone)
     return [wording.prompt(text) for text in texts], wording.candidates
 
 

@@ -15,8 +15,8 @@ from rung import Classifier, UserError, load
 from rung.backbones.causal import CausalBackbone
 from rung.backbones.common import precision
 from rung.backbones.prompt import Prompt
-from rung.inference.label_scoring import scores
-from rung.inference.prompts import word
+from rung.inference.label_scoring import score_labels
+from rung.inference.prompts import label_prompts
 from rung.labels import Labels
 from tiny import LINES, save
 
@@ -410,8 +410,8 @@ def test_chat_is_the_models_own_template(gpt2: CausalBackbone, tmp_path: Path) -
     assert backbone.chat(said) == "<user>Which label?<assistant>"
     assert backbone.chat([{"role": "user", "content": "a<|end|>"}]) == "<user>a< |end|><assistant>"
     labels = Labels.parse(["app<|end|>", "card"])
-    assert "<|end|>" not in str(word(labels, backbone).prompt("x"))
-    assert word(Labels.parse(["app", "card"]), backbone).candidates == ["app", "card"]
+    assert "<|end|>" not in str(label_prompts(labels, backbone).prompt("x"))
+    assert label_prompts(Labels.parse(["app", "card"]), backbone).candidates == ["app", "card"]
 
 
 def test_scoring_leaves_the_model_as_it_is(gpt2: CausalBackbone) -> None:
@@ -451,7 +451,7 @@ def test_a_small_model_classifies_what_it_was_taught(tmp_path: Path) -> None:
     made_up = sentences()
     texts = {label: said[:120] for label, said in made_up.items()}
     held_out = [(text, label) for label, said in made_up.items() for text in said[120:145]]
-    frame = word(LABELS, made(tmp_path / "any", "gpt2"))
+    frame = label_prompts(LABELS, made(tmp_path / "any", "gpt2"))
     tell = tokenizer(
         tmp_path / "taught", [str(frame.prompt(text)) for said in texts.values() for text in said], size=480
     )
@@ -468,7 +468,7 @@ def test_a_small_model_classifies_what_it_was_taught(tmp_path: Path) -> None:
     _teach(model, tell, [(str(frame.prompt(text)), f" {label}") for label, said in texts.items() for text in said])
     backbone = load(str(save(model, tmp_path / "taught")))
     asked, truth = map(list, zip(*held_out, strict=True))
-    found, _ = scores(asked, LABELS, backbone)
+    found, _ = score_labels(asked, LABELS, backbone)
     assert np.mean(np.array(LABELS.names)[found.argmax(axis=1)] == truth) >= 0.9
     before = backbone.fingerprint
     clf = Classifier(LABELS, backbone=backbone, geometry="builtin", cache=False)

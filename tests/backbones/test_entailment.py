@@ -18,7 +18,7 @@ from rung.backbones.common.cross_encoder import CrossEncoder
 from rung.backbones.entailment import EntailmentBackbone
 from rung.backbones.next_sentence import NextSentenceBackbone
 from rung.backbones.prompt import Prompt
-from rung.inference.label_scoring import scores
+from rung.inference.label_scoring import score_labels
 from rung.labels import Labels
 
 pytestmark = pytest.mark.torch
@@ -138,10 +138,10 @@ def test_scores_are_odds(folders: dict[str, Path]) -> None:
     """Labels judged one by one: given that one of them holds, each is as probable as its odds, however sure the model is."""
     backbone, labels = opened(folders, "bert"), Labels.parse(["money", "card"])
     p = np.exp(backbone.score(TEXTS[:3], ["This text is about card.", "This text is about money."]).astype(np.float64))
-    found, _ = scores(TEXTS[:3], labels, backbone)
+    found, _ = score_labels(TEXTS[:3], labels, backbone)
     assert found == pytest.approx(np.log(p / (1 - p)), abs=1e-3)
     backbone.pair_log_p = lambda logits: logits[:, 0] * 0  # type: ignore[method-assign]  # p = 1
-    assert np.isfinite(scores(["a"], labels, backbone)[0]).all()
+    assert np.isfinite(score_labels(["a"], labels, backbone)[0]).all()
     del backbone.pair_log_p
 
 

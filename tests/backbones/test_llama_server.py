@@ -12,8 +12,8 @@ import pytest
 import llama
 from rung import Classifier, load
 from rung.backbones.remote import RemoteBackbone
-from rung.inference.label_scoring import scores
-from rung.inference.prompts import word
+from rung.inference.label_scoring import score_labels
+from rung.inference.prompts import label_prompts
 from rung.labels import Labels
 
 for package in ("torch", "llama_cpp", "gguf", "openai"):
@@ -65,8 +65,8 @@ def said(model: Any, text: str) -> Any:
 def test_letters_have_the_models_own_probabilities(server: Callable[..., RemoteBackbone], model: Any) -> None:
     """via=chat: the first token's candidates as the server tells them."""
     backbone = server()
-    found, why = scores(TEXTS, LABELS, backbone)
-    wording = word(LABELS, backbone)
+    found, why = score_labels(TEXTS, LABELS, backbone)
+    wording = label_prompts(LABELS, backbone)
     for text, row in zip(TEXTS, found, strict=True):
         last = said(model, wording.prompt(text))[-1]
         expected = [last[llama.FIRST_LETTER + llama.LETTERS.index(each)] for each in wording.candidates]

@@ -17,7 +17,7 @@ from rung.backbones.common import precision
 from rung.backbones.common.prompt_tokens import keep_head
 from rung.backbones.masked import MaskedBackbone, _cloze
 from rung.backbones.prompt import Prompt
-from rung.inference.label_scoring import scores
+from rung.inference.label_scoring import score_labels
 from rung.labels import Labels
 
 pytestmark = pytest.mark.torch
@@ -224,7 +224,7 @@ def test_verbalizers_of_several_tokens(backbone: MaskedBackbone) -> None:
     texts = ["my {} card is lost", "{}", "a {{}} film. " * 40]
     said = ["money", "the invoice", "a refund", "film", "a great film"]
     assert len(set(backbone.lengths(said))) > 1
-    found, why = scores(texts, labels, backbone)
+    found, why = score_labels(texts, labels, backbone)
     prompts = [text.replace("{}", "{ }") + " This text is about {}." for text in texts]
     p = np.exp(backbone.score(prompts, said).astype(np.float64))
     places = [labels.names.index(name) for name in ("money", "film")]

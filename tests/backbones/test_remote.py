@@ -16,7 +16,7 @@ from rung import Classifier, UserError, load
 from rung.backbones.common import api_client
 from rung.backbones.prompt import Prompt
 from rung.backbones.remote import RemoteBackbone, _place
-from rung.inference.label_scoring import count_cut, scores
+from rung.inference.label_scoring import count_truncated, score_labels
 from rung.labels import Labels
 from servers import Server, running
 
@@ -50,7 +50,7 @@ def texts(n: int) -> list[str]:
 
 def test_letters_give_probabilities(server: Server) -> None:
     """What the server says of each letter is the log-probability of its label, natural; one request a text."""
-    found, why = scores(texts(6), LABELS, backbone(server))
+    found, why = score_labels(texts(6), LABELS, backbone(server))
     order = LABELS.names
     assert [order[i] for i in found.argmax(axis=1)] == [NAMES[i % 3] for i in range(6)]
     assert np.exp(found.max(axis=1)) == pytest.approx(0.8)
@@ -74,7 +74,7 @@ def test_five_hundred_requests_through_all_faults() -> None:
     with running(Server(fault=fault)) as server:
         asked = backbone(server, concurrency=16, retries=2)
         said = texts(500)
-        found, why = scores(said, LABELS, asked)
+        found, why = score_labels(said, LABELS, asked)
         assert 500 <= server.requests <= asked.budget.requests  # a try that never arrived counts
     lost = [i for i in range(500) if i % 50 == 7]
     for i in range(500):
@@ -109,7 +109,7 @@ def test_too_few_tokens_told_means_a_choice(server: Server) -> None:
     rows, why = asked.scored(["x\nA. card\nB. film\nC. app\n\nText: film 1"], ["A", "B", "C"])
     assert np.isnan(rows).all()
     assert why == ["the server tells too few tokens' probabilities"]
-    found, _ = scores(texts(3), LABELS, asked)
+    found, _ = score_labels(texts(3), LABELS, asked)
     assert np.exp(found.max(axis=1)) == pytest.approx(0.9)
 
 
@@ -117,7 +117,7 @@ def test_it_learns_what_the_server_takes() -> None:
     """Fewer likeliest tokens where 20 are refused; guided_choice where a schema and a grammar are; each refused way once or so."""
     with running(Server(top=5, holds=("guided_choice",))) as server:
         asked = backbone(server, concurrency=1)
-        scores(texts(4), LABELS, asked)
+        score_labels(texts(4), LABELS, asked)
         assert [body["top_logprobs"] for body in server.bodies] == [20, 5, 5, 5, 5]
         asked.choose(["a\n\nText: film 1"], ["film", "card"])
         assert [
@@ -135,7 +135,7 @@ def test_it_learns_what_the_server_takes() -> None:
 def test_many_labels_are_chosen_by_name(server: Server) -> None:
     """Beyond the alphabet the names themselves are the choice."""
     names = [*NAMES, *(f"other{i}" for i in range(30))]
-    found, why = scores(texts(3), Labels.parse(names), backbone(server))
+    found, why = score_labels(texts(3), Labels.parse(names), backbone(server))
     assert [sorted(names)[i] for i in found.argmax(axis=1)] == NAMES
     assert why == [None] * 3
 
@@ -165,7 +165,7 @@ def test_completions_echo_each_candidate(server: Server) -> None:
 
 def test_equal_prompts_are_asked_once(server: Server) -> None:
     """However often a text occurs."""
-    found, _ = scores(["film 1"] * 20, LABELS, backbone(server))
+    found, _ = score_labels(["film 1"] * 20, LABELS, backbone(server))
     assert server.requests == 1
     assert (found == found[0]).all()
 
@@ -225,7 +225,7 @@ def test_a_key_that_is_missing_is_told_at_once(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     model = load("openai:tiny@https://api.example.com/v1")
     with pytest.raises(UserError, match=r"there is no key for api\.example\.com"):
-        scores(texts(3), LABELS, model)
+        score_labels(texts(3), LABELS, model)
     assert model.budget.requests <= 3  # type: ignore[attr-defined]
 
 
@@ -289,7 +289,7 @@ def test_a_grammar_spells_names_as_they_are() -> None:
 def test_control_tokens_in_a_text_are_spelled_apart(server: Server) -> None:
     """What models of all makers read as control tokens leaves this machine as text, in texts and labels; mark-up stays."""
     text = "film <|im_end|> </s> [INST] <｜Assistant｜> <start_of_turn> <extra_id_7> <b>so</b> [1] <|a b|>"
-    scores([text], Labels.parse(["card", "film<|im_end|>"]), backbone(server))
+    score_labels([text], Labels.parse(["card", "film<|im_end|>"]), backbone(server))
     sent = server.bodies[-1]["messages"][0]["content"]
     assert "< |im_end|> < /s> [ INST] < ｜Assistant｜> < start_of_turn> < extra_id_7> <b>so</b> [1] <|a b|>" in sent
     assert "film< |im_end|>" in sent
@@ -309,7 +309,7 @@ def test_a_text_that_the_server_cannot_read_whole_is_cut(server: Server, via: st
     server.fault = fault
     asked = backbone(server, via=via)
     texts = ["film " + "and so on " * 100 + "the end", "film short"]
-    found, why = scores(texts, LABELS, asked)
+    found, why = score_labels(texts, LABELS, asked)
     assert why == [None, None]
     assert np.isfinite(found).all()
     sent = [body["messages"][0]["content"] if via == "chat" else body["prompt"] for body in server.bodies]
@@ -317,7 +317,7 @@ def test_a_text_that_the_server_cannot_read_whole_is_cut(server: Server, via: st
     assert "Which label fits the text best?" in last
     assert "Text: film and so on" in last
     assert "the end" in last
-    assert count_cut(texts, LABELS, asked) == 1
+    assert count_truncated(texts, LABELS, asked) == 1
     rows, reasons = asked.scored(["Text: film " + "and so on " * 100], ["A", "B"])
     assert np.isnan(rows).all()
     assert "maximum context length" in str(reasons[0])  # a plain string is nobody's to cut

@@ -17,8 +17,8 @@ from rung import Classifier, UserError, load
 from rung.backbones.common import precision
 from rung.backbones.prompt import Prompt
 from rung.backbones.seq2seq import Seq2SeqBackbone
-from rung.inference.label_scoring import scores
-from rung.inference.prompts import word
+from rung.inference.label_scoring import score_labels
+from rung.inference.prompts import label_prompts
 from rung.labels import Labels
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")]
@@ -270,8 +270,8 @@ def test_it_labels_texts(wide: dict[str, Path], kind: str) -> None:
     backbone = opened(wide, kind)
     before = backbone.fingerprint
     labels = Labels.parse({"money": "refunds", "card": {"words": ["my card"]}, "the app": ""})
-    assert str(word(labels, backbone).prompt("x")).endswith("Text: x\nLabel:")
-    found, why = scores(["my {} card", "a </s> b"], labels, backbone, length="token")
+    assert str(label_prompts(labels, backbone).prompt("x")).endswith("Text: x\nLabel:")
+    found, why = score_labels(["my {} card", "a </s> b"], labels, backbone, length="token")
     assert np.isfinite(found).all()
     assert why == [None, None]
     clf = Classifier(labels, backbone=backbone, geometry="builtin", cache=False)
@@ -291,7 +291,7 @@ def test_a_small_model_answers_what_it_was_taught(tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(len(made))
     known, unseen = [made[i] for i in order[15:]], [made[i] for i in order[:15]]
     labels = Labels.parse(list(things))
-    frame = word(labels, load(str(tiny.t5(tmp_path / "any"))))
+    frame = label_prompts(labels, load(str(tiny.t5(tmp_path / "any"))))
     lines = [f"{frame.prompt(text)} {label}".replace("\n", " ") for text, label in made]
     folder = tiny.t5(tmp_path / "taught", lines, size=300, dropout_rate=0, initializer_factor=1.0)
     backbone = load(str(folder))
@@ -306,7 +306,7 @@ def test_a_small_model_answers_what_it_was_taught(tmp_path: Path) -> None:
         optimizer.step()
         optimizer.zero_grad()
     tiny.save(model, folder)  # read when it is first needed: now
-    found, _ = scores([text for text, _ in unseen], labels, backbone)
+    found, _ = score_labels([text for text, _ in unseen], labels, backbone)
     assert np.mean(np.array(labels.names)[found.argmax(axis=1)] == [label for _, label in unseen]) >= 0.9
 
 

@@ -133,7 +133,7 @@ def test_texts_that_fit_no_label_get_none() -> None:
     assert np.mean(out[len(TEXTS) :]) > np.mean(out[: len(TEXTS)])
     answer = next(answer for answer in clf.answers(foreign) if answer.label is None)
     assert (answer.error, answer.reason.startswith("none of these")) == (None, True)
-    with pytest.raises(UserError, match=r"fit\(texts\) first"):
+    with pytest.raises(UserError, match=r"fit\(texts\)  first"):
         classifier(reject="auto").predict(TEXTS)
 
 
@@ -146,9 +146,9 @@ def test_several_labels_are_yes_or_no_each() -> None:
     assert ((clf.predict_proba(TEXTS) > 0.5) == flags).all()
     named = clf.answers(TEXTS)[0].label
     assert named == tuple(clf.classes_[flags[0] == 1])
-    with pytest.raises(UserError, match="neither reject"):
+    with pytest.raises(UserError, match="cannot be combined with reject"):
         classifier(multi_label=True, reject=0.1).fit(TEXTS)
-    with pytest.raises(UserError, match=r"fit\(texts\) first"):
+    with pytest.raises(UserError, match=r"fit\(texts\)  first"):
         classifier(multi_label=True).predict(TEXTS)
 
 
@@ -212,7 +212,7 @@ def test_several_labels_are_calibrated(tmp_path: Path) -> None:
     marks = [(label,) for label in TRUTH]
     clf = classifier(multi_label=True).fit(TEXTS[:half], [*marks[:10], *[None] * (half - 10)])
     before, labels = clf.predict_proba(TEXTS), clf.predict(TEXTS)
-    with pytest.raises(UserError, match="10 of 12 labelled texts were labelled in fit already"):
+    with pytest.raises(UserError, match="10 of 12 labelled texts already had a label in fit"):
         clf.calibrate([*TEXTS[:10], *TEXTS[half : half + 2]], [*marks[:10], *marks[half : half + 2]])
     clf.calibrate(TEXTS[half:], marks[half:])
     assert not np.allclose(clf.predict_proba(TEXTS), before)
@@ -223,6 +223,14 @@ def test_several_labels_are_calibrated(tmp_path: Path) -> None:
     assert [answer.label_set for answer in clf.answers(TEXTS, level=0.8)] == sets[:-1]
     clf.save(tmp_path / "saved")
     assert Classifier.load(tmp_path / "saved").label_sets(TEXTS, level=0.8) == sets[:-1]
+
+
+def test_calibration_of_several_labels_reads_y_as_fit_does() -> None:
+    """With multi_label, calibrate takes a mapping from text to labels, as fit does."""
+    labels = {text: (label,) for text, label in zip(TEXTS, TRUTH, strict=True)}
+    by_text = classifier(multi_label=True).fit(TEXTS).calibrate(TEXTS, labels)
+    by_row = classifier(multi_label=True).fit(TEXTS).calibrate(TEXTS, list(labels.values()))
+    assert np.array_equal(by_text.predict_proba(TEXTS), by_row.predict_proba(TEXTS))
 
 
 def test_calibrated_probabilities_and_sets(tmp_path: Path) -> None:
@@ -242,7 +250,7 @@ def test_calibrated_probabilities_and_sets(tmp_path: Path) -> None:
     again = Classifier.load(tmp_path / "calibrated")
     assert np.array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
     assert again.label_sets(TEXTS, 0.8) == clf.label_sets(TEXTS, 0.8)
-    with pytest.raises(UserError, match="labelled in fit already"):
+    with pytest.raises(UserError, match="already had a label in fit"):
         classifier().fit(TEXTS, GAPS).calibrate(TEXTS, GAPS)
     assert not hasattr(clf.fit(TEXTS), "calibration_")
 

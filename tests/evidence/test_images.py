@@ -250,7 +250,7 @@ def test_a_saved_classifier_answers_the_same(
     loaded.set_params(cache=False)
     assert np.array_equal(loaded.predict_proba(squares[:9]), clf.predict_proba(squares[:9]))
     assert loaded.answers(squares[:9]) == clf.answers(squares[:9])
-    assert loaded.meaning().temperature == clf.meaning().temperature
+    assert loaded.label_evidence().temperature == clf.label_evidence().temperature
 
 
 def test_an_unreadable_image_costs_its_own_row(colors: Backbone, files: list[Path], unreadable: Path) -> None:

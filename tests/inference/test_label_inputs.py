@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from rung import UserError
 from rung.inference.label_inputs import (
-    NO_LABEL,
+    NONE_OF_THESE_INDEX,
     UNKNOWN_LABEL,
-    in_rows_of,
-    is_gap,
-    known_marks,
-    known_places,
+    align_to_rows,
+    encode_indicators,
+    encode_labels,
+    is_missing_label,
     label_column,
     named_shares,
 )
@@ -30,7 +30,7 @@ NAN = float("nan")
 
 
 def places(y: Any, n: int, names: list[Any] = NAMES) -> list[int]:
-    return known_places(y, n, names, minus_one_is_none=True).tolist()
+    return encode_labels(y, n, names, minus_one_is_missing=True).tolist()
 
 
 COLUMN = ["bug", None, "billing"]
@@ -96,10 +96,10 @@ def test_what_is_no_column_of_labels_is_refused(y: Any, what: str) -> None:
 
 def test_none_of_these_and_what_is_never_seen() -> None:
     """The word for none of the labels has a place of its own, and so have labels that are no mistake where truth is compared."""
-    assert places(["None of these", "bug"], 2) == [NO_LABEL, 1]
-    found = known_places(["never", "bug"], 2, NAMES, minus_one_is_none=False, allow_unknown=True)
+    assert places(["None of these", "bug"], 2) == [NONE_OF_THESE_INDEX, 1]
+    found = encode_labels(["never", "bug"], 2, NAMES, minus_one_is_missing=False, allow_unknown=True)
     assert found.tolist() == [UNKNOWN_LABEL, 1]
-    assert is_gap(" \u200b")
+    assert is_missing_label(" \u200b")
 
 
 MARKS = [[1.0, 0.0, NAN], [0.0, 1.0, NAN]]
@@ -122,7 +122,7 @@ MARKS = [[1.0, 0.0, NAN], [0.0, 1.0, NAN]]
 )
 def test_marks_are_read_by_the_names_of_their_columns(y: Any) -> None:
     """Columns in any order; those without names in the order of the labels; what is left out is not known."""
-    assert np.array_equal(known_marks(y, 2, NAMES), np.array(MARKS), equal_nan=True)
+    assert np.array_equal(encode_indicators(y, 2, NAMES), np.array(MARKS), equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_marks_are_read_by_the_names_of_their_columns(y: Any) -> None:
 )
 def test_marks_and_collections_of_names_say_the_same(y: Any) -> None:
     """Sparse matrices, bools, and collections of names in every kind of column."""
-    assert known_marks(y, 2, NAMES).tolist() == [[1, 0, 0], [0, 1, 1]]
+    assert encode_indicators(y, 2, NAMES).tolist() == [[1, 0, 0], [0, 1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -163,17 +163,17 @@ def test_marks_and_collections_of_names_say_the_same(y: Any) -> None:
 def test_marks_that_name_no_label_are_refused(y: Any, what: str) -> None:
     """Foreign names, another number of columns, words for marks: told, not guessed."""
     with pytest.raises(UserError, match=what):
-        known_marks(y, 1, NAMES)
+        encode_indicators(y, 1, NAMES)
 
 
 def test_lists_of_numbers_are_names_or_marks_never_a_guess() -> None:
     """With the labels 0 and 1, [0, 1] may be both labels or one mark: that is asked, not assumed."""
-    assert known_marks([{0, 1}, {1}], 2, [0, 1]).tolist() == [[1, 1], [0, 1]]
-    assert known_marks([[0, 0], [0, 1]], 2, [0, 1]).tolist() == [[0, 0], [0, 1]]
-    assert known_marks(np.array([[0, 1], [1, 0]]), 2, [0, 1]).tolist() == [[0, 1], [1, 0]]
-    assert known_marks([(3,), (3, 7)], 2, [3, 7]).tolist() == [[1, 0], [1, 1]]
+    assert encode_indicators([{0, 1}, {1}], 2, [0, 1]).tolist() == [[1, 1], [0, 1]]
+    assert encode_indicators([[0, 0], [0, 1]], 2, [0, 1]).tolist() == [[0, 0], [0, 1]]
+    assert encode_indicators(np.array([[0, 1], [1, 0]]), 2, [0, 1]).tolist() == [[0, 1], [1, 0]]
+    assert encode_indicators([(3,), (3, 7)], 2, [3, 7]).tolist() == [[1, 0], [1, 1]]
     with pytest.raises(UserError, match="labels as well as marks"):
-        known_marks([[0, 1], [1, 0]], 2, [0, 1])
+        encode_indicators([[0, 1], [1, 0]], 2, [0, 1])
 
 
 @given(
@@ -186,7 +186,7 @@ def test_the_order_of_columns_plays_no_part(order: list[int], marks: list[list[i
     table = pd.DataFrame(marks, columns=names, dtype=object)
     shuffled = table[[names[i] for i in order]]
     expected = np.array(marks, dtype=float)
-    assert np.array_equal(known_marks(shuffled, len(marks), names), expected, equal_nan=True)
+    assert np.array_equal(encode_indicators(shuffled, len(marks), names), expected, equal_nan=True)
 
 
 X = pd.Series(["one", "two", "three", "four"], index=[10, 11, 12, 13])
@@ -194,30 +194,30 @@ X = pd.Series(["one", "two", "three", "four"], index=[10, 11, 12, 13])
 
 def test_labels_of_some_rows_are_found_by_the_index() -> None:
     """A pandas y with a part of X's index labels these rows; their numbers keep their type."""
-    assert label_column(in_rows_of(X, pd.Series(["bug"], index=[12])))[2] == "bug"
-    aligned = label_column(in_rows_of(X, pd.Series([7, 8], index=[13, 10])))
+    assert label_column(align_to_rows(X, pd.Series(["bug"], index=[12])))[2] == "bug"
+    aligned = label_column(align_to_rows(X, pd.Series([7, 8], index=[13, 10])))
     assert [aligned[0], aligned[3]] == [8, 7]
     assert type(aligned[0]) is int
-    assert is_gap(aligned[1])
+    assert is_missing_label(aligned[1])
 
 
 def test_rows_in_another_order_are_refused() -> None:
     """Where the index says one thing and the order another, a person is asked; equal and unrelated indexes go by place."""
     y = pd.Series(list("abcd"), index=[13, 12, 11, 10])
     with pytest.raises(UserError, match=r"another order.*\n.*y.loc\[X.index\]"):
-        in_rows_of(X, y)
+        align_to_rows(X, y)
     for each in (y[X.index], pd.Series(list("dcba")), list("dcba"), np.array(list("dcba"))):
-        assert label_column(in_rows_of(X, each), 4) == list("dcba")
+        assert label_column(align_to_rows(X, each), 4) == list("dcba")
     with pytest.raises(UserError, match="2 labels for 4 texts"):
-        label_column(in_rows_of(X, pd.Series(["a", "b"])), 4)
+        label_column(align_to_rows(X, pd.Series(["a", "b"])), 4)
 
 
 def test_a_mapping_goes_from_text_to_label() -> None:
     """{text: label} labels the texts it names, wherever they stand, and no others."""
-    assert in_rows_of(["one", "two", "one"], {"one": "bug"}) == ["bug", None, "bug"]
-    assert places(in_rows_of(X, {"four": "bug"}), 4) == [-1, -1, -1, 1]
+    assert align_to_rows(["one", "two", "one"], {"one": "bug"}) == ["bug", None, "bug"]
+    assert places(align_to_rows(X, {"four": "bug"}), 4) == [-1, -1, -1, 1]
     with pytest.raises(UserError, match="'five', which is none of the texts"):
-        in_rows_of(X, {"five": "bug"})
+        align_to_rows(X, {"five": "bug"})
 
 
 @pytest.mark.parametrize(

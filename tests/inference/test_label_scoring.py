@@ -12,8 +12,8 @@ import pytest
 from rung import Classifier, UserError, load
 from rung.backbones.prompt import Prompt
 from rung.evidence.cache import Cache
-from rung.inference.label_scoring import count_cut, neutral, scores
-from rung.inference.prompts import STYLES, word
+from rung.inference.label_scoring import count_truncated, neutral_scores, score_labels
+from rung.inference.prompts import STYLES, label_prompts
 from rung.labels import Labels
 
 SPORT, MONEY = "the striker scored a late goal", "the bank raised interest rates"
@@ -73,20 +73,20 @@ class Server(Scorer):
 @pytest.mark.parametrize("style", STYLES)
 def test_every_style_finds_the_label(style: str) -> None:
     """Whatever kind of words a backbone takes, the text about goals is sports."""
-    found, why = scores([SPORT, MONEY], LABELS, Scorer(style))
+    found, why = score_labels([SPORT, MONEY], LABELS, Scorer(style))
     assert why == [None, None]
     assert found.argmax(axis=1).tolist() == [1, 0]
 
 
 def test_the_wording_holds_text_and_labels() -> None:
     """A prompt holds the text once; braces in it are no slot; descriptions are told."""
-    wording = word(LABELS, Scorer("cloze"))
+    wording = label_prompts(LABELS, Scorer("cloze"))
     assert wording.prompt("a {} b") == Prompt("", "a { } b", " This text is about {}.")
-    assert "finance: banks and markets" in word(LABELS, Scorer("continuation")).frame
-    assert word(LABELS, Scorer("entailment")).candidates[0] == "This text is about finance: banks and markets."
-    assert word(LABELS, Scorer("options")).candidates == ["A", "B"]
+    assert "finance: banks and markets" in label_prompts(LABELS, Scorer("continuation")).frame
+    assert label_prompts(LABELS, Scorer("entailment")).candidates[0] == "This text is about finance: banks and markets."
+    assert label_prompts(LABELS, Scorer("options")).candidates == ["A", "B"]
     many = Labels.parse([f"label {i:02}" for i in range(40)])
-    assert word(many, Scorer("options")).candidates == many.names
+    assert label_prompts(many, Scorer("options")).candidates == many.names
 
 
 class Wary(Scorer):
@@ -105,7 +105,7 @@ class Wary(Scorer):
 def test_labels_are_text_too(style: str) -> None:
     """A control token in a label's name, description or words is spelled apart, in the frame and in the candidates."""
     labels = Labels.parse({"a <end>": {"description": "so <end>", "words": ["<end>!"]}, "b": ""})
-    wording = word(labels, Wary(style))
+    wording = label_prompts(labels, Wary(style))
     assert "<end>" not in wording.frame + "".join(wording.candidates)
     assert "< end>" in wording.frame + "".join(wording.candidates)
     assert wording.prompt("<end>").text == "<end>"  # the backbone knows what to do with it
@@ -113,40 +113,40 @@ def test_labels_are_text_too(style: str) -> None:
 
 def test_what_is_cut_is_counted_as_it_is_asked() -> None:
     """Texts in their frames, beside the labels, for a backbone that scores; texts as they are for one that embeds."""
-    assert count_cut(["short", "a text that is too long"], LABELS, Wary()) == 1
-    assert count_cut(["a text of any length " * 999], LABELS, load("builtin")) == 0
+    assert count_truncated(["short", "a text that is too long"], LABELS, Wary()) == 1
+    assert count_truncated(["a text of any length " * 999], LABELS, load("builtin")) == 0
 
 
 def test_a_style_nobody_knows_is_refused() -> None:
     with pytest.raises(UserError, match="'song'"):
-        word(LABELS, Scorer("song"))
+        label_prompts(LABELS, Scorer("song"))
 
 
 def test_words_of_a_label_share_its_probability() -> None:
     """A label with several words gets the mean of their probabilities."""
     labels = Labels.parse({"money": {"words": ["finance"]}, "sports": ""})
-    found, _ = scores([MONEY], labels, Scorer())
+    found, _ = score_labels([MONEY], labels, Scorer())
     assert found[0, 0] == pytest.approx(np.log((np.exp(-2) + np.exp(-1)) / 2), abs=1e-6)
 
 
 def test_length_is_a_choice() -> None:
     """A sum over tokens, its mean, or by bytes; anything else is refused."""
     labels = Labels.parse(["finance and banks", "sports"])
-    plain, _ = scores([MONEY], labels, Scorer())
-    mean, _ = scores([MONEY], labels, Scorer(), length="token")
-    byte, _ = scores([MONEY], labels, Scorer(), length="byte")
+    plain, _ = score_labels([MONEY], labels, Scorer())
+    mean, _ = score_labels([MONEY], labels, Scorer(), length="token")
+    byte, _ = score_labels([MONEY], labels, Scorer(), length="byte")
     assert mean[0] == pytest.approx(plain[0] / [3, 1])
     assert byte[0] == pytest.approx(plain[0] / [17, 6])
     with pytest.raises(UserError, match="length"):
-        scores([MONEY], labels, Scorer(), length="word")  # type: ignore[arg-type]
+        score_labels([MONEY], labels, Scorer(), length="word")  # type: ignore[arg-type]
 
 
 def test_equal_texts_are_asked_once_and_kept(tmp_path: Path) -> None:
     """Duplicates cost nothing, and a second run asks nobody."""
     scorer, cache = Scorer(), Cache(tmp_path)
-    first, _ = scores([SPORT, SPORT, MONEY], LABELS, scorer, cache=cache)
+    first, _ = score_labels([SPORT, SPORT, MONEY], LABELS, scorer, cache=cache)
     assert len(scorer.asked) == 2
-    again, _ = scores([MONEY, SPORT], LABELS, scorer, cache=cache)
+    again, _ = score_labels([MONEY, SPORT], LABELS, scorer, cache=cache)
     assert len(scorer.asked) == 2
     assert np.array_equal(again, first[[2, 1]])
 
@@ -154,13 +154,13 @@ def test_equal_texts_are_asked_once_and_kept(tmp_path: Path) -> None:
 def test_what_a_label_gets_from_any_text_is_taken_away() -> None:
     """A model that leans to finance by three nats is put right by texts that say nothing."""
     leaning = Scorer(lean=3.0)
-    assert scores([SPORT], LABELS, leaning)[0].argmax() == 0
-    told = neutral(LABELS, leaning)
+    assert score_labels([SPORT], LABELS, leaning)[0].argmax() == 0
+    told = neutral_scores(LABELS, leaning)
     assert told is not None
     assert told.shape == (3, 2)
     clf = Classifier(LABELS, backbone=leaning, geometry="builtin", cache=False)
     assert clf.predict([SPORT, MONEY]).tolist() == ["sports", "finance"]
-    assert neutral(LABELS, Scorer("entailment")) is None
+    assert neutral_scores(LABELS, Scorer("entailment")) is None
 
 
 def test_a_shortlist_asks_less_and_never_loses_a_label() -> None:
@@ -168,11 +168,11 @@ def test_a_shortlist_asks_less_and_never_loses_a_label() -> None:
     pairs = Scorer("entailment")
     pairs.pairwise = True
     among = np.array([[True, False], [False, True]])
-    found, _ = scores([SPORT, MONEY], LABELS, pairs, among=among)
+    found, _ = score_labels([SPORT, MONEY], LABELS, pairs, among=among)
     assert found.argmax(axis=1).tolist() == [0, 1]
     assert np.isfinite(found).all()
     with pytest.raises(UserError, match="shortlist"):
-        scores([SPORT], LABELS, Scorer(), among=among[:1])
+        score_labels([SPORT], LABELS, Scorer(), among=among[:1])
 
 
 def test_a_choice_stands_in_where_there_are_no_probabilities() -> None:

@@ -52,7 +52,7 @@ class Tally:
 
     def add(self, texts: Sequence[str | None], answers: Sequence[Answer], classifier: Classifier) -> None:
         """Count one chunk."""
-        from rung.inference.label_scoring import count_cut
+        from rung.inference.label_scoring import count_truncated
         from rung.inference.language import sample
 
         self.rows += len(texts)
@@ -69,7 +69,7 @@ class Tally:
         self.errors += len(texts) - len(readable)
         self.sample = sample((*self.sample, *texts))
         if classifier.long == "cut":
-            self.cut += count_cut(readable, classifier.parsed_labels(), classifier.loaded_backbone)
+            self.cut += count_truncated(readable, classifier.parsed_labels(), classifier.loaded_backbone)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A matrix of numbers and labels without names: what scikit-learn's own estimators take. No backbone plays a part."""
+"""A matrix of numbers and labels without names, as scikit-learn's own estimators take them; no backbone is used."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """How rows of such a matrix become evidence, so that the rungs need not know of it.
+class NumericFeatures:
+    """How rows of such a matrix become evidence, so that the rungs treat them like embeddings.
 
-    classes (k,) are the labels, scale is None where rows are of length 1 already. Others are put on a sphere of one
-    more dimension, x ↦ unit(x / scale, 1), which keeps what their length says. What stands in for anchors is zero: it says nothing.
+    classes (k,) are the labels. scale is None where all rows have length 1; other rows are put on a sphere with one more
+    dimension, x ↦ unit(x / scale, 1), which keeps the information in their length. Anchors are zero: there are no label names.
     """
 
     classes: npt.NDArray[Any]
@@ -27,20 +27,20 @@ class Numbers:
 
     @classmethod
     def of(cls, rows: npt.NDArray[np.float64], target: npt.NDArray[Any]) -> tuple[Self, Indices]:
-        """Learn classes and scale from rows (n, d) and their labels (n,); also the place of each label in `classes`."""
+        """Learn classes and scale from rows (n, d) and their labels (n,); also the index of each label in `classes`."""
         check_classification_targets(target)
-        classes, places = np.unique(target, return_inverse=True)
+        classes, indices = np.unique(target, return_inverse=True)
         norms = np.linalg.norm(rows, axis=1)
-        even = bool(np.abs(norms - 1).max(initial=0.0) < 1e-3)
-        scale = None if even else max(float(np.sqrt((norms**2).mean())), 1e-12)
-        return cls(classes, scale), places.astype(np.intp)
+        are_unit = bool(np.abs(norms - 1).max(initial=0.0) < 1e-3)
+        scale = None if are_unit else max(float(np.sqrt((norms**2).mean())), 1e-12)
+        return cls(classes, scale), indices.astype(np.intp)
 
     def evidence(self, rows: npt.NDArray[np.float64]) -> Evidence:
-        """Evidence about rows (n, d)."""
+        """The evidence of rows (n, d)."""
         features = self._on_sphere(rows)
         anchors = np.zeros((len(self.classes), features.shape[1]), dtype=np.float32)
-        none = Evidence(features[:0], anchors, features[:0], np.zeros(0, dtype=bool))
-        return none.of_texts(features, [None] * len(rows))
+        of_labels = Evidence(features[:0], anchors, features[:0], np.zeros(0, dtype=bool))
+        return of_labels.of_texts(features, [None] * len(rows))
 
     def _on_sphere(self, rows: npt.NDArray[np.float64]) -> Array:
         if self.scale is None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sklearn import metrics
 
 from rung.errors import UserError, did_you_mean
-from rung.inference.label_inputs import in_rows_of, known_places
+from rung.inference.label_inputs import align_to_rows, encode_labels
 from rung.messages import tr
 
 Indices = npt.NDArray[np.intp]
@@ -65,11 +65,11 @@ class Scorer:
                 "scorer: the classifier gives several labels a text.",
                 'For these take scikit-learn\'s own, such as  scoring="f1_macro"',
             )
-        truth = known_places(in_rows_of(X, y), len(said), classes, minus_one_is_none=False, allow_unknown=True)
+        truth = encode_labels(align_to_rows(X, y), len(said), classes, minus_one_is_missing=False, allow_unknown=True)
         told = np.flatnonzero(truth != -1)
         if not len(told):
             raise UserError("score: no text has a label.", "Give y with the true labels.")
-        answers = known_places(said, len(said), classes, minus_one_is_none=False, allow_unknown=True)
+        answers = encode_labels(said, len(said), classes, minus_one_is_missing=False, allow_unknown=True)
         weights = None if sample_weight is None else np.asarray(sample_weight)[told]
         return self._value(truth[told], answers[told], len(classes), weights)
 

@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 
-NO_LABEL = NO_PLACE  # the place of "none of these"; −1 is that of a text of which nothing is known
+NONE_OF_THESE_INDEX = NO_PLACE  # the place of "none of these"; −1 is that of a text of which nothing is known
 UNKNOWN_LABEL = -3  # the place of a label that is none of the labels, where that is no mistake
 _SHOWN = 3  # contradictions that a warning lists
 
@@ -47,7 +47,7 @@ class ContradictionWarning(LabelWarning):
     """The same text carries two labels."""
 
 
-def in_rows_of(X: Any, y: Any) -> Any:
+def align_to_rows(X: Any, y: Any) -> Any:
     """y with one entry for each row of X, in X's order, where y says by names which row it means; else y as it is.
 
     A mapping goes from text to label. A pandas y whose index holds some of the rows of X's index is brought to all of them, None
@@ -84,7 +84,7 @@ def _of_texts(y: Mapping[Any, Any], texts: list[Any]) -> list[Any]:
     return [y.get(text) if isinstance(text, str) else None for text in texts]
 
 
-def is_gap(label: Any) -> bool:
+def is_missing_label(label: Any) -> bool:
     """Whether it says that there is no label: None, NaN, pandas.NA, or an empty text."""
     return is_missing(label) or (isinstance(label, str) and not normal_text(label))
 
@@ -130,22 +130,22 @@ def _refuse_matrix(y: Any) -> None:
         )
 
 
-def known_places(
-    y: Any, n: int, names: Sequence[Any], *, minus_one_is_none: bool, allow_unknown: bool = False
+def encode_labels(
+    y: Any, n: int, names: Sequence[Any], *, minus_one_is_missing: bool, allow_unknown: bool = False
 ) -> Indices:
     """For each of n texts the place of its label in `names`, −1 where y holds None, NaN or pandas.NA.
 
     A table with a column for each label holds marks, in any order of columns: 1 at the label of the text, no 1 where it has none.
-    `NO_LABEL` stands for "none of these", unless a label is called so.
+    `NONE_OF_THESE_INDEX` stands for "none of these", unless a label is called so.
     Raises UserError if y is of another length, or holds a label that is not among `names`, which with `allow_unknown` is
     `UNKNOWN_LABEL` instead.
     """
     if y is None:
         return np.full(n, -1, dtype=np.intp)
     if _names_columns(y):
-        return _one_of_each(known_marks(y, n, names))
+        return _one_of_each(encode_indicators(y, n, names))
     index = LabelIndex(names)
-    none = minus_one_is_none and index.find(-1) is None
+    none = minus_one_is_missing and index.find(-1) is None
     rows = label_column(y, n)
     places = [_find(each, index, none) for each in rows]
     if not allow_unknown:
@@ -170,7 +170,7 @@ def _one_of_each(marks: Floats) -> Indices:
     return np.where(marked.any(axis=1), marked.argmax(axis=1), -1).astype(np.intp)
 
 
-def known_marks(y: Any, n: int, names: Sequence[Any]) -> Floats:
+def encode_indicators(y: Any, n: int, names: Sequence[Any]) -> Floats:
     """Which labels (n, k) each of n texts is known to carry: 1 or 0, NaN where that is not known.
 
     y holds one of these:
@@ -275,7 +275,7 @@ def _marks_of_row(each: Any, row: int, index: LabelIndex) -> Floats:
     elif _is_collection(each) or not is_missing(each):
         marks[:] = 0.0
         places = _places_of(each if _is_collection(each) else [each], row, index)
-        if NO_LABEL in places and max(places) >= 0:
+        if NONE_OF_THESE_INDEX in places and max(places) >= 0:
             raise UserError(
                 "known labels: row {row} holds {word!r} beside a label.",
                 "Give that text either labels or that word.",
@@ -316,16 +316,16 @@ def _are_names(rows: list[Any], index: LabelIndex) -> bool:
     return False
 
 
-def _find(label: Any, index: LabelIndex, minus_one_is_none: bool = False) -> int:
-    """The place of a label, −1 where there is none, `NO_LABEL` or `UNKNOWN_LABEL`."""
-    if is_gap(label):
+def _find(label: Any, index: LabelIndex, minus_one_is_missing: bool = False) -> int:
+    """The place of a label, −1 where there is none, `NONE_OF_THESE_INDEX` or `UNKNOWN_LABEL`."""
+    if is_missing_label(label):
         return -1
     found = index.find(label)
     if found is not None:
         return found
-    if minus_one_is_none and _is_minus_one(label):
+    if minus_one_is_missing and _is_minus_one(label):
         return -1
-    return NO_LABEL if isinstance(label, str) and is_none_of_these(label) else UNKNOWN_LABEL
+    return NONE_OF_THESE_INDEX if isinstance(label, str) and is_none_of_these(label) else UNKNOWN_LABEL
 
 
 def _places_of(labels: Iterable[Any], row: int, index: LabelIndex) -> list[int]:
@@ -394,7 +394,7 @@ def warn_of_contradictions(texts: Sequence[Any], known: Indices, names: Sequence
     """Say so where the same text carries two labels; both are kept as they were given."""
     first: dict[Any, int] = {}
     twice = []
-    called = {NO_LABEL: NONE_OF_THESE, **dict(enumerate(names))}
+    called = {NONE_OF_THESE_INDEX: NONE_OF_THESE, **dict(enumerate(names))}
     for i in np.flatnonzero(known != -1).tolist():
         if not isinstance(texts[i], str | Picture):
             continue  # it cannot be read, and may not even be hashed

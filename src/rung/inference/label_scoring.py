@@ -16,7 +16,7 @@ from rung.errors import UserError
 from rung.evidence import Array, Backbone, Evidence, Long, Progress
 from rung.evidence.cache import Cache
 from rung.evidence.embedding import embed_texts, label_evidence
-from rung.inference.prompts import Wording, word
+from rung.inference.prompts import LabelPrompts, label_prompts
 from rung.labels import Labels
 from rung.messages import tr
 from rung.rungs.names import Names
@@ -28,10 +28,10 @@ _UNCALIBRATED = "entailment"  # that nothing entails a label says little: a neut
 _AT_ONCE = 256  # texts between two writes to the cache and two steps of a progress bar
 _CHOSEN = 0.9  # a label that was chosen without probabilities counts as so sure: a belief, not a measurement
 _SUREST = 30.0  # nats: surer than that no float32 can say
-BELOW = 1.0  # nats by which the labels that were not scored follow the last that was
+UNSCORED_GAP = 1.0  # nats by which the labels that were not scored follow the last that was
 
 
-def with_prior(
+def with_label_scores(
     evidence: Evidence,
     texts: Sequence[object],
     labels: Labels,
@@ -56,10 +56,10 @@ def with_prior(
     among = (
         None
         if shortlist is None
-        else likeliest(Names().log_posterior(evidence.part(np.array(ok, dtype=np.intp))), shortlist)
+        else shortlist_mask(Names().log_posterior(evidence.part(np.array(ok, dtype=np.intp))), shortlist)
     )
     asked = [str(texts[i]) for i in ok]
-    found, why = scores(asked, labels, backbone, length=length, among=among, cache=cache, progress=progress)
+    found, why = score_labels(asked, labels, backbone, length=length, among=among, cache=cache, progress=progress)
     rows = np.full((len(texts), len(labels)), np.nan, dtype=np.float32)
     rows[ok] = found
     reasons = list(evidence.reasons)
@@ -69,7 +69,7 @@ def with_prior(
     return replace(evidence, scores=rows, ok=told, reasons=tuple(reasons))
 
 
-def likeliest(names: npt.NDArray[np.float64], count: int) -> Flags:
+def shortlist_mask(names: npt.NDArray[np.float64], count: int) -> Flags:
     """Which labels (n, k) are among the `count` most probable of a text."""
     if count < 1:
         raise UserError(
@@ -81,7 +81,7 @@ def likeliest(names: npt.NDArray[np.float64], count: int) -> Flags:
     return among
 
 
-def scores(
+def score_labels(
     texts: Sequence[str],
     labels: Labels,
     backbone: Any,
@@ -104,7 +104,7 @@ def scores(
 
     `among` (n, k): only these labels are scored, where the backbone takes pairs; the others follow after the last of them.
     """
-    wording = word(labels, require(backbone, "score"))
+    wording = label_prompts(labels, require(backbone, "score"))
     pairs = None if among is None else among[:, wording.owner]
     if pairs is not None and not getattr(backbone, "pairwise", False):
         raise UserError(
@@ -123,16 +123,16 @@ def scores(
     return _with_the_rest(found)[inverse], [why[i] for i in inverse]
 
 
-def count_cut(texts: Sequence[str], labels: Labels, backbone: Any) -> int:
+def count_truncated(texts: Sequence[str], labels: Labels, backbone: Any) -> int:
     """How many of `texts` are too long for the backbone, with the question and the longest label beside each of them."""
     if "score" not in backbone.abilities or "embed" in backbone.abilities:
         return int(backbone.cut(texts))
-    wording = word(labels, backbone)
+    wording = label_prompts(labels, backbone)
     return int(backbone.cut([wording.prompt(text) for text in texts], wording.candidates))
 
 
 def _looked_up(
-    texts: list[str], wording: Wording, backbone: Any, cache: Cache | None, progress: Progress | None
+    texts: list[str], wording: LabelPrompts, backbone: Any, cache: Cache | None, progress: Progress | None
 ) -> tuple[Array, list[str | None]]:
     """Rows (n, m) of distinct texts, those that were scored before from the cache."""
     rows = np.full((len(texts), len(wording.candidates)), np.nan, dtype=np.float32)
@@ -152,7 +152,7 @@ def _looked_up(
 
 
 def _in_parts(
-    texts: list[str], wording: Wording, backbone: Any, pairs: Flags | None, keep: Any, progress: Progress | None
+    texts: list[str], wording: LabelPrompts, backbone: Any, pairs: Flags | None, keep: Any, progress: Progress | None
 ) -> tuple[Array, list[str | None]]:
     """Rows (n, m) of texts, some hundred at a time; what is told of them is kept at once, so that a broken run loses little."""
     rows = np.zeros((len(texts), len(wording.candidates)), dtype=np.float32)
@@ -170,11 +170,13 @@ def _in_parts(
     return rows, why
 
 
-def neutral(labels: Labels, backbone: Any, *, length: Length = "sum", cache: Cache | None = None) -> Array | None:
+def neutral_scores(
+    labels: Labels, backbone: Any, *, length: Length = "sum", cache: Cache | None = None
+) -> Array | None:
     """The scores (g, k) of texts that say nothing; None where they would mean nothing."""
     if backbone.style == _UNCALIBRATED:
         return None
-    found, _ = scores(NEUTRAL, labels, backbone, length=length, cache=cache)
+    found, _ = score_labels(NEUTRAL, labels, backbone, length=length, cache=cache)
     told = found[~np.isnan(found).any(axis=1)]
     return told if len(told) else None
 
@@ -204,7 +206,7 @@ def _chosen(place: int | None, m: int) -> Array:
     return row
 
 
-def _lengths(wording: Wording, backbone: Any, length: Length) -> Array:
+def _lengths(wording: LabelPrompts, backbone: Any, length: Length) -> Array:
     """What the sum over a candidate's tokens is divided by, (m,)."""
     if length not in ("sum", "token", "byte"):
         raise UserError("length: got {length!r}.", 'Choose length="sum", "token" or "byte".', length=length)
@@ -230,7 +232,7 @@ def _with_the_rest(found: Array) -> Array:
     """The scores (n, k), where labels that were not scored follow the last that was; rows without any stay NaN."""
     some = ~np.isnan(found).all(axis=1, keepdims=True)
     least = np.min(np.where(np.isnan(found), np.inf, found), axis=1, keepdims=True)
-    return np.where(np.isnan(found) & some, least - np.float32(BELOW), found).astype(np.float32)
+    return np.where(np.isnan(found) & some, least - np.float32(UNSCORED_GAP), found).astype(np.float32)
 
 
 def _log_mean(rows: Array) -> Array:

@@ -32,7 +32,7 @@ _SENTENCES = ("entailment", "following")  # labels are said as sentences, which 
 
 
 @dataclass(frozen=True)
-class Wording:
+class LabelPrompts:
     """Prompts and candidates for one set of labels: `owner` (m,) is the label that each candidate speaks for."""
 
     style: str
@@ -51,7 +51,7 @@ class Wording:
         return sha256("\x1f".join(["parts", self.style, self.frame, *self.candidates]).encode()).hexdigest()
 
 
-def word(labels: Labels, backbone: Any) -> Wording:
+def label_prompts(labels: Labels, backbone: Any) -> LabelPrompts:
     """The prompts and candidates that suit the backbone. Raises UserError for a style that is not known, or too many options."""
     style = backbone.style
     if style not in STYLES:
@@ -68,7 +68,7 @@ def word(labels: Labels, backbone: Any) -> Wording:
     frame, candidate = _frames(told, backbone)
     said = [[_described(label) if style in _SENTENCES else label.wording, *label.words] for label in told]
     words = [candidate.replace("{label}", name) for each in said for name in each]
-    return Wording(style, frame, words, np.repeat(np.arange(len(told)), [len(each) for each in said]))
+    return LabelPrompts(style, frame, words, np.repeat(np.arange(len(told)), [len(each) for each in said]))
 
 
 def _as_text(label: Label, backbone: Any) -> Label:
@@ -92,14 +92,14 @@ def _frames(labels: Sequence[Label], backbone: Any) -> tuple[str, str]:
     return (chat, "{label}") if chat else (f"{asked}\nLabel:", " {label}")
 
 
-def _options(labels: Sequence[Label]) -> Wording:
+def _options(labels: Sequence[Label]) -> LabelPrompts:
     """A letter a label; beyond the alphabet, the names themselves, among which a server can be held to choose."""
     if len(labels) > len(string.ascii_uppercase):
         frame = f"{_instruction(labels)}\n\nText: {{text}}\n\nAnswer with the label only."
-        return Wording("options", frame, [label.wording for label in labels], np.arange(len(labels)))
+        return LabelPrompts("options", frame, [label.wording for label in labels], np.arange(len(labels)))
     lines = [f"{letter}. {_described(label)}" for letter, label in zip(string.ascii_uppercase, labels, strict=False)]
     frame = "Which label fits the text best?\n" + "\n".join(lines) + "\n\nText: {text}\n\nAnswer with its letter only."
-    return Wording("options", frame, list(string.ascii_uppercase[: len(labels)]), np.arange(len(labels)))
+    return LabelPrompts("options", frame, list(string.ascii_uppercase[: len(labels)]), np.arange(len(labels)))
 
 
 def _instruction(labels: Sequence[Label]) -> str:

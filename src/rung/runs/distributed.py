@@ -91,7 +91,7 @@ class ClassifierActor:
         with tempfile.TemporaryDirectory(prefix="rung-") as folder:
             write_files(files, Path(folder))
             self.classifier: Classifier = Classifier.load(folder).set_params(**settings)
-            self.classifier.meaning()
+            self.classifier.label_evidence()
             self.classifier.loaded_backbone.embed(["ready"])  # loads a backbone in the folder before it is removed
 
     def answers(self, texts: Sequence[Any]) -> list[Answer]:

@@ -13,7 +13,7 @@ from rung.errors import UserError
 from rung.estimator.classifier import Classifier
 from rung.evidence.text_faults import fault
 from rung.inference.inputs import as_texts
-from rung.inference.label_inputs import NO_LABEL, in_rows_of, known_places
+from rung.inference.label_inputs import NONE_OF_THESE_INDEX, align_to_rows, encode_labels
 from rung.training.cross_validation import stratified_folds
 from rung.training.provenance import rows_digest
 
@@ -82,9 +82,9 @@ def read_labeled_texts(clf: Classifier, texts: Any, y: Any, command: str) -> Lab
         )
     rows = as_texts(texts)
     names = clf.classes_.tolist()
-    labels = known_places(in_rows_of(texts, y), len(rows), names, minus_one_is_none=True)
+    labels = encode_labels(align_to_rows(texts, y), len(rows), names, minus_one_is_missing=True)
     readable = np.array([fault(text) is None for text in rows], dtype=bool)
-    kept = np.flatnonzero(readable & (labels != NO_LABEL))
+    kept = np.flatnonzero(readable & (labels != NONE_OF_THESE_INDEX))
     labeled = LabeledTexts([rows[i] for i in kept], labels[kept], names)
     present = np.unique(labeled.labels[labeled.labels >= 0])
     if len(present) == 1:

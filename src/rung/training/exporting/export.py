@@ -170,7 +170,7 @@ def _decision_head(clf: Classifier, texts: list[str]) -> Head:
     if isinstance(rung, Linear):
         return Head(rung.weights_ / rung.temperature_, rung.bias_ / rung.temperature_, True)
     if isinstance(rung, Names):
-        return _names_head(rung, clf.meaning())
+        return _names_head(rung, clf.label_evidence())
     if len(texts) < MIN_TEXTS // 2:
         raise UserError(
             "export: the rung {rung} is no linear function of an embedding, and texts to fit one are missing.",
@@ -180,7 +180,7 @@ def _decision_head(clf: Classifier, texts: list[str]) -> Head:
         )
     evidence = clf.evidence(texts)
     return _distilled_head(
-        evidence.features.astype(np.float64), rung.log_posterior(evidence), _names_head(Names(), clf.meaning())
+        evidence.features.astype(np.float64), rung.log_posterior(evidence), _names_head(Names(), clf.label_evidence())
     )
 
 

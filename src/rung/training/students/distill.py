@@ -20,7 +20,7 @@ from rung.estimator.persistence import check_free
 from rung.evidence import Backbone, Evidence, Progress
 from rung.evidence.embedding import embed
 from rung.inference.inputs import as_texts
-from rung.inference.label_inputs import NO_LABEL, in_rows_of, known_places
+from rung.inference.label_inputs import NONE_OF_THESE_INDEX, align_to_rows, encode_labels
 from rung.intervals import interval
 from rung.messages import tr
 from rung.rungs.linear import Linear
@@ -147,11 +147,13 @@ def query_teacher(
             "Distill a classifier that was fitted on texts.",
         )
     rows = as_texts(texts)
-    known = known_places(
-        in_rows_of(texts, y), len(rows), clf.classes_.tolist(), minus_one_is_none=clf.labels is not None
+    known = encode_labels(
+        align_to_rows(texts, y), len(rows), clf.classes_.tolist(), minus_one_is_missing=clf.labels is not None
     )
     evidence = clf.evidence(rows, progress=progress)
-    kept = np.flatnonzero(evidence.ok & (known != NO_LABEL))  # a student learns labels, and these texts have none
+    kept = np.flatnonzero(
+        evidence.ok & (known != NONE_OF_THESE_INDEX)
+    )  # a student learns labels, and these texts have none
     kept_texts, kept_evidence = [str(rows[i]) for i in kept], evidence.part(kept)
     parts = _split(kept_texts, seed)
     log_posterior = clf.learned.get("learned_", Names()).log_posterior(kept_evidence)
@@ -290,7 +292,7 @@ def _fit_reject(made: Classifier, chosen: Candidate, answers: TeacherAnswers) ->
     """Rejection by the student's own features, with the threshold at which it rejects as many texts as the teacher."""
     assert answers.rejected is not None
     share = float(answers.rejected.mean())
-    features, general = chosen.features, made.meaning().general
+    features, general = chosen.features, made.label_evidence().general
     posterior = np.exp(chosen.head.log_posterior(answers.evidence(features, np.arange(len(features)))))
     fitted = Reject(min(share, 0.99)).fit(features, label_means(features, posterior, general), general)
     scores = np.sort(fitted.score(features))

@@ -103,7 +103,7 @@ class TuningRun:
     def fit_frozen(self, labeled: LabeledTexts) -> Classifier:
         """The classifier with its original encoder, fitted on these texts."""
         found: Classifier = clone(self.clf)
-        found.keep_meaning(self.clf.meaning())
+        found.set_label_evidence(self.clf.label_evidence())
         return found.fit(labeled.texts, labeled.y())
 
     def fit_tuned(self, labeled: LabeledTexts, name: str) -> Classifier:
@@ -130,7 +130,7 @@ class TuningRun:
         if self.teach and len(unlabeled):
             targets[unlabeled] = self.fit_frozen(labeled).predict_proba([labeled.texts[i] for i in unlabeled])
             rows = np.concatenate([train, unlabeled])
-        anchors = self.clf.meaning().anchors
+        anchors = self.clf.label_evidence().anchors
         return TrainingExamples(
             [labeled.texts[i] for i in rows], targets[rows], labeled.labels[rows], anchors, validation
         )
@@ -196,7 +196,7 @@ def _validation_split(labeled: LabeledTexts, known: Indices, hparams: Hyperparam
 def _with_probe(classifier: Classifier) -> Classifier:
     """The same classifier with a convex head (`Probe`) instead of the rung shots."""
     pool = Pool(shares=classifier._shares(), balanced=classifier.balanced)
-    classifier.learned_ = Probe(pool).fit(classifier._fitted_on, classifier._known)
+    classifier.learned_ = Probe(pool).fit(classifier._fitted_evidence, classifier._fitted_labels)
     return classifier
 
 
