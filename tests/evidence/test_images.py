@@ -334,7 +334,7 @@ def test_images_are_refused_where_texts_are_read(squares: list[Image.Image], tmp
 def test_the_geometry_must_read_images_too(swapped: bool, color_clip: Path) -> None:
     """A prior from images and a geometry of texts have nothing to say to each other."""
     backbone, geometry = ("builtin", str(color_clip)) if swapped else (str(color_clip), "builtin")
-    with pytest.raises(UserError, match=r"(?s)reads images and 'builtin' reads texts.*leave geometry out"):
+    with pytest.raises(UserError, match=r"(?s)reads images and backbone 'builtin' reads texts.*leave geometry out"):
         classifier(backbone, geometry=geometry).predict(["a.png"])
 
 
