@@ -80,6 +80,17 @@ def test_errors_are_in_the_language_of_the_person(rung: Run, tmp_path: Path) -> 
         (("suggest", "x.csv", "--labels", "a,b", "-n", "5", "-n", "q"), "--number: 'q' is no", "rung suggest"),
         (("distill", "x", "--out", "y", "--temperature=q"), "--temperature: 'q' is no number.", "rung distill"),
         (("classify", "a", "b"), "there is more than was expected: b", "rung classify --help"),
+        (
+            ("classify", "a", "--labels", "x,", "y z"),
+            "there is more than was expected: y z",
+            'quotation marks ("a,b c")',
+        ),
+        (("classify", "a", "—labels", "x,y"), "there is more than was expected: —labels x,y", "Write  --labels  with"),
+        (
+            ("classify", "a", "－－labels", "x"),
+            "there is more than was expected: －－labels x",
+            "Write  --labels  with",
+        ),
         (("classify", "x.csv", "--balanced=3"), "--balanced takes no value.", "rung classify --help"),
         (("compare", "x.csv"), "--known is missing.", "rung compare --help"),
     ],

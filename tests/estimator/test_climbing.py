@@ -278,6 +278,13 @@ def test_a_tree_is_answered_as_deep_as_it_is_sure() -> None:
     assert "product > bug report" in deep.answers(["a bug report"])[0].reason
 
 
+@pytest.mark.parametrize("n", [0, -1, "2", 2.5, None, True])
+def test_a_number_of_suggestions_that_is_none_is_refused(n: object) -> None:
+    """It is neither answered by nothing nor by an error of the code."""
+    with pytest.raises(UserError, match="suggest: n="):
+        Classifier(["billing", "bug"], backbone="builtin").suggest(TEXTS, n)  # type: ignore[arg-type]
+
+
 def test_suggested_texts_are_spread_over_labels() -> None:
     """From no label on: distinct texts of every label; those that are known are not asked again."""
     clf = classifier()

@@ -53,6 +53,8 @@ def test_phrasings_say_name_and_description() -> None:
         (["only"], "only 'only' is given", "Add"),
         (["a", "a"], "'a' is given twice (place 1 and place 2)", "once"),
         (["Spam", "spam"], "differ in case only", "once"),
+        (["bug report", "bug\u00a0report"], "differ only in their spaces or in the form of a letter", "once"),
+        (["ＡＢＣ", "abc"], "differ only in their spaces or in the form of a letter", "once"),
         (["a", "  "], "empty name", "name"),
         ("a,b", "the single text 'a,b'", "list"),
         (7, "int, not names", "list"),
@@ -72,3 +74,16 @@ def test_what_cannot_be_used_is_said(given: object, what: str, hint: str) -> Non
         Labels.parse(given)
     assert what in caught.value.what
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [{"label": "billing", "description": "invoices"}, {"label": "bug"}],
+        [{"billing": "invoices"}, {"bug": None}],
+        [{"billing": {"description": "invoices"}}, "bug"],
+    ],
+)
+def test_mappings_in_a_list_are_understood_as_people_write_them(given: list[object]) -> None:
+    """The key of a name may be called label, as in a table, or be the name itself, as YAML is written: `- billing: invoices`."""
+    assert Labels.parse(given) == Labels.parse({"billing": "invoices", "bug": ""})

@@ -183,6 +183,13 @@ def test_a_file_that_cannot_be_used_says_why(name: str, content: str, what: str,
         ("sentimnt-en", "it is not a list (a,b,c), a file or a ready-made set", "Did you mean 'sentiment-en'?"),
         ("a,,b", "empty name", "name"),
         ("a,a", "twice", "once"),
+        ("['billing', 'bug report']", "brackets or quotation marks", "--labels 'billing,bug report'  ;"),
+        ('["billing","bug"]', "brackets or quotation marks", "--labels billing,bug  ;"),
+        ("“billing”,“bug”", "brackets or quotation marks", "--labels billing,bug  ;"),
+        ("「账单」，「故障」", "brackets or quotation marks", "账单,故障"),
+        ('billing,"bug, error"', "brackets or quotation marks", "in a file"),
+        ("billing: invoices, prices", "'billing: invoices' is a name with a description", "--labels labels.txt"),
+        ("账单：费用,故障", "'账单：费用' is a name with a description", "--labels labels.txt"),
     ],
 )
 def test_a_list_that_cannot_be_used_says_why(spec: str, what: str, hint: str) -> None:
@@ -191,3 +198,16 @@ def test_a_list_that_cannot_be_used_says_why(spec: str, what: str, hint: str) ->
         read_labels(spec)
     assert what in caught.value.what
     assert hint in caught.value.hint
+
+
+def test_names_in_a_list_may_hold_apostrophes_and_colons() -> None:
+    """What stands inside a name, or ends it as an apostrophe does, is a part of the name."""
+    assert read_labels("don't know,customers',10:30").names == ["10:30", "customers'", "don't know"]
+
+
+def test_a_table_that_is_called_txt_is_refused(tmp_path: Path) -> None:
+    """Excel saves a table with tabs as .txt: its rows are not taken for names, and the error says how to call it."""
+    (tmp_path / "l.txt").write_text("name\tdescription\nbilling\tcharges\nbug\tcrash\n", "utf-8")
+    with pytest.raises(UserError, match=r"l\.txt has tabs, so it is a table \(line 1\)") as caught:
+        read_labels(str(tmp_path / "l.txt"))
+    assert "l.tsv" in caught.value.hint

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -501,11 +502,14 @@ def _shares(given: str | None) -> dict[str, float] | None:
         return None
     pairs = [part.rpartition("=") for part in given.split(",")]
     try:
-        return {name.strip(): float(share) for name, _, share in pairs}
+        shares = [(name.strip(), float(share)) for name, _, share in pairs]
     except ValueError:
-        raise UserError(
-            "--shares: {given!r} cannot be read.", "Write  --shares spam=0.1,ham=0.9", given=given
-        ) from None
+        shares = []
+    if not shares or not all(name and isfinite(share) for name, share in shares):
+        raise UserError("--shares: {given!r} cannot be read.", "Write  --shares spam=0.1,ham=0.9", given=given)
+    if twice := next((name for name, _ in shares if [each for each, _ in shares].count(name) > 1), None):
+        raise UserError("shares: {name!r} is given twice.", "Give every label once.", name=twice)
+    return dict(shares)
 
 
 def _confidence(given: float, classifier: Classifier) -> float:

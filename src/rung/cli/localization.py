@@ -16,6 +16,8 @@ _USAGE = message("Usage: ")
 _HELP_OPTION = message("Show this message and exit.")
 _REQUIRED = message("required")
 _DEFAULT = message("default: {default}")
+_EXTRA = re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)")
+_DASHES = "‐‑‒–—―−－"  # what editors and input methods write for hyphens
 _NAMES = 30  # places for the names of options; a longer one has a line of its own
 
 
@@ -45,7 +47,19 @@ def usage_error(error: Any, arguments: Sequence[str], commands: Sequence[str]) -
     typed = next((each for each in arguments if each in commands), None)
     page = f"{error.ctx.command_path if error.ctx else f'rung {typed}' if typed else 'rung'} --help"
     said, near = _said(error, arguments, commands)
+    if hint := _for_what_is_left(error, arguments, page):
+        return f"{said}\n  {hint}"
     return f"{said}\n  {tr('Did you mean {near}?   {page}', near=near, page=page) if near else page}"
+
+
+def _for_what_is_left(error: Any, arguments: Sequence[str], page: str) -> str | None:
+    """What to type where more was given than the command takes: hyphens for other dashes, quotation marks around spaces."""
+    if not _EXTRA.match(error.message):
+        return None
+    dashed = next((each for each in arguments if each[0:1] in _DASHES), None)
+    if dashed is not None:
+        return tr("Write  {option}  with plain hyphens.", option="--" + dashed.lstrip("-" + _DASHES))
+    return tr('A value with spaces needs quotation marks ("a,b c"), and one file is read at a time:  {page}', page=page)
 
 
 def _said(error: Any, arguments: Sequence[str], commands: Sequence[str]) -> tuple[str, str | None]:
@@ -59,7 +73,7 @@ def _said(error: Any, arguments: Sequence[str], commands: Sequence[str]) -> tupl
         return tr("{option} takes no value.", option=option), None
     if getattr(error, "param", None) is not None:
         return _of_parameter(error, arguments), None
-    if found := re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", error.message):
+    if found := _EXTRA.match(error.message):
         return tr("there is more than was expected: {rest}", rest=found[1]), None
     if found := re.match(r"No such command '(.*?)'\.", error.message):
         return tr("there is no command {name!r}.", name=found[1]), nearest(found[1], commands)

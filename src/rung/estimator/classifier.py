@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -230,7 +231,10 @@ class Classifier(FittedState, ClassifierMixin, BaseEstimator):  # type: ignore[m
         """Indices of the texts whose labels would help most (at most n of them), the most helpful first.
 
         They are spread evenly over the labels and over the texts, each text once; y says which texts have a label already.
+        Raises UserError if n is no whole number above 0.
         """
+        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+            raise UserError("suggest: n={n!r}.", "Give a whole number of at least 1:  suggest(texts, n=20)", n=n)
         evidence, space, y = self.evidence(X), self._label_space(), align_to_rows(X, y)
         encode = space.encode_one_of_several if self.multi_label else space.encode
         known = encode(y, len(evidence.features))

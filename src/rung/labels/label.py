@@ -88,11 +88,14 @@ def in_order(labels: Iterable[Label]) -> tuple[Label, ...]:
 
 
 def listed_label(each: object) -> Label:
-    """One label out of a list: a name, a `Label`, or a mapping with a `name`."""
+    """One label out of a list: a name, a `Label`, a mapping with a `name` (or `label`), or one from name to description."""
     if isinstance(each, Label):
         return each
     if isinstance(each, Mapping):
-        return parse_label(each.get("name", ""), {key: value for key, value in each.items() if key != "name"})
+        if len(each) == 1 and not each.keys() & {"name", "label", *KEYS}:
+            return parse_label(*next(iter(each.items())))
+        named = "label" if "name" not in each and "label" in each else "name"
+        return parse_label(each.get(named, ""), {key: value for key, value in each.items() if key != named})
     return parse_label(each, "")
 
 

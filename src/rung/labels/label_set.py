@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
+from unicodedata import normalize
 
 from rung.errors import UserError
 from rung.labels.containers import as_mapping, column_values, is_column, is_sparse, is_table, refuse_once_only
@@ -109,10 +110,15 @@ def _refuse_duplicates(found: list[tuple[Label, str]]) -> None:
     """Refuse equal names anywhere in the tree: an answer is a name, and must say which label it means."""
     seen: dict[str, tuple[Label, str]] = {}
     for label, place in found:
-        read_as = {text.casefold() for text in spellings(label.value)}
+        read_as = {_look(text) for text in spellings(label.value)}
         for first, at in (seen[text] for text in sorted(read_as & seen.keys())):
             _refuse_twin(first, label, at, place)
         seen |= dict.fromkeys(read_as, (label, place))
+
+
+def _look(text: str) -> str:
+    """What a reader sees of a name: not its case, not which kind of space it holds or how many, not how wide its letters are."""
+    return " ".join(normalize("NFKC", text).casefold().split())
 
 
 def _refuse_twin(first: Label, second: Label, at: str, place: str) -> None:
@@ -121,6 +127,13 @@ def _refuse_twin(first: Label, second: Label, at: str, place: str) -> None:
     if (type(first.value), first.value) == (type(second.value), second.value):
         raise UserError("labels: {second!r} is given twice ({at} and {place}).", hint, **how)
     if isinstance(first.value, str) and isinstance(second.value, str):
+        if first.value.casefold() != second.value.casefold():
+            raise UserError(
+                "labels: {first!r} and {second!r} differ only in their spaces or in the form of a letter"
+                " ({at} and {place}).",
+                hint,
+                **how,
+            )
         raise UserError("labels: {first!r} and {second!r} differ in case only ({at} and {place}).", hint, **how)
     raise UserError(
         "labels: {first!r} and {second!r} read the same ({at} and {place}).",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rung.errors import UserError, did_you_mean
@@ -24,6 +25,10 @@ Found = Iterator[tuple[Label, str]]  # a label, and where it stands
 
 _SEPARATORS = re.compile(r"[,;|，；、｜]")
 _COLON = re.compile("[:：]")
+_DESCRIBED = re.compile(r":\s|：")  # "10:30" is a name
+_BRACKETS = ("[]", "{}", "()")  # what Python and JSON write around a list
+_OPENING, _CLOSING = "\"'“„”‘«「『＂", '"”“’»」』＂'  # an apostrophe may end a name, and no name begins with one
+_QUOTES = _OPENING + _CLOSING
 FORMATS = ".txt (one per line,  name: description), .csv or .xlsx (name,description), .yaml, .json"
 
 _WORKBOOKS = (".xlsx", ".xlsm")
@@ -77,7 +82,29 @@ def _of_list(spec: str) -> Labels:
             did_you_mean(spec, ready_made(), others),
             spec=spec,
         )
+    _refuse_quoted(spec, names)
+    described = next((name for name in names if _DESCRIBED.search(name)), None)
+    if described is not None:
+        raise UserError(
+            "labels: {name!r} is a name with a description, and a list holds names only.",
+            "Write them into a file, one label a line:  --labels labels.txt",
+            name=described,
+        )
     return Labels.of([parse_label(name, "") for name in names])
+
+
+def _refuse_quoted(spec: str, names: list[str]) -> None:
+    """Signs around a list or a name, as Python, JSON and editors write them, would become a part of names in silence."""
+    bracketed = next((pair for pair in _BRACKETS if spec.strip()[:1] == pair[0] and spec.strip()[-1:] == pair[1]), "")
+    bare = [name.strip(f" {bracketed}{_QUOTES}") for name in names]
+    quoted = any(name[:1] in _OPENING or name[-1:] in _CLOSING for name in names if name)
+    if bracketed or quoted:
+        raise UserError(
+            "labels: {spec} has brackets or quotation marks in it, which would become a part of the names.",
+            "Write  --labels {bare}  ; names that hold such signs are given in a file.",
+            spec=spec,
+            bare=quote(",".join(name for name in bare if name)),
+        )
 
 
 def _of_file(path: Path) -> Labels:
@@ -97,9 +124,17 @@ def _of_file(path: Path) -> Labels:
     return Labels.of([label for label, _ in found], [place for _, place in found])
 
 
-def _lines(text: str, file: str) -> Found:  # noqa: ARG001 (all readers are called alike)
+def _lines(text: str, file: str) -> Found:
     for number, line in enumerate(split_lines(text), start=1):
         if line.strip():
+            if "\t" in line.strip():
+                raise UserError(
+                    "labels: {file} has tabs, so it is a table (line {number}).",
+                    "Rename it to  {table}  with the header  name, description.",
+                    file=file,
+                    number=number,
+                    table=Path(file).with_suffix(".tsv"),
+                )
             name, *description = _COLON.split(line, maxsplit=1)
             yield _at(name, "".join(description), f"line {number}")
 
