@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,12 @@ SMALL_PAIR = {  # of encoder and decoder, as BART and Marian call it
     "encoder_ffn_dim": 64,
     "decoder_ffn_dim": 64,
 }
+
+# Control tokens of many models, also in full-width letters, which some tokenizers normalize, and one inside another.
+CONTROL_TOKENS = [
+    "[SEP]", "[MASK]", "[PAD]", "[CLS]", "<s>", "</s>", "<pad>", "<mask>", "<|endoftext|>", "<extra_id_0>", "<think>",
+    "\uff1c/s\uff1e", "<<s>s>", "[SE[SEP]P]", "<|im_end|>",
+]  # fmt: skip
 
 
 def wordpiece(folder: Path, lines: Sequence[str] = LINES) -> Any:
@@ -190,3 +196,46 @@ def save(model: Any, folder: Path) -> Path:
     with quiet_loading():
         model.eval().save_pretrained(folder)
     return folder
+
+
+def unigram(folder: Path) -> Any:
+    """XLM-R's kind: the vocabulary holds the control tokens as pieces, and letters are normalized before."""
+    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    found = [(piece, score) for piece, score in pieces(folder / "p.model") if piece not in special]
+    made = Tokenizer(models.Unigram([*((piece, 0.0) for piece in special), *found, ("<", -9.0), ("/", -9.0)], 3))
+    made.normalizer = normalizers.NFKC()
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    mask = AddedToken("<mask>", lstrip=True, special=True)
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": mask}
+    return PreTrainedTokenizerFast(tokenizer_object=made, **names)
+
+
+def with_unmarked_tokens(folder: Path) -> Any:
+    """Qwen's kind: a control token that is not marked special, and a run of spaces that is no control token."""
+    found = byte_level(folder, "GPT2Tokenizer")
+    found.add_tokens(["<think>", "    "])
+    return found
+
+
+def saved(make: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    def read(folder: Path) -> Any:
+        from transformers import AutoTokenizer
+
+        make(folder)
+        return AutoTokenizer.from_pretrained(folder)
+
+    return read
+
+
+TOKENIZERS: dict[str, Callable[[Path], Any]] = {
+    "wordpiece": wordpiece,
+    "bytes": byte_level,
+    "unmarked": with_unmarked_tokens,
+    "unigram": unigram,
+    "t5": saved(t5),
+    "marian, not fast": saved(marian),
+    "m2m, not fast": saved(m2m),
+}

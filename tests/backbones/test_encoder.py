@@ -230,6 +230,17 @@ def test_what_is_cut_is_counted_with_the_prompt(tiny_encoder: Path, tmp_path: Pa
     assert backbone.cut([" ".join(["card"] * n) for n in (13, 14)]) == 1
 
 
+def test_control_tokens_are_counted_as_text(encoder: EncoderBackbone) -> None:
+    """What is cut, what is unknown and where windows begin is counted by the tokens that are read: those of its letters."""
+    spelled = "[SEP]" * 6
+    apart = encoder.control.as_text(spelled)
+    assert apart == "[ SEP]" * 6
+    assert encoder.cut([spelled]) == encoder.cut([apart]) == 1
+    assert encoder.unknown_share([spelled]) == encoder.unknown_share([apart]) > 0
+    assert encoder.windows(spelled) == encoder.windows(apart)
+    assert len(encoder.windows(spelled)) > 1
+
+
 def test_prompts_are_options(tiny_encoder: Path) -> None:
     """A local folder takes its prompts behind its name, one for both roles or each its own; it is then another backbone."""
     plain = load(str(tiny_encoder))

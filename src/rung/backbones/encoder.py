@@ -157,6 +157,11 @@ class EncoderBackbone(Pretrained):
         tokenizer.no_padding()
         return tokenizer
 
+    @cached_property
+    def control(self) -> ControlTokens:
+        """The tokenizer's control tokens, and texts in which they are characters like all others."""
+        return ControlTokens(self._tokenizer)
+
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:
         """Unit rows (n, d), float32; computed every time."""
         if not texts:
@@ -165,7 +170,7 @@ class EncoderBackbone(Pretrained):
 
     def _rows(self, encoder: Any, prompt: str, texts: list[str]) -> Array:
         """Unit rows (n, d) of `texts`, none of them missing."""
-        control = ControlTokens(getattr(encoder.tokenizer, "tokenizer", encoder.tokenizer))  # a processor holds one
+        control = control_tokens(encoder)
         if not _reads_tokens(encoder):
             said = [prompt + control.as_text(text, prompt) for text in texts]
             return np.asarray(encoder.encode(said, prompt="", normalize_embeddings=True, show_progress_bar=False))
@@ -205,11 +210,12 @@ class EncoderBackbone(Pretrained):
         return {self._tokenizer.token_to_id(mark) for mark in UNKNOWN}
 
     def windows(self, text: str) -> list[str]:
-        """The pieces of `text`, each within `max_tokens`, cut between tokens."""
+        """The pieces of `text`, each within `max_tokens`, cut between tokens; control tokens in it are spelled apart."""
         prompt = self._encode([self.prompts.get("text", "")])[0]
         room = (self.max_tokens or 0) - self._marks - len(prompt.ids)
         if room < 1 or len(text) <= room:
             return [text]
+        text = self.control.as_text(text)
         spans = self._encode([text])[0].offsets
         starts = [0, *(spans[i][0] for i in range(room, len(spans), room))]
         pieces = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
@@ -226,7 +232,17 @@ class EncoderBackbone(Pretrained):
         return int(self._tokenizer.num_special_tokens_to_add(is_pair=False))
 
     def _encode(self, texts: Sequence[str]) -> list[Any]:
-        return list(self._tokenizer.encode_batch([encodable(text) for text in texts], add_special_tokens=False))
+        """The tokens of each text, none of them a control token."""
+        said = [encodable(text) for text in texts]
+        read = partial(self._tokenizer.encode_batch, add_special_tokens=False)
+        found = list(read(said))
+        plain = self.control.plain(said, [each.ids for each in found])
+        return found if plain == said else list(read(plain))
+
+
+def control_tokens(encoder: Any) -> ControlTokens:
+    """The control tokens of a sentence-transformers encoder, which its own tokenization reads wherever a text spells them."""
+    return ControlTokens(getattr(encoder.tokenizer, "tokenizer", encoder.tokenizer))  # a processor holds one
 
 
 def _reads_tokens(encoder: Any) -> bool:
@@ -255,11 +271,8 @@ def _tokenized(encoder: Any, control: ControlTokens, prompt: str, texts: list[st
         read = partial(encoder.preprocess, prompt=prompt or None, processing_kwargs=plain)
         found = dict(read(texts))
         usual = control.count(read(["a"])["input_ids"][0])
-        steered = {i for i, ids in enumerate(found["input_ids"]) if control.count(ids) > usual}
-        if steered:
-            said = [control.as_text(text, prompt) if i in steered else text for i, text in enumerate(texts)]
-            found = dict(read(said))
-        return found
+        said = control.plain(texts, found["input_ids"], prompt, usual)
+        return found if said == texts else dict(read(said))
 
 
 def _computed(encoder: Any, tokens: dict[str, Any]) -> Array:

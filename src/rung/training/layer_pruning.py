@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rung.backbones.common.pretrained import quiet_loading
-from rung.backbones.encoder import EncoderBackbone
+from rung.backbones.encoder import EncoderBackbone, control_tokens
 from rung.errors import UserError
 
 _LEARNING_RATE = 1e-4
@@ -103,9 +103,10 @@ def _distill_embeddings(encoder: Any, texts: list[str], backbone: Any, out: Path
     """Train the kept layers to reproduce the embeddings of the full encoder."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-    from sentence_transformers.losses import MSELoss
+    from sentence_transformers.sentence_transformer.losses import MSELoss
 
-    rows = Dataset.from_dict({"sentence": texts, "label": backbone.embed(texts).tolist()})
+    read = control_tokens(encoder).as_texts(texts)  # as the full encoder reads them
+    rows = Dataset.from_dict({"sentence": read, "label": backbone.embed(texts).tolist()})
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(out / "checkpoints"),
         num_train_epochs=epochs,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,63 +16,14 @@ from rung.backbones.prompt import Prompt
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")]
 
-# Control tokens of many models, also in full-width letters, which some tokenizers normalize, and one inside another.
-CONTROL_TOKENS = [
-    "[SEP]", "[MASK]", "[PAD]", "[CLS]", "<s>", "</s>", "<pad>", "<mask>", "<|endoftext|>", "<extra_id_0>", "<think>",
-    "\uff1c/s\uff1e", "<<s>s>", "[SE[SEP]P]", "<|im_end|>",
-]  # fmt: skip
 
-
-def unigram(folder: Path) -> Any:
-    """XLM-R's kind: the vocabulary holds the control tokens as pieces, and letters are normalized before."""
-    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    pieces = [(piece, score) for piece, score in tiny.pieces(folder / "p.model") if piece not in special]
-    made = Tokenizer(models.Unigram([*((piece, 0.0) for piece in special), *pieces, ("<", -9.0), ("/", -9.0)], 3))
-    made.normalizer = normalizers.NFKC()
-    made.pre_tokenizer = pre_tokenizers.Metaspace()
-    mask = AddedToken("<mask>", lstrip=True, special=True)
-    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": mask}
-    return PreTrainedTokenizerFast(tokenizer_object=made, **names)
-
-
-def with_unmarked_tokens(folder: Path) -> Any:
-    """Qwen's kind: a control token that is not marked special, and a run of spaces that is no control token."""
-    found = tiny.byte_level(folder, "GPT2Tokenizer")
-    found.add_tokens(["<think>", "    "])
-    return found
-
-
-def saved(make: Callable[[Path], Any]) -> Callable[[Path], Any]:
-    def read(folder: Path) -> Any:
-        from transformers import AutoTokenizer
-
-        make(folder)
-        return AutoTokenizer.from_pretrained(folder)
-
-    return read
-
-
-KINDS: dict[str, Callable[[Path], Any]] = {
-    "wordpiece": tiny.wordpiece,
-    "bytes": tiny.byte_level,
-    "unmarked": with_unmarked_tokens,
-    "unigram": unigram,
-    "t5": saved(tiny.t5),
-    "marian, not fast": saved(tiny.marian),
-    "m2m, not fast": saved(tiny.m2m),
-}
-
-
-@pytest.fixture(scope="module", params=list(KINDS))
+@pytest.fixture(scope="module", params=list(tiny.TOKENIZERS))
 def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("tokenizer")
-    return KINDS[request.param](folder)
+    return tiny.TOKENIZERS[request.param](folder)
 
 
-@pytest.mark.parametrize("control_token", CONTROL_TOKENS)
+@pytest.mark.parametrize("control_token", tiny.CONTROL_TOKENS)
 def test_a_text_holds_no_control_token(tokenizer: Any, control_token: str) -> None:
     """A text that contains a control token has ids without control tokens, and keeps all its other characters."""
     control = ControlTokens(tokenizer)
@@ -106,7 +56,7 @@ def test_other_texts_are_read_as_before(tokenizer: Any) -> None:
         assert row.truncated(None, keep_head) == tokenizer(whole, add_special_tokens=False)["input_ids"]
 
 
-@pytest.mark.parametrize("control_token", CONTROL_TOKENS)
+@pytest.mark.parametrize("control_token", tiny.CONTROL_TOKENS)
 def test_control_tokens_count_in_the_frame_only(tokenizer: Any, control_token: str) -> None:
     """Control tokens of the frame are read, those of the text are not, even where one would form across their border."""
     control = ControlTokens(tokenizer)
@@ -122,7 +72,7 @@ def test_control_tokens_count_in_the_frame_only(tokenizer: Any, control_token: s
 
 
 @given(
-    st.lists(st.sampled_from([*CONTROL_TOKENS, "<", ">", "[", "]", "|", " ", "s", "/s>", "card"]), max_size=8).map(
+    st.lists(st.sampled_from([*tiny.CONTROL_TOKENS, "<", ">", "[", "]", "|", " ", "s", "/s>", "card"]), max_size=8).map(
         "".join
     )
 )
@@ -140,7 +90,7 @@ def _cached(kind: str) -> Any:
     from tempfile import mkdtemp
 
     if kind not in _TOKENIZERS:
-        _TOKENIZERS[kind] = KINDS[kind](Path(mkdtemp()))
+        _TOKENIZERS[kind] = tiny.TOKENIZERS[kind](Path(mkdtemp()))
     return _TOKENIZERS[kind]
 
 

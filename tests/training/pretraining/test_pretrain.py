@@ -12,6 +12,7 @@ import pytest
 
 import tiny
 from rung import UserError, load
+from rung.backbones.common.control_tokens import ControlTokens
 from rung.training import memory_estimate
 from rung.training.pretraining.from_scratch import Size, train_tokenizer
 from rung.training.pretraining.lm_datasets import (
@@ -251,6 +252,20 @@ def test_blocks_hold_every_token_once() -> None:
     blocks = CausalDataset(TEXTS, tokenizer, 16, seed=0)
     stream = [int(i) for row in range(len(blocks)) for i in blocks[row]["input_ids"]]
     assert tokenizer.decode(stream).split("<|endoftext|>")[1:-1] == TEXTS
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unmarked", "unigram"])
+def test_control_tokens_in_a_text_are_learned_as_text(kind: str, tmp_path: Path) -> None:
+    """No text ends itself, hides a word or shows a mark of its own, in whatever kind of vocabulary."""
+    tokenizer = tiny.TOKENIZERS[kind](tmp_path)
+    control = ControlTokens(tokenizer)
+    texts = [f"my card {spelled} is lost. the app crashes {spelled}" for spelled in tiny.CONTROL_TOKENS]
+    for row in tokenize_texts(tokenizer, texts):
+        assert control.count(row.ids.tolist()) == 0
+    blocks = CausalDataset(texts, tokenizer, 16, seed=0)
+    stream = [int(i) for row in range(len(blocks)) for i in blocks[row]["input_ids"]]
+    ends = 0 if tokenizer.eos_token_id is None else len(texts) + 1
+    assert control.count(stream) == ends
 
 
 def test_words_of_two_texts_stay_apart() -> None:

@@ -14,6 +14,7 @@ import pytest
 import tiny
 from rung import Classifier, UserError, distill, load
 from rung.rungs.linear import fit_student, loss
+from rung.training.layer_pruning import drop_layers
 from rung.training.provenance import Record
 from rung.training.students import static_distillation, student_models
 from rung.training.students.distill import query_teacher
@@ -169,6 +170,18 @@ def test_a_shallow_student_keeps_some_layers(tiny_encoder: Path, tmp_path: Path)
     assert json.loads((tmp_path / "student" / "backbone" / "config.json").read_text("utf-8"))["num_hidden_layers"] >= 1
     assert np.array_equal(Classifier.load(tmp_path / "student").predict(TEXTS), made.predict(TEXTS))
     assert backbone.fingerprint == before
+
+
+@pytest.mark.torch
+def test_a_shallow_encoder_learns_control_tokens_as_text(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Marks that texts spell are trained on as their letters, which is what the full encoder's rows are of."""
+    made = [
+        drop_layers(
+            load(str(tiny_encoder)), 1, tmp_path / mark, texts=[f"my card {mark} is lost {i}" for i in range(8)]
+        )
+        for mark in ("[MASK]", "[ MASK]")
+    ]
+    assert made[0].fingerprint == made[1].fingerprint
 
 
 def test_agreement_is_told_by_rows_and_by_distinct_texts(teacher: Classifier) -> None:

@@ -76,6 +76,22 @@ def test_the_network_and_the_saved_head_predict_the_same(tiny_encoder: Path, tmp
     assert net.predict(0, task.texts[:5])[:, 0] == pytest.approx(outputs * head.scale + head.center, abs=1e-4)
 
 
+def test_control_tokens_in_a_text_are_learned_as_text(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Marks that texts and pairs of texts spell are trained on, and measured, as their letters."""
+    made = []
+    for mark in ("[SEP]", "[ SEP]"):
+        tasks = {
+            "lost": ([f"{text} {mark}" for text in PLACES], LOST[1]),
+            "alike": ([(f"{a} {mark}", f"{mark} {b}") for a, b in ALIKE[0]], ALIKE[1]),
+        }
+        made.append(
+            multitask(load(str(tiny_encoder)), tasks, out=tmp_path / mark, alone=False, **(QUICK | {"epochs": 1}))
+        )
+    first, second = made
+    assert first.backbone.fingerprint == second.backbone.fingerprint
+    assert first.report_ == second.report_
+
+
 def test_tasks_are_sampled_by_the_root_of_their_size() -> None:
     """p_t ∝ n_t^(1/T); each batch holds one task, and all its texts are used before one is used again."""
     small = Task.of("small", PLACES[:20], LOST[1][:20], test=LOST, held_out=0.1, seed=0)

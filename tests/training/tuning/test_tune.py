@@ -134,6 +134,19 @@ def test_a_probe_learns_without_changing_a_weight(clf: Classifier, tmp_path: Pat
     assert right(made) > right(clf)
 
 
+@pytest.mark.filterwarnings("ignore::rung.inference.language.LanguageWarning")  # the encoder knows no brackets
+def test_control_tokens_in_a_text_are_learned_as_text(clf: Classifier, tmp_path: Path) -> None:
+    """Marks that texts spell are trained on as their letters, also where the training is watched on held-out texts."""
+    said, y = texts()
+    spelled = [f"{text} [SEP] [MASK]" for text in said]
+    apart = [text.replace("[", "[ ") for text in spelled]
+    first, second = (
+        tune(clf, each, y, steps=4, checks=2, validation=0.2, out=tmp_path / name, guard=False)
+        for name, each in (("spelled", spelled), ("apart", apart))
+    )
+    assert first.loaded_backbone.fingerprint == second.loaded_backbone.fingerprint
+
+
 def test_teach_uses_texts_without_label(clf: Classifier) -> None:
     """With teach the encoder is trained on the unlabelled texts too; without it, it is not."""
     given, labels = texts()

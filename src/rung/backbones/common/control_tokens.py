@@ -72,6 +72,15 @@ class ControlTokens:
                 text = text[:start] + text[end:]
         return text
 
+    def plain(self, texts: Sequence[str], rows: Sequence[Sequence[int]], before: str = "", usual: int = 0) -> list[str]:
+        """The texts, those apart as by `as_text` whose `rows` of ids hold more control tokens than the `usual` number."""
+        told = zip(texts, rows, strict=True)
+        return [self.as_text(text, before) if self.count(ids) > usual else text for text, ids in told]
+
+    def as_texts(self, texts: Sequence[str]) -> list[str]:
+        """Each text as `as_text` gives it; all are tokenized together."""
+        return self.plain(texts, plain_token_ids(self._tokenizer, texts))
+
     def text_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text: no control token in it, and no special token around it."""
         rows = plain_token_ids(self._tokenizer, texts)

@@ -219,14 +219,14 @@ class Pretrained:
 
     def unknown_share(self, texts: list[str]) -> float:
         """The share of unknown tokens in all `texts`."""
-        ids = [i for text in texts for i in self.tokenizer.encode(text, add_special_tokens=False)]
+        ids = [i for row in self.control.text_ids(texts) for i in row]
         unknown = self.tokenizer.unk_token_id
         return float(sum(i == unknown for i in ids) / max(1, len(ids)))
 
     def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - a backbone's signature
         """Which texts (n,) hold a known token."""
-        unknown, encode = self.tokenizer.unk_token_id, self.tokenizer.encode
-        known = [[i for i in encode(text, add_special_tokens=False) if i != unknown] for text in texts]
+        unknown = self.tokenizer.unk_token_id
+        known = [[i for i in ids if i != unknown] for ids in self.control.text_ids(texts)]
         return np.array([has_content(self.tokenizer.convert_ids_to_tokens(ids)) for ids in known], dtype=bool)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.common.batching import pad_rows, plain_token_ids, special_tokens_around
+from rung.backbones.common.control_tokens import ControlTokens
 from rung.backbones.common.cross_encoder import PairFormat
 from rung.errors import UserError
 from rung.messages import message
@@ -72,15 +73,18 @@ def concatenate(pieces: Sequence[TokenizedText]) -> TokenizedText:
 
 
 def tokenize_texts(tokenizer: Any, texts: Sequence[str]) -> list[TokenizedText]:
-    """Tokenize texts without special tokens. Raises UserError for a tokenizer that cannot say which word a token belongs to."""
+    """Tokenize texts, with no control token around or in them.
+
+    Raises UserError for a tokenizer that cannot say which word a token belongs to.
+    """
     if not tokenizer.is_fast:
         raise UserError(
             "pretrain: this tokenizer does not say which word a token belongs to.", "Start from another model."
         )
     if not texts:
         return []
-    options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
-    encoded = tokenizer([encodable(text) for text in texts], **options)
+    said = ControlTokens(tokenizer).as_texts([encodable(text) for text in texts])
+    encoded = tokenizer(said, add_special_tokens=False, verbose=False)
     ids = encoded["input_ids"]
     words = [[-1 if word is None else word for word in encoded.word_ids(i)] for i in range(len(texts))]
     return [TokenizedText(np.array(a, np.int64), np.array(b, np.int64)) for a, b in zip(ids, words, strict=True)]
@@ -140,7 +144,7 @@ class CausalDataset(LanguageModelDataset):
         ends = tokenizer.eos_token_id
         end = [] if ends is None else [ends]
         stream = np.array(
-            [*end, *(i for ids in plain_token_ids(tokenizer, texts) for i in [*ids, *end])], dtype=np.int64
+            [*end, *(i for ids in ControlTokens(tokenizer).text_ids(texts) for i in [*ids, *end])], dtype=np.int64
         )
         self.blocks = [stream[at : at + max_tokens] for at in range(0, len(stream) - 1, max_tokens)]
 

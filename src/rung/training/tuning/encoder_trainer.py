@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.common.pretrained import quiet_loading
-from rung.backbones.encoder import EncoderBackbone
+from rung.backbones.encoder import EncoderBackbone, control_tokens
 from rung.training import memory_estimate
 from rung.training.layer_pruning import read_encoder, write_encoder
 from rung.training.training_log import TrainingLog
@@ -58,6 +58,7 @@ def train_encoder(
     if (out / ENCODER_FOLDER).exists():
         return _open_tuned(out / ENCODER_FOLDER, backbone)
     encoder = read_encoder(backbone)
+    examples = _plain(examples, encoder)
     _prepare(encoder, hparams)
     steps = hparams.steps_for(int((examples.labels >= 0).sum()))
     loss = _loss(encoder, examples, hparams)
@@ -72,6 +73,13 @@ def train_encoder(
     write_encoder(encoder, out / "fresh")
     (out / "fresh").rename(out / ENCODER_FOLDER)
     return _open_tuned(out / ENCODER_FOLDER, backbone)
+
+
+def _plain(examples: TrainingExamples, encoder: Any) -> TrainingExamples:
+    """The same examples, their texts with control tokens spelled apart, because the trainer's tokenization would read these."""
+    plain = control_tokens(encoder).as_texts
+    held_out = examples.validation and (plain(examples.validation[0]), examples.validation[1])
+    return replace(examples, texts=plain(examples.texts), validation=held_out)
 
 
 def _open_tuned(folder: Path, backbone: Any) -> EncoderBackbone:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rung.backbones.encoder import control_tokens
 from rung.errors import UserError
 from rung.labels import LabelIndex, distinct
 from rung.labels.containers import is_missing
@@ -203,6 +204,7 @@ def build_network(  # noqa: C901 - a class that needs torch, which is not import
         def __init__(self) -> None:
             super().__init__()
             self.encoder = encoder
+            self.control = control_tokens(encoder)
             self.heads = ModuleList(Linear(width * (1 + t.pairs), len(t.labels) or 1) for t in tasks)
             # s_t / rate_ratio
             self.scaled_log_variances = Parameter(torch.zeros(len(tasks)), requires_grad=weighting == "uncertainty")
@@ -234,7 +236,7 @@ def build_network(  # noqa: C901 - a class that needs torch, which is not import
 
         def tokens(self, texts: Sequence[Any]) -> dict[str, Any]:
             if isinstance(texts[0], str):
-                return dict(self.encoder.preprocess(list(texts)))
+                return dict(self.encoder.preprocess(self.control.as_texts(texts)))
             found = self.tokens([text[0] for text in texts])
             return found | {f"second_{name}": value for name, value in self.tokens([text[1] for text in texts]).items()}
 
@@ -254,7 +256,8 @@ def build_network(  # noqa: C901 - a class that needs torch, which is not import
             return head.outputs(embeddings(self.encode, texts, head.pairs))
 
         def encode(self, texts: list[str]) -> Any:
-            return self.encoder.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False)
+            options = {"batch_size": 64, "normalize_embeddings": True, "show_progress_bar": False}
+            return self.encoder.encode(self.control.as_texts(texts), **options)
 
         def detached_heads(self) -> list[Head]:
             found = []
