@@ -7,6 +7,10 @@ import io
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from rung.training.students import student_models
+
 LABELS = "billing,bug report"
 
 
@@ -46,3 +50,20 @@ def test_too_few_texts_are_told(rung: Any, tmp_path: Path) -> None:
     ran = rung("distill", table, "--labels", LABELS, "--backbone", "builtin", "--out", tmp_path / "student")
     assert (ran.code, "too few" in ran.err, len(ran.err.strip().splitlines()[-2:])) == (2, True, 2)
     assert not (tmp_path / "student").exists()
+
+
+@pytest.mark.torch
+def test_a_skipped_student_is_told(
+    rung: Any, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --student auto the summary names the kind that was not tried and says why, as the record does."""
+    monkeypatch.setattr(student_models, "TOKENS_PER_TEXT", 0)
+    (tmp_path / "in.txt").write_text(
+        "\n".join(f"my {a} {b}" for a in ("card", "app") for b in "abcdefghijklmno"), "utf-8"
+    )
+    teacher = ("--labels", "card,app", "--backbone", str(tiny_encoder))
+    ran = rung("distill", tmp_path / "in.txt", *teacher, "--out", tmp_path / "student")
+    assert ran.code == 0, ran.err
+    assert "static student was not tried: 24 texts are too few: the " in ran.err
+    named = rung("distill", tmp_path / "in.txt", *teacher, "--student", "ngram", "--out", tmp_path / "named")
+    assert (named.code, "was not tried" in named.err) == (0, False)

@@ -75,11 +75,19 @@ class NgramBackbone(NativeFormatBackbone):
             words += float(grams.words.nnz)
         return unknown / words if words else 0.0
 
+    def summed_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What `embed` sums, as it is kept: vectors (kept + 1, r) int8, scales (kept + 1,), places (2¹⁸,) of buckets, radius."""
+        whole, scales = self._tensors["weights"], self._tensors["scales"]
+        none = np.zeros((1, whole.shape[1]), dtype=whole.dtype)
+        vectors, scales = np.vstack([whole, none]), np.append(scales, np.float32(0))
+        radius = np.float32(self._config["radius"])
+        return {"vectors": vectors, "scales": scales, "places": self._places, "radius": np.asarray(radius)}
+
     @cached_property
     def _weights(self) -> Array:
         """What is summed (kept + 1, r); the last row, of zeros, is that of every bucket which the fit did not meet."""
-        whole, scales = self._tensors["weights"], self._tensors["scales"]
-        return np.vstack([whole * scales[:, None], np.zeros((1, whole.shape[1]), dtype=np.float32)])
+        arrays = self.summed_arrays()
+        return np.asarray(arrays["vectors"] * arrays["scales"][:, None])
 
     @cached_property
     def _places(self) -> npt.NDArray[np.int32]:

@@ -58,6 +58,10 @@ class StaticBackbone(NativeFormatBackbone):
         """Token vectors (vocabulary, d) as they are summed; zero rows say nothing."""
         return self.tensor("vectors") * self.tensor("scales")[:, None]
 
+    def summed_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What `embed` sums, as it is kept: vectors (vocabulary, d) int8 and scales (vocabulary,)."""
+        return {name: self._tensors[name] for name in ("vectors", "scales")}
+
     def tensor(self, name: str) -> Array:
         """One of the tensors that came with the vectors, as float32."""
         return self._tensors[name].astype(np.float32)

@@ -118,6 +118,11 @@ def _closing(made: object, out: Path, rung_: str, texts: int) -> list[str]:
             size=chosen["size"],
             speed=results["texts_per_s"],
         ),
+        *(
+            tr("{student} student was not tried: {reason}", student=each["student"], reason=each["skipped"])
+            for each in results["tried"]
+            if "skipped" in each
+        ),
         tr("written to {places}", places=out),
         tr("next: rung classify OTHER.csv --classifier {folder}", folder=out),
     ]

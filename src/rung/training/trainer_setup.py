@@ -126,14 +126,17 @@ def check_precision(precision: str, what: str) -> None:
 
 
 @contextmanager
-def disk_errors(what: str) -> Iterator[None]:
-    """UserError in place of what the system says of a disk that is full or may not be written; also a decorator."""
+def disk_errors(what: str, *, resumes: bool = True) -> Iterator[None]:
+    """UserError in place of what the system says of a disk that is full or may not be written; also a decorator.
+
+    resumes: whether the same command, typed again, resumes at a checkpoint.
+    """
     try:
         yield
     except OSError as error:
         if error.errno not in _DISK:
             raise
-        raise _refused(what, error.filename, error.strerror or str(error)) from error
+        raise _refused(what, error.filename, error.strerror or str(error), resumes) from error
     except (
         Exception
     ) as error:  # safetensors and PyTorch have errors of their own, which tell the system's only in their text
@@ -141,13 +144,15 @@ def disk_errors(what: str) -> Iterator[None]:
         reason = next((each for each in told if each in str(error)), None)
         if reason is None or isinstance(error, UserError):
             raise
-        raise _refused(what, None, reason) from error
+        raise _refused(what, None, reason, resumes) from error
 
 
-def _refused(what: str, file: Any, reason: str) -> UserError:
+def _refused(what: str, file: Any, reason: str, resumes: bool) -> UserError:
     return UserError(
         "{command}: a file could not be written: {reason}." if file is None else "{command}: {file}: {reason}.",
-        "Free some space, or name a folder that can be written; the same command resumes at the last checkpoint.",
+        "Free some space, or name a folder that can be written; the same command resumes at the last checkpoint."
+        if resumes
+        else "Free some space, or name a folder that can be written, and type the same command again.",
         command=what,
         file=file,
         reason=reason,

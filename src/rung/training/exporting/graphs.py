@@ -136,7 +136,7 @@ def _write_tokenizer(encoder: Any, longest: int | None, file: Path) -> None:
     if longest:
         tokenizer.enable_truncation(longest)
     tokenizer.enable_padding(pad_id=own.pad_token_id, pad_token=own.pad_token, direction=own.padding_side)
-    tokenizer.save(str(file))
+    file.write_text(tokenizer.to_str(pretty=True), "utf-8")
 
 
 def _write_onnx(module: Any, names: list[str], tensors: tuple[Any, ...], file: Path) -> None:

@@ -44,7 +44,7 @@ HELD_OUT_SHARE, MAX_HELD_OUT = 0.1, 2000  # of the texts, for validation, and as
 MIN_TEXTS = 20
 
 
-@disk_errors("distill")
+@disk_errors("distill", resumes=False)
 def distill(
     clf: Classifier,
     texts: Any,
