@@ -117,11 +117,13 @@ def test_a_graph_that_differs_is_not_kept(clf: Classifier, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(("how", "message"), [({"to": "coreml"}, "no coreml"), ({"most_flips": 2}, "most_flips is 2")])
-def test_mistakes_are_refused(clf: Classifier, tmp_path: Path, how: Any, message: str) -> None:
-    """An invalid setting, a backbone that is no sentence encoder, and a folder in use raise UserError."""
+def test_mistakes_are_refused(clf: Classifier, tiny_clip: Path, tmp_path: Path, how: Any, message: str) -> None:
+    """An invalid setting, a second backbone, one that reads images, and a folder in use raise UserError."""
     with pytest.raises(UserError, match=message):
         export(clf, tmp_path / "graph", **how)
+    with pytest.raises(UserError, match="asks two backbones, builtin and, as its geometry, "):
+        export(Classifier(["a", "b"], backbone="builtin", geometry=clf.loaded_backbone), tmp_path / "graph")
     with pytest.raises(UserError, match="no sentence encoder"):
-        export(Classifier(["a", "b"], backbone="builtin"), tmp_path / "graph")
+        export(Classifier(["a", "b"], backbone=load(str(tiny_clip)), cache=False), tmp_path / "graph")
     with pytest.raises(UserError, match="is there already"):
         export(clf, tmp_path)

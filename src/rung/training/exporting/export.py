@@ -185,7 +185,14 @@ def _check(clf: Classifier, out: Path, to: str | None, precision: str, most_flip
 
 def _format(clf: Classifier, to: str | None, precision: str) -> Format:
     backbone = clf.loaded_backbone
-    if clf.geometry is not None or not isinstance(backbone, EncoderBackbone | NgramBackbone | StaticBackbone):
+    if clf.geometry is not None:
+        raise UserError(
+            "export: this classifier asks two backbones, {backbone} and, as its geometry, {geometry}.",
+            "Export one that was made without geometry.",
+            backbone=backbone.name,
+            geometry=clf.geometry_backbone.name,
+        )
+    if not isinstance(backbone, EncoderBackbone | NgramBackbone | StaticBackbone):
         raise UserError(
             "export: {backbone} is no sentence encoder and no n-gram or static student.",
             "Distill it first:  rung distill TEXTS --classifier FOLDER --out student",
