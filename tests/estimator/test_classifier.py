@@ -110,7 +110,7 @@ def test_parameters_are_stored_and_nothing_is_computed() -> None:
     assert clone(clf).get_params() == clf.get_params()
     with pytest.raises(UserError, match="'what'"):
         clf.predict(["x"])
-    with pytest.raises(UserError, match="choice needs two"):
+    with pytest.raises(UserError, match="at least two are needed"):
         clf.set_params(long="cut").predict(["x"])
     with pytest.raises(UserError, match="not known"):
         clf.set_params(labels=["a", "b"]).predict(["x"])

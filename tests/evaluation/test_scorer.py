@@ -100,7 +100,7 @@ def test_several_labels_are_scored_by_all_of_their_marks() -> None:
     assert clf.score(TEXTS, marks) == pytest.approx(1 - 1 / len(TEXTS))
     marks[0, 1] = np.nan
     assert clf.score(TEXTS, marks) == 1
-    with pytest.raises(UserError, match="several labels a text"):
+    with pytest.raises(UserError, match="several labels for each text"):
         scorer("f1_macro")(clf, TEXTS, marks)
 
 
@@ -117,5 +117,5 @@ def test_unknown_metrics_are_told() -> None:
     """A misspelled name, and a metric of two labels for three."""
     with pytest.raises(UserError, match="Did you mean 'f1_macro'"):
         scorer("f1_makro")
-    with pytest.raises(UserError, match="for two labels, and there are 3"):
+    with pytest.raises(UserError, match="for two labels, but there are 3"):
         scorer("f1")(Said(["a"], ["a", "b", "c"]), ["x"], ["a"])

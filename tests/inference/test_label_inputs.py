@@ -150,13 +150,13 @@ def test_marks_and_collections_of_names_say_the_same(y: Any) -> None:
     ("y", "what"),
     [
         (pd.DataFrame({"bug": [1], "foreign": [0]}), "'foreign' is none of the labels"),
-        (pd.DataFrame([[1, 0]]), "2 marks a text for 3 labels"),
+        (pd.DataFrame([[1, 0]]), "2 marks for each text, but there are 3 labels"),
         (pd.DataFrame([[1, 0]], columns=["bug", " bug"]), "are the same label"),
         (pd.DataFrame([[1, 0]], columns=["bug", "bug"]), "two columns 'bug'"),
         (pd.DataFrame({"bug": ["yes"], "praise": [0]}), "hold 'yes'"),
-        (pd.DataFrame({"bug": [2], "praise": [0]}), "other numbers than 0 and 1"),
+        (pd.DataFrame({"bug": [2], "praise": [0]}), "numbers other than 0 and 1"),
         ([["bug", "none of these"]], "beside a label"),
-        (scipy.sparse.csr_matrix([[1, 0]]), "2 marks a text for 3 labels"),
+        (scipy.sparse.csr_matrix([[1, 0]]), "2 marks for each text, but there are 3 labels"),
         ([{"foreign": 1}], "none of the labels"),
     ],
 )
@@ -172,7 +172,7 @@ def test_lists_of_numbers_are_names_or_marks_never_a_guess() -> None:
     assert encode_indicators([[0, 0], [0, 1]], 2, [0, 1]).tolist() == [[0, 0], [0, 1]]
     assert encode_indicators(np.array([[0, 1], [1, 0]]), 2, [0, 1]).tolist() == [[0, 1], [1, 0]]
     assert encode_indicators([(3,), (3, 7)], 2, [3, 7]).tolist() == [[1, 0], [1, 1]]
-    with pytest.raises(UserError, match="labels as well as marks"):
+    with pytest.raises(UserError, match="as labels and as marks"):
         encode_indicators([[0, 1], [1, 0]], 2, [0, 1])
 
 

@@ -150,7 +150,7 @@ def test_the_message_says_what_to_do() -> None:
     """Two lines: the language and what it costs; a model that reads it, and whether it is here."""
     what, hint = str(warning(TEXTS["de"], ENGLISH, load("builtin"))).splitlines()
     assert what == "the texts look German, which builtin does not read: their labels are close to chance."
-    assert hint.startswith("  Take a backbone that does:  multilingual-e5-small   (")
+    assert hint.startswith("  Choose a backbone that reads it:  multilingual-e5-small   (")
 
 
 @pytest.mark.parametrize("kind", NO_ALARM)

@@ -56,14 +56,14 @@ class BackboneIdentity:
         """Raise UserError unless the backbone found is the one that the classifier was made with."""
         if found.fingerprint != self.fingerprint:
             raise UserError(
-                "classifier: {folder} was made with backbone {name!r} ({fingerprint}…), this is "
-                "{found_name!r} ({fingerprint_2}…).",
-                "Install the backbone it was made with, or make the classifier anew with this one.",
+                "classifier: {folder} was made with backbone {name!r} ({fingerprint}…), but this is "
+                "{found_name!r} ({found_fingerprint}…).",
+                "Install the backbone it was made with, or make the classifier again with this one.",
                 folder=folder,
                 name=self.name,
                 fingerprint=self.fingerprint[:12],
                 found_name=found.name,
-                fingerprint_2=found.fingerprint[:12],
+                found_fingerprint=found.fingerprint[:12],
             )
 
 
@@ -121,7 +121,7 @@ def write(saved: Saved, folder: Path, *, model: Backbone, force: bool) -> None:
     except (OSError, SafetensorError) as error:
         raise UserError(
             "save: {folder} cannot be written: {fault}.",
-            "Make room there, or name another folder.",
+            "Free some disk space, or name another folder.",
             folder=folder,
             fault=getattr(error, "strerror", None) or error,
         ) from None
@@ -159,7 +159,7 @@ def check_free(folder: Path, *, force: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / _FACTS).is_file():
-        raise UserError("save: {folder} is there already and holds other files.", "Name a new folder.", folder=folder)
+        raise UserError("save: {folder} exists already and holds other files.", "Name a new folder.", folder=folder)
     if not force:
         raise UserError(
             "save: {folder} holds a classifier already.", "Name a new folder, or replace it with --force", folder=folder
@@ -182,7 +182,7 @@ def read(folder: Path) -> Saved:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            "classifier: {folder} is damaged ({error}).", "Save the classifier anew.", folder=folder, error=error
+            "classifier: {folder} is damaged ({error}).", "Save the classifier again.", folder=folder, error=error
         ) from None
 
 
@@ -284,19 +284,19 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(
             "classifier: {folder} holds no saved classifier.",
-            "It should hold {FACTS}; save one with --save {folder}",
+            "It should hold {file}; save one with --save {folder}",
             folder=folder,
-            FACTS=_FACTS,
+            file=_FACTS,
         )
     try:
         facts: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except ValueError as error:
         raise UserError(
-            "classifier: {file} is damaged ({error}).", "Save the classifier anew.", file=file, error=error
+            "classifier: {file} is damaged ({error}).", "Save the classifier again.", file=file, error=error
         ) from None
     if facts.get("format") != FORMAT or facts.get("version") != VERSION:
         raise UserError(
-            "classifier: {file} is of format {format} {version}, not {expected} {expected_version}.",
+            "classifier: {file} has the format {format} {version}, not {expected} {expected_version}.",
             "Save the classifier again, or install the rung that made it: {made_with}",
             made_with=facts.get("made_with", "unknown"),
             file=file,
@@ -317,7 +317,7 @@ def _read_arrays(folder: Path) -> dict[str, Any]:
     except (OSError, SafetensorError) as error:
         raise UserError(
             "classifier: {folder} is damaged ({error}).",
-            "Save the classifier anew.",
+            "Save the classifier again.",
             folder=folder / _ARRAYS,
             error=error,
         ) from None

@@ -1,4 +1,4 @@
-"""Metrics for `cross_val_score` and searches that stand a text without an answer: it counts as not right."""
+"""Metrics for `cross_val_score` and searches in which a missing answer is allowed and counts as not right."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Indices = npt.NDArray[np.intp]
 
 _OVER_LABELS = ("f1", "precision", "recall", "jaccard")
 _AVERAGES = ("macro", "micro", "weighted")
-_WHOLE = {
+_SINGLE = {
     "accuracy": "accuracy_score",
     "balanced_accuracy": "balanced_accuracy_score",
     "matthews_corrcoef": "matthews_corrcoef",
     "cohen_kappa": "cohen_kappa_score",
 }
-NAMES = (*_WHOLE, *_OVER_LABELS, *(f"{metric}_{average}" for metric in _OVER_LABELS for average in _AVERAGES))
+NAMES = (*_SINGLE, *_OVER_LABELS, *(f"{metric}_{average}" for metric in _OVER_LABELS for average in _AVERAGES))
 
 
 def scorer(name: str) -> Scorer:
@@ -59,25 +59,27 @@ class Scorer:
         Raises UserError if no text has a label, and for labels that the estimator does not know by name.
         """
         classes = estimator.classes_.tolist()
-        said = np.asarray(estimator.predict(X), dtype=object)
-        if said.ndim != 1:
+        predicted = np.asarray(estimator.predict(X), dtype=object)
+        if predicted.ndim != 1:
             raise UserError(
-                "scorer: the classifier gives several labels a text.",
-                'For these take scikit-learn\'s own, such as  scoring="f1_macro"',
+                "scorer: the classifier gives several labels for each text.",
+                'Use a scorer of scikit-learn itself, such as  scoring="f1_macro"',
             )
-        truth = encode_labels(align_to_rows(X, y), len(said), classes, minus_one_is_missing=False, allow_unknown=True)
-        told = np.flatnonzero(truth != -1)
-        if not len(told):
+        truth = encode_labels(
+            align_to_rows(X, y), len(predicted), classes, minus_one_is_missing=False, allow_unknown=True
+        )
+        rows = np.flatnonzero(truth != -1)
+        if not len(rows):
             raise UserError("score: no text has a label.", "Give y with the true labels.")
-        answers = encode_labels(said, len(said), classes, minus_one_is_missing=False, allow_unknown=True)
-        weights = None if sample_weight is None else np.asarray(sample_weight)[told]
-        return self._value(truth[told], answers[told], len(classes), weights)
+        answers = encode_labels(predicted, len(predicted), classes, minus_one_is_missing=False, allow_unknown=True)
+        weights = None if sample_weight is None else np.asarray(sample_weight)[rows]
+        return self._value(truth[rows], answers[rows], len(classes), weights)
 
     def _value(self, truth: Indices, answers: Indices, k: int, weights: Any) -> float:
         """The metric of answers (n,), as places of labels, below 0 where there is none or it is no leaf of a tree."""
-        metric, _, average = self.name.partition("_") if self.name not in _WHOLE else (self.name, "", "")
+        metric, _, average = self.name.partition("_") if self.name not in _SINGLE else (self.name, "", "")
         how: dict[str, Any] = {"sample_weight": weights}
-        function = getattr(metrics, _WHOLE.get(metric, f"{metric}_score"))
+        function = getattr(metrics, _SINGLE.get(metric, f"{metric}_score"))
         if metric in _OVER_LABELS:
             how |= {"average": average or "macro", "labels": self._labels(truth, answers, k, average)}
         if "zero_division" in signature(function).parameters:
@@ -92,8 +94,8 @@ class Scorer:
             return [place for place in range(k) if place in truth or place in answers]
         if k != 2:
             raise UserError(
-                "scorer: {name!r} is for two labels, and there are {k}.",
-                "Take  {name}_macro  or  {name}_weighted",
+                "scorer: {name!r} is for two labels, but there are {k}.",
+                "Use  {name}_macro  or  {name}_weighted",
                 name=self.name,
                 k=k,
             )

@@ -12,7 +12,7 @@ from rung.evidence import Array, Backbone, reads_images, unit
 from rung.evidence.images import Picture, is_image, names_image
 from rung.labels.containers import column_values, is_column, is_missing, is_table, shape_of, table_columns
 
-_FIRST = 20  # rows that tell what X is made of
+_FIRST = 20  # rows that are looked at to see what X holds
 
 
 def is_matrix(X: Any) -> bool:
@@ -22,7 +22,7 @@ def is_matrix(X: Any) -> bool:
 
 
 def holds_texts(X: Any) -> bool:
-    """Whether X is made of texts or images, as far as its first rows tell; numbers, nested or not, are none."""
+    """Whether X holds texts or images, by its first rows; numbers, nested or not, are neither."""
     if isinstance(X, str | bytes | Iterator):
         return True
     if is_matrix(X):
@@ -31,8 +31,8 @@ def holds_texts(X: Any) -> bool:
         first = _first_rows(X)
     except (TypeError, KeyError, IndexError, ValueError):
         return False
-    said = any(isinstance(each, str | bytes) or is_image(each) for each in first)
-    return said or (bool(first) and all(map(is_missing, first)))
+    found = any(isinstance(each, str | bytes) or is_image(each) for each in first)
+    return found or (bool(first) and all(map(is_missing, first)))
 
 
 def _first_rows(X: Any) -> list[Any]:
@@ -51,11 +51,11 @@ def as_texts(X: Any) -> list[Any]:
     Raises UserError for a single text, bytes, a generator (it can be read once only), a mapping or a table.
     """
     if isinstance(X, str):
-        raise UserError("texts: got the single text {X!r}.", "Pass a list:  predict([text])", X=X[:40])
+        raise UserError("texts: got the single text {text!r}.", "Pass a list:  predict([text])", text=X[:40])
     if isinstance(X, Iterator):
-        raise UserError("texts: got a {name}, which can be read only once.", "Pass  list(texts)", name=type(X).__name__)
+        raise UserError("texts: got a {kind}, which can be read only once.", "Pass  list(texts)", kind=type(X).__name__)
     if isinstance(X, bytes | bytearray | dict | set | frozenset) or not hasattr(X, "__len__"):
-        raise UserError("texts: got {name}.", "Pass a list of texts, or one column of a table.", name=type(X).__name__)
+        raise UserError("texts: got {kind}.", "Pass a list of texts, or one column of a table.", kind=type(X).__name__)
     if not is_column(X):
         raise UserError(
             "texts: got a table of shape {shape}.", 'Pass one column of it, such as  table["text"]', shape=X.shape
@@ -63,7 +63,7 @@ def as_texts(X: Any) -> list[Any]:
     texts = next(iter(table_columns(X, "texts").values())) if is_table(X) else column_values(X)
     for i, text in enumerate(texts):
         if isinstance(text, bytes):
-            raise UserError("texts: row {i} holds bytes.", 'Decode them first:  text.decode("utf-8")', i=i)
+            raise UserError("texts: row {row} holds bytes.", 'Decode them first:  text.decode("utf-8")', row=i)
     return texts
 
 
@@ -78,7 +78,7 @@ def as_items(X: Any, backbone: Backbone) -> list[Any]:
         given = [each for each in items if not isinstance(each, str) or each.strip()]
         if given and all(isinstance(each, str) and not is_image(each) and not names_image(each) for each in given):
             raise UserError(
-                "images: got {given!r}, which is no file, and backbone {backbone_name!r} reads images.",
+                "images: {given!r} is not a file, and backbone {backbone_name!r} reads images.",
                 'Pass paths of images or PIL images; texts need another backbone, such as  backbone="minilm"',
                 given=given[0][:40],
                 backbone_name=backbone.name,
@@ -87,10 +87,10 @@ def as_items(X: Any, backbone: Backbone) -> list[Any]:
     for i, item in enumerate(items):
         if is_image(item):
             raise UserError(
-                "texts: row {i} holds an image ({name}), and backbone {backbone_name!r} reads texts.",
-                'Take one that reads images:  backbone="siglip-base"   (rung models lists them)',
-                i=i,
-                name=type(item).__name__,
+                "texts: row {row} holds an image ({kind}), and backbone {backbone_name!r} reads texts.",
+                'Choose one that reads images:  backbone="siglip-base"   (rung models lists them)',
+                row=i,
+                kind=type(item).__name__,
                 backbone_name=backbone.name,
             )
     return items
@@ -101,11 +101,11 @@ def as_features(X: Any, dimensions: int) -> Array:
     rows = np.asarray(X, dtype=np.float32)
     if rows.shape[1] != dimensions:
         raise UserError(
-            "embeddings: X has {shape} columns, the backbone's embeddings have {dimensions}.",
+            "embeddings: X has {columns} columns, but the backbone's embeddings have {dimensions}.",
             "Make X with the same backbone:  rung.load(name).embed(texts)",
-            shape=rows.shape[1],
+            columns=rows.shape[1],
             dimensions=dimensions,
         )
     if not np.isfinite(rows).all():
-        raise UserError("embeddings: X holds NaN or infinity.", "Take those rows out.")
+        raise UserError("embeddings: X holds NaN or infinity.", "Remove those rows.")
     return unit(rows)

@@ -40,7 +40,7 @@ _SHOWN = 3  # contradictions that a warning lists
 
 
 class LabelWarning(UserWarning):
-    """Labels that a person should look at again."""
+    """Labels that should be checked."""
 
 
 class ContradictionWarning(LabelWarning):
@@ -64,7 +64,7 @@ def align_to_rows(X: Any, y: Any) -> Any:
         if rows.is_unique and labelled.is_unique and labelled.isin(rows).all():
             raise UserError(
                 "y: its index holds the same rows as that of X, in another order.",
-                "Say which is meant:  y.loc[X.index]  goes by the index,  y.to_numpy()  by the order.",
+                "Choose one:  y.loc[X.index]  matches by the index,  y.to_numpy()  by the order.",
             )
         return y
     if rows.is_unique and labelled.is_unique and labelled.isin(rows).all() and not has_default_names(list(labelled)):
@@ -77,7 +77,7 @@ def _of_texts(y: Mapping[Any, Any], texts: list[Any]) -> list[Any]:
     for text in y:
         if text not in known:
             raise UserError(
-                "y: the mapping names {text!r}, which is none of the texts.",
+                "y: the mapping holds {text!r}, which is none of the texts.",
                 "Map texts to labels, or give a list with one label a text.",
                 text=text,
             )
@@ -113,10 +113,10 @@ def label_column(y: Any, n: int | None = None) -> list[Any]:
         found = column_values(y)
     if n is not None and len(found) != n:
         raise UserError(
-            "y: got {n_given} labels for {n} texts.",
-            "Give one a text, None where there is no label.",
-            n_given=len(found),
-            n=n,
+            "y: got {labels} labels for {texts} texts.",
+            "Give one for each text, None where there is no label.",
+            labels=len(found),
+            texts=n,
         )
     return found
 
@@ -124,8 +124,8 @@ def label_column(y: Any, n: int | None = None) -> list[Any]:
 def _refuse_matrix(y: Any) -> None:
     if not is_column(y):
         raise UserError(
-            "y: got an array of shape {shape}, and one label a text is asked for.",
-            "Give a column of labels, or several labels a text:  Classifier(…, multi_label=True)",
+            "y: got an array of shape {shape}, but one label for each text is needed.",
+            "Give a column of labels; for several labels a text use  Classifier(…, multi_label=True)",
             shape=shape_of(y),
         )
 
@@ -142,7 +142,7 @@ def encode_labels(
     """
     if y is None:
         return np.full(n, -1, dtype=np.intp)
-    if _names_columns(y):
+    if _is_indicator_table(y):
         return _one_of_each(encode_indicators(y, n, names))
     index = LabelIndex(names)
     none = minus_one_is_missing and index.find(-1) is None
@@ -153,7 +153,7 @@ def encode_labels(
     return np.array(places, dtype=np.intp)
 
 
-def _names_columns(y: Any) -> bool:
+def _is_indicator_table(y: Any) -> bool:
     return is_table(y) and len(getattr(y, "columns", ())) > 1
 
 
@@ -164,7 +164,7 @@ def _one_of_each(marks: Floats) -> Indices:
     if len(several):
         raise UserError(
             "y: row {row} marks several labels.",
-            "Mark one a text, or ask for several:  Classifier(…, multi_label=True)",
+            "Mark one label for each text; for several use  Classifier(…, multi_label=True)",
             row=int(several[0]),
         )
     return np.where(marked.any(axis=1), marked.argmax(axis=1), -1).astype(np.intp)
@@ -201,10 +201,10 @@ def encode_indicators(y: Any, n: int, names: Sequence[Any]) -> Floats:
 def _check_rows(found: int, n: int) -> None:
     if found != n:
         raise UserError(
-            "y: got {n_given} rows for {n} texts.",
-            "Give one a text, None where nothing is known.",
-            n_given=found,
-            n=n,
+            "y: got {rows} rows for {texts} texts.",
+            "Give one for each text, None where nothing is known.",
+            rows=found,
+            texts=n,
         )
 
 
@@ -237,10 +237,10 @@ def _marks_of_array(rows: Any, n: int, k: int) -> Floats:
     widths = {len(row) for row in rows}
     if not widths <= {k}:
         raise UserError(
-            "y: got {width} marks a text for {k} labels.",
+            "y: got {marks} marks for each text, but there are {labels} labels.",
             "Give a column for each of  classes_",
-            width=next(iter(widths - {k})),
-            k=k,
+            marks=next(iter(widths - {k})),
+            labels=k,
         )
     return np.array([_as_marks(column) for column in zip(*rows, strict=True)]).T.reshape(n, k)
 
@@ -253,7 +253,7 @@ def _as_marks(column: Iterable[Any]) -> Floats:
     marks = np.array(cells, dtype=np.float64)
     if not np.isin(marks[~np.isnan(marks)], (0.0, 1.0)).all():
         raise UserError(
-            "y: its columns hold other numbers than 0 and 1.", "Write 1 for yes, 0 for no, NaN for not known."
+            "y: its columns hold numbers other than 0 and 1.", "Write 1 for yes, 0 for no, NaN for unknown."
         )
     return marks
 
@@ -263,7 +263,7 @@ def _as_number(mark: Any) -> float:
         return float(mark)
     except (TypeError, ValueError):
         raise UserError(
-            "y: its columns hold {mark!r}.", "Write 1 for yes, 0 for no, NaN for not known.", mark=mark
+            "y: its columns hold {mark!r}.", "Write 1 for yes, 0 for no, NaN for unknown.", mark=mark
         ) from None
 
 
@@ -294,8 +294,8 @@ def _is_numbers(each: Any) -> bool:
     """Whether a row is a list of numbers, some of which may be missing."""
     if not isinstance(each, list | tuple | np.ndarray):
         return False
-    told = [one for one in each if not is_missing(one)]
-    return bool(told) and all(isinstance(one, Real | np.bool_) for one in told)
+    present = [one for one in each if not is_missing(one)]
+    return bool(present) and all(isinstance(one, Real | np.bool_) for one in present)
 
 
 def _are_names(rows: list[Any], index: LabelIndex) -> bool:
@@ -309,8 +309,8 @@ def _are_names(rows: list[Any], index: LabelIndex) -> bool:
         return True
     if all(len(set(row)) == len(row) for row in rows):
         raise UserError(
-            "y: its rows, such as {row!r}, may be labels as well as marks of 0 and 1.",
-            "Give labels as sets:  {{0, 1}} , or marks as an array:  numpy.array(y)",
+            "y: its rows, such as {row!r}, can be read as labels and as marks of 0 and 1.",
+            "Write labels as sets:  {{0, 1}} , or marks as an array:  numpy.array(y)",
             row=rows[0],
         )
     return False
@@ -343,7 +343,7 @@ def _refuse_unknown(labels: list[Any], places: list[int], index: LabelIndex, row
     label = labels[first]
     raise UserError(
         "known labels: row {row} holds {label!r}, which is none of the labels.",
-        _numbered(index) if isinstance(label, Real) else index.hint(label),
+        _hint_for_number(index) if isinstance(label, Real) else index.hint(label),
         row=first if row is None else row,
         label=label,
     )
@@ -353,8 +353,8 @@ def _is_minus_one(label: Any) -> bool:
     return LabelIndex([-1]).find(label) is not None
 
 
-def _numbered(index: LabelIndex) -> str:
-    """What to do where scikit-learn has put 0, 1, … in the place of labels."""
+def _hint_for_number(index: LabelIndex) -> str:
+    """The hint where scikit-learn has replaced labels by numbers."""
     return tr(
         "The labels are {labels}. Where scikit-learn numbers them itself (VotingClassifier, StackingClassifier, "
         "OneVsRestClassifier, cross_val_predict of probabilities), give numbers as labels:  "
@@ -391,24 +391,24 @@ def named_shares(shares: Any, labels: Sequence[LabelValue]) -> dict[LabelValue, 
 
 
 def warn_of_contradictions(texts: Sequence[Any], known: Indices, names: Sequence[Any]) -> None:
-    """Say so where the same text carries two labels; both are kept as they were given."""
+    """Warn where the same text carries two labels; both are kept as they were given."""
     first: dict[Any, int] = {}
     twice = []
-    called = {NONE_OF_THESE_INDEX: NONE_OF_THESE, **dict(enumerate(names))}
+    label_names = {NONE_OF_THESE_INDEX: NONE_OF_THESE, **dict(enumerate(names))}
     for i in np.flatnonzero(known != -1).tolist():
         if not isinstance(texts[i], str | Picture):
             continue  # it cannot be read, and may not even be hashed
         j = first.setdefault(texts[i], i)
         if known[j] != known[i]:
-            told = {"first": j, "second": i, "one": called[known[j]], "other": called[known[i]]}
-            twice.append(tr("rows {first} and {second}: {one} and {other}", **told))
+            places = {"first": j, "second": i, "one": label_names[known[j]], "other": label_names[known[i]]}
+            twice.append(tr("rows {first} and {second}: {one} and {other}", **places))
     if not twice:
         return
     rows = "; ".join(twice[:_SHOWN])
     if len(twice) > _SHOWN:
         rows = tr("{rows} (and {count} more)", rows=rows, count=len(twice) - _SHOWN)
     if isinstance(texts[0], Picture):
-        said = tr("the same image carries two labels: {rows}; both are kept as given", rows=rows)
+        warning = tr("the same image carries two labels: {rows}; both are kept as given", rows=rows)
     else:
-        said = tr("the same text carries two labels: {rows}; both are kept as given", rows=rows)
-    warnings.warn(said, ContradictionWarning, stacklevel=4)
+        warning = tr("the same text carries two labels: {rows}; both are kept as given", rows=rows)
+    warnings.warn(warning, ContradictionWarning, stacklevel=4)

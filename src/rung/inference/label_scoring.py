@@ -1,4 +1,4 @@
-"""Ask a backbone that scores, and keep what it says: log p(label | text) as the prior of the rungs."""
+"""Score labels with a backbone: log p(label | text), which becomes the prior of the rungs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from rung.rungs.names import Names
 
 Flags = npt.NDArray[np.bool_]
 Length = Literal["sum", "token", "byte"]
-NEUTRAL = ("N/A", "...", "The text.")  # say nothing: what a label gets from them it gets from any text
-_UNCALIBRATED = "entailment"  # that nothing entails a label says little: a neutral premise would only add noise
-_AT_ONCE = 256  # texts between two writes to the cache and two steps of a progress bar
+NEUTRAL = ("N/A", "...", "The text.")  # texts without content: a label gets their score from any text
+_UNCALIBRATED = "entailment"  # a style for which a neutral premise only adds noise
+_BATCH_SIZE = 256  # texts between two writes to the cache and two steps of a progress bar
 _CHOSEN = 0.9  # a label that was chosen without probabilities counts as so sure: a belief, not a measurement
-_SUREST = 30.0  # nats: surer than that no float32 can say
+_MAX_NATS = 30.0  # float32 cannot represent a probability closer to 0 or 1
 UNSCORED_GAP = 1.0  # nats by which the labels that were not scored follow the last that was
 
 
@@ -58,22 +58,24 @@ def with_label_scores(
         if shortlist is None
         else shortlist_mask(Names().log_posterior(evidence.part(np.array(ok, dtype=np.intp))), shortlist)
     )
-    asked = [str(texts[i]) for i in ok]
-    found, why = score_labels(asked, labels, backbone, length=length, among=among, cache=cache, progress=progress)
+    readable = [str(texts[i]) for i in ok]
+    found, why = score_labels(readable, labels, backbone, length=length, among=among, cache=cache, progress=progress)
     rows = np.full((len(texts), len(labels)), np.nan, dtype=np.float32)
     rows[ok] = found
     reasons = list(evidence.reasons)
     for i, reason in zip(ok, why, strict=True):
         reasons[i] = reason or (tr("the backbone gave no score") if np.isnan(rows[i]).any() else None)
-    told = np.array([reason is None for reason in reasons], dtype=bool)
-    return replace(evidence, scores=rows, ok=told, reasons=tuple(reasons))
+    scored = np.array([reason is None for reason in reasons], dtype=bool)
+    return replace(evidence, scores=rows, ok=scored, reasons=tuple(reasons))
 
 
 def shortlist_mask(names: npt.NDArray[np.float64], count: int) -> Flags:
     """Which labels (n, k) are among the `count` most probable of a text."""
     if count < 1:
         raise UserError(
-            "shortlist: got {count}.", "Give how many labels of each text are scored, such as 10.", count=count
+            "shortlist: got {count!r}.",
+            "Give how many labels of each text the backbone scores, such as 10.",
+            count=count,
         )
     kept = np.argsort(-names, axis=1, kind="stable")[:, :count]
     among = np.zeros(names.shape, dtype=bool)
@@ -109,7 +111,7 @@ def score_labels(
     if pairs is not None and not getattr(backbone, "pairwise", False):
         raise UserError(
             "shortlist: {backbone_name!r} scores all labels of a text in one pass, so leaving some out saves nothing.",
-            "Leave shortlist out; it is for models that read each text with each label (entailment).",
+            "Leave shortlist out; it is for entailment models, which read each text with each label.",
             backbone_name=backbone.name,
         )
     per_token = _lengths(wording, backbone, length)
@@ -157,8 +159,8 @@ def _in_parts(
     """Rows (n, m) of texts, some hundred at a time; what is told of them is kept at once, so that a broken run loses little."""
     rows = np.zeros((len(texts), len(wording.candidates)), dtype=np.float32)
     why: list[str | None] = []
-    for start in range(0, len(texts), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+    for start in range(0, len(texts), _BATCH_SIZE):
+        part = slice(start, start + _BATCH_SIZE)
         prompts = [wording.prompt(text) for text in texts[part]]
         rows[part], told = _asked(backbone, prompts, wording.candidates, None if pairs is None else pairs[part])
         why += told
@@ -177,8 +179,8 @@ def neutral_scores(
     if backbone.style == _UNCALIBRATED:
         return None
     found, _ = score_labels(NEUTRAL, labels, backbone, length=length, cache=cache)
-    told = found[~np.isnan(found).any(axis=1)]
-    return told if len(told) else None
+    scored = found[~np.isnan(found).any(axis=1)]
+    return scored if len(scored) else None
 
 
 def _asked(backbone: Any, prompts: list[Prompt], candidates: list[str], pairs: Any) -> tuple[Array, list[str | None]]:
@@ -209,7 +211,7 @@ def _chosen(place: int | None, m: int) -> Array:
 def _lengths(wording: LabelPrompts, backbone: Any, length: Length) -> Array:
     """What the sum over a candidate's tokens is divided by, (m,)."""
     if length not in ("sum", "token", "byte"):
-        raise UserError("length: got {length!r}.", 'Choose length="sum", "token" or "byte".', length=length)
+        raise UserError("length: got {length!r}.", 'Choose  length="sum", "token" or "byte"', length=length)
     if length == "sum" or wording.style in ("entailment", "following", "options"):
         return np.ones(len(wording.candidates), dtype=np.float32)
     if length == "byte":
@@ -224,8 +226,8 @@ def _of_labels(rows: Array, owner: npt.NDArray[np.intp], k: int) -> Array:
 
 def _odds(log_p: Array) -> Array:
     """log( p / (1 − p) ), finite also where p is 0 or 1 in float32."""
-    told = np.clip(log_p.astype(np.float64), -_SUREST, -np.exp(-_SUREST))
-    return np.asarray(told - np.log(-np.expm1(told)), dtype=np.float32)
+    clipped = np.clip(log_p.astype(np.float64), -_MAX_NATS, -np.exp(-_MAX_NATS))
+    return np.asarray(clipped - np.log(-np.expm1(clipped)), dtype=np.float32)
 
 
 def _with_the_rest(found: Array) -> Array:

@@ -24,9 +24,9 @@ SAMPLE = 500  # texts that are looked at
 _CHARACTERS = 1000  # of each text that are looked at
 _SURE = 0.5  # how sure the language of a text must be: on English texts, one in a thousand is then taken for another
 _VERY_SURE = 0.8  # how sure it must be where a single text is in a language
-_SHARE = 0.05  # of the texts, from which on a language that is not read is worth a word
-_HARMED = 0.15  # share of texts in such languages from which on what a backbone says of all of them is not asked for
-_UNKNOWN = 0.15  # share of unknown tokens: of a language that a model was trained on it does not know under 1 %
+_MIN_SHARE = 0.05  # share of the texts from which a language that is not read is reported
+_MAX_UNREAD_SHARE = 0.15  # share of texts in unread languages from which a backbone is not used on any of the texts
+_MAX_UNKNOWN_TOKENS = 0.15  # share of unknown tokens; in a language that a model was trained on it is under 1 %
 _NO_LANGUAGE = re.compile(r"https?://\S+|www\.\S+|[@#]\S+|\S+@\S+")
 # Dialects and older forms that are read like the language they belong to; "zxx" is none: numbers, codes.
 _ALIASES = {"pcm": "en", "wuu": "zh", "yue": "zh", "nn": "no", "arz": "ar", "ary": "ar", "ext": "es", "zxx": None}
@@ -99,7 +99,7 @@ def reads(texts: Iterable[object], backbone: Backbone) -> bool:
     """Whether the backbone reads the language of most of these texts."""
     found = _by_language(sample(texts))
     strange = (share for code, share in found.shares.items() if not _reads(code, found.texts[code], backbone))
-    return sum(strange) < _HARMED
+    return sum(strange) < _MAX_UNREAD_SHARE
 
 
 def sample(texts: Iterable[object], size: int = SAMPLE) -> list[str]:
@@ -141,27 +141,27 @@ def _identifier() -> Any:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The texts of each language, and its share of all texts where it is worth a word, the largest first."""
+class _LanguageShares:
+    """The texts of each language, and its share of all texts where it is large enough to report, the largest first."""
 
     texts: dict[str, list[str]]
     shares: dict[str, float]
 
 
-def _by_language(texts: Sequence[str]) -> _Found:
-    """The languages of texts; of those whose language cannot be told none is made up."""
+def _by_language(texts: Sequence[str]) -> _LanguageShares:
+    """The languages of texts; texts whose language cannot be identified are left out."""
     found: dict[str, list[str]] = {}
     for text in texts:
         code = language_of(text)
         if code is not None:
             found.setdefault(code, []).append(text)
     counts = Counter({code: len(those) for code, those in found.items() if len(those) > 1 or _is_sure(code, those[0])})
-    shares = {code: n / len(texts) for code, n in counts.most_common() if n / len(texts) >= _SHARE}
-    return _Found(found, shares)
+    shares = {code: n / len(texts) for code, n in counts.most_common() if n / len(texts) >= _MIN_SHARE}
+    return _LanguageShares(found, shares)
 
 
 def _is_sure(code: str, text: str) -> bool:
-    """Whether one text alone is enough to say that there is such a language."""
+    """Whether one text alone is enough evidence of a language."""
     return _detected(text, _VERY_SURE) == code
 
 
@@ -169,12 +169,12 @@ def _reads(code: str, texts: Sequence[str], backbone: Backbone) -> bool:
     """Whether a backbone reads a language: by the catalog, or where that cannot tell by the tokens of texts in it."""
     entry = entry_of(backbone)
     if entry is None or (ANY in entry.languages and code not in entry.languages):
-        return backbone.unknown_share(list(texts)) < _UNKNOWN
+        return backbone.unknown_share(list(texts)) < _MAX_UNKNOWN_TOKENS
     return code in entry.languages
 
 
 def _languages_of_labels(labels: Labels) -> list[str]:
-    """The language of the labels' names and descriptions; names in plain ASCII that say no more are taken for English."""
+    """The language of the labels' names and descriptions; unidentified names in plain ASCII count as English."""
     written = _wording(labels)
     found = language_of(written) or ("en" if written.isascii() and re.search("[A-Za-z]", written) else None)
     return [] if found is None else [found]
@@ -191,13 +191,13 @@ def _hint(languages: set[str]) -> str:
         return tr("`rung models` lists what other backbones read.")
     found = able[0]
     if is_here(found):
-        return tr("Take a backbone that does:  {name}   (it is installed)", name=Localized(found.name))
+        return tr("Choose a backbone that reads it:  {name}   (it is installed)", name=Localized(found.name))
     return _to_fetch(found)
 
 
 def _to_fetch(entry: Entry) -> str:
     return tr(
-        "Take a backbone that does:  {name}   ({source}, {megabytes:,.0f} MB, fetched when it is first used)",
+        "Choose a backbone that reads it:  {name}   ({source}, {megabytes:,.0f} MB, fetched when it is first used)",
         name=Localized(entry.name),
         source=Localized(entry.source),
         megabytes=entry.megabytes or 0,

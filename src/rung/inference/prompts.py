@@ -4,7 +4,7 @@ A backbone's `score` adds nothing to what it is given, so all wording is here. A
 model's, the text is a person's; names and descriptions of labels stand in the frame, and are text too. The backbone's `style`
 says what kind of words it takes:
 
-continuation    a causal model goes on after the prompt; with a chat template, as the assistant
+continuation    a causal model continues the prompt; with a chat template, as the assistant
 answer          an encoder–decoder writes the label
 cloze           a masked model fills the slot {} of a sentence
 entailment      a cross-encoder says whether the text entails a hypothesis
@@ -28,7 +28,7 @@ from rung.errors import UserError
 from rung.labels import Label, Labels
 
 STYLES = ("continuation", "answer", "cloze", "entailment", "following", "options")
-_SENTENCES = ("entailment", "following")  # labels are said as sentences, which are scored whole
+_SENTENCES = ("entailment", "following")  # labels are put as sentences, which are scored as a whole
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LabelPrompts:
 
     @property
     def key(self) -> str:
-        """What the answers hang on besides the text; "parts" sets them apart from those of prompts that were one string."""
+        """What the scores depend on besides the text; "parts" sets them apart from those of prompts that were one string."""
         return sha256("\x1f".join(["parts", self.style, self.frame, *self.candidates]).encode()).hexdigest()
 
 
@@ -56,11 +56,11 @@ def label_prompts(labels: Labels, backbone: Any) -> LabelPrompts:
     style = backbone.style
     if style not in STYLES:
         raise UserError(
-            "backbone {backbone_name!r}: its style {style!r} is not known.",
-            "One of {STYLES}.",
+            "backbone {backbone_name!r} has the unknown style {style!r}.",
+            "The styles are {styles}.",
             backbone_name=backbone.name,
             style=style,
-            STYLES=", ".join(STYLES),
+            styles=", ".join(STYLES),
         )
     told = [_as_text(label, backbone) for label in labels]
     if style == "options":
@@ -85,11 +85,11 @@ def _frames(labels: Sequence[Label], backbone: Any) -> tuple[str, str]:
         return "{text} This text is about {}.", "{label}"
     if backbone.style in _SENTENCES:
         return "{text}", "This text is about {label}."
-    asked = f"{_instruction(labels)}\n\nText: {{text}}"
+    question = f"{_instruction(labels)}\n\nText: {{text}}"
     if backbone.style == "answer":
-        return f"{asked}\nLabel:", "{label}"
-    chat = backbone.chat([{"role": "user", "content": f"{asked}\n\nAnswer with the label only."}])
-    return (chat, "{label}") if chat else (f"{asked}\nLabel:", " {label}")
+        return f"{question}\nLabel:", "{label}"
+    chat = backbone.chat([{"role": "user", "content": f"{question}\n\nAnswer with the label only."}])
+    return (chat, "{label}") if chat else (f"{question}\nLabel:", " {label}")
 
 
 def _options(labels: Sequence[Label]) -> LabelPrompts:
@@ -113,5 +113,5 @@ def _instruction(labels: Sequence[Label]) -> str:
 
 
 def _described(label: Label) -> str:
-    said = label.wording
-    return said if said == label.description or not label.description else f"{said}: {label.description}"
+    wording = label.wording
+    return wording if label.description in ("", wording) else f"{wording}: {label.description}"

@@ -12,7 +12,7 @@ from rung.labels import Labels
 
 
 def second_opinion(labels: Labels, texts: Sequence[object], backbone: Backbone) -> Evidence | None:
-    """What the built-in model says of texts that `backbone` is asked about; None where it cannot read them, or is asked itself."""
+    """The built-in model's evidence of texts that `backbone` reads; None where it cannot read them, or is itself the backbone."""
     if reads_images(backbone):
         return None
     other = load("builtin")

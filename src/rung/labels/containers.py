@@ -11,17 +11,17 @@ Columns = dict[Any, list[Any]]
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value is None, NaN, NaT or pandas.NA: nothing, or not equal to itself, or unable to say."""
+    """Whether a value is None, NaN, NaT or pandas.NA."""
     if hasattr(value, "__len__"):
-        return False  # a text, or a collection: something
+        return False  # texts and collections are values, also when they are empty
     try:
         return value is None or bool(value != value)  # only NaN differs from itself
     except TypeError:
-        return True
+        return True  # pandas.NA has no truth value
 
 
 def shape_of(given: Any) -> tuple[int, ...]:
-    """The shape of an array or a table; of all else that of one column whose length is not asked for."""
+    """The shape of an array or a table; for everything else (0,), the shape of one column whose length does not matter."""
     return tuple(getattr(given, "shape", (0,)))
 
 
@@ -68,18 +68,18 @@ def table_columns(table: Any, what: str) -> Columns:
 
 
 def index_names(given: Any) -> list[str] | None:
-    """The names of a pandas object's rows, if they are all texts; numbers only count rows, so they are none."""
+    """The row names of a pandas object, if they are all texts; None for numbers, which only count rows."""
     names = column_values(getattr(given, "index", []))
     return names if names and all(isinstance(name, str) for name in names) else None
 
 
 def has_default_names(names: list[Any]) -> bool:
-    """Whether names of columns are the numbers 0, 1, … that pandas gives to an array: then they say nothing."""
+    """Whether column names are the numbers 0, 1, … that pandas gives to an array, so that they carry no meaning."""
     return names == list(range(len(names))) and not any(isinstance(name, bool) for name in names)
 
 
-def refuse_once_only(given: Any, what: str) -> None:
-    """Raise UserError for what can be read only once: it would be empty the second time."""
+def refuse_iterator(given: Any, what: str) -> None:
+    """Raise UserError for an iterator: it would be empty when it is read again."""
     if isinstance(given, Iterator):
         raise UserError(
             "{what}: got a {name}, which can be read only once.",

@@ -12,11 +12,11 @@ from rung.labels.normal_form import LabelValue, label_value, normal_text
 from rung.labels.order import order_key
 from rung.messages import tr
 
-# Frames of several shapes, for a bare word's embedding depends on chance and their mean much less: two bare, one for
-# documents, two for what people ask (docs/log.md says what other frames do).
+# The embedding of a bare word varies by chance; the mean over several frames varies much less. Two frames are bare, one is for
+# documents, two are for what people ask (docs/log.md has results for other frames).
 FRAMES = ("{}", "{}.", "This text is about {}.", "I have a question about {}.", "help with {}")
 FRAMES_DESCRIBED = ("{d}", "{n}: {d}", "{n}, {d}", "This text is about {n}, {d}.", "{n} ({d})")
-# For images, captions: what the texts that such models have read look like.
+# For images the frames are captions, because image models were trained on captions.
 FRAMES_IMAGE = ("{}", "a photo of {}.", "a picture of a {}.", "an image that shows {}.", "{} in a photo")
 FRAMES_IMAGE_DESCRIBED = ("{d}", "{n}, {d}", "a photo of {n}, {d}.", "an image that shows {n}: {d}.", "{n} ({d})")
 _FRAMES = {"text": (FRAMES, FRAMES_DESCRIBED), "image": (FRAMES_IMAGE, FRAMES_IMAGE_DESCRIBED)}
@@ -57,23 +57,23 @@ class Label:
         return self.description if self.description and _is_number(self.name) else self.name
 
     def phrasings(self, of: Literal["text", "image"] = "text") -> list[list[str]]:
-        """Groups of sentences that say the label `of` a text or an image; every group counts the same, of however many.
+        """Groups of sentences that state the label of a text or an image; every group has the same weight, whatever its size.
 
         >>> Label("refund", words=("money back", "chargeback")).phrasings()[1]
         ['money back', 'chargeback']
         """
         named, described = _FRAMES[of]
-        said = [frame.format(self.wording) for frame in named]
+        sentences = [frame.format(self.wording) for frame in named]
         if self.description and self.wording == self.name:
-            said += [frame.format(n=self.name, d=self.description) for frame in described]
-        return [group for group in (said, list(self.words), list(self.examples)) if group]
+            sentences += [frame.format(n=self.name, d=self.description) for frame in described]
+        return [group for group in (sentences, list(self.words), list(self.examples)) if group]
 
     def as_dict(self) -> dict[str, Any]:
         """The label as JSON keeps it: its name as the value it is, so that 0 stays 0; what is empty is left out."""
         children = [child.as_dict() for child in self.children]
         lists = {"words": list(self.words), "examples": list(self.examples), "children": children}
-        said = {"description": self.description, **lists}
-        return {"name": self.value, **{key: value for key, value in said.items() if value}}
+        details = {"description": self.description, **lists}
+        return {"name": self.value, **{key: value for key, value in details.items() if value}}
 
     def nodes(self) -> Iterator[Label]:
         """The label and all that lie under it, parents first."""
@@ -107,9 +107,9 @@ def parse_label(name: object, value: object) -> Label:
     if is_missing(value) or isinstance(value, str):
         return Label(clean, _description(value))
     raise UserError(
-        "labels: {clean!r} has {value!r} as its description.",
+        "labels: the description of {name!r} is {value!r}.",
         'Write a text, or  {{"description": "...", "words": [...], "examples": [...]}}',
-        clean=clean,
+        name=clean,
         value=value,
     )
 
@@ -137,7 +137,7 @@ def _children(name: str, value: object) -> tuple[Label, ...]:
         found = [listed_label(each) for each in value]
     else:
         raise UserError(
-            "labels: {name!r} has {value!r} as its children.",
+            "labels: the children of {name!r} are {value!r}.",
             'Write a list:  children: ["...", "..."]',
             name=name,
             value=value,
@@ -154,7 +154,7 @@ def _texts(name: str, key: str, value: object) -> tuple[str, ...]:
         return ()
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise UserError(
-            "labels: {name!r} has {value!r} as its {key}.",
+            "labels: {key} of {name!r} is {value!r}.",
             'Write a list:  {key}: ["...", "..."]',
             name=name,
             value=value,

@@ -8,22 +8,22 @@ from typing import Any, Self
 from unicodedata import normalize
 
 from rung.errors import UserError
-from rung.labels.containers import as_mapping, column_values, is_column, is_sparse, is_table, refuse_once_only
+from rung.labels.containers import as_mapping, column_values, is_column, is_sparse, is_table, refuse_iterator
 from rung.labels.label import Label, in_order, listed_label, parse_label
 from rung.labels.label_table import labels_of_table
 from rung.labels.normal_form import LabelValue, spellings
 from rung.labels.order import LabelIndex
 from rung.messages import message
 
-_ADD = message("Add what the other texts are, such as  other")
+_ADD = message("Add a label for the other texts, such as  other")
 
 
 @dataclass(frozen=True)
 class Labels:
     """At least two labels with different names, in the one order of labels, which is that of `classes_`.
 
-    labels are those at the top. Texts are compared with the leaves of the tree, the labels without children: they are
-    what `names`, length and iteration speak of. In a flat list all labels are leaves.
+    labels are those at the top. Texts are compared with the leaves of the tree, which are the labels without children;
+    `names`, `len` and iteration cover the leaves only. In a flat list all labels are leaves.
     """
 
     labels: tuple[Label, ...]
@@ -52,7 +52,7 @@ class Labels:
         mapping = as_mapping(given)
         if mapping is not None:
             return cls.of(parse_label(name, value) for name, value in mapping.items())
-        refuse_once_only(given, "labels")
+        refuse_iterator(given, "labels")
         if isinstance(given, bytes) or not isinstance(given, Iterable) or is_sparse(given) or not is_column(given):
             raise UserError(
                 "labels: got {name}, not names.",
@@ -69,9 +69,9 @@ class Labels:
         _refuse_duplicates([(node, place) for label, place in zip(found, where, strict=True) for node in label.nodes()])
         made = cls(in_order(found))
         if not found:
-            raise UserError("labels: none is given, and a choice needs two.", _ADD)
+            raise UserError("labels: none is given; at least two are needed.", _ADD)
         if len(made) < 2:
-            raise UserError("labels: only {name!r} is given, and a choice needs two.", _ADD, name=made.names[0])
+            raise UserError("labels: only {name!r} is given; at least two are needed.", _ADD, name=made.names[0])
         return made
 
     @property

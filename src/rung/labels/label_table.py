@@ -23,11 +23,11 @@ def labels_of_table(table: Any) -> Found:
     """The labels at the top of a pandas or polars DataFrame or an Arrow table, each with its place.
 
     Names stand in the column name (or label), else in the index of a pandas frame if that holds texts.
-    Raises UserError for a table without names, and for a column that says nothing of labels.
+    Raises UserError for a table without names, and for an unknown column.
     """
     columns = {str(name).strip().lower(): values for name, values in table_columns(table, "labels").items()}
     names = _names(columns, index_names(table))
-    _refuse_foreign(list(columns))
+    _refuse_unknown(list(columns))
     rows = [{key: values[i] for key, values in columns.items()} for i in range(len(names))]
     placed = [
         (parse_label(name, row_details(row)), f"row {i}", row.get("parent"))
@@ -49,7 +49,7 @@ def _names(columns: Columns, index: list[str] | None) -> list[Any]:
     return list(index)
 
 
-def _refuse_foreign(columns: list[str]) -> None:
+def _refuse_unknown(columns: list[str]) -> None:
     for name in columns:
         if name not in COLUMNS:
             others = tr("Leave it out; the columns are {columns}.", columns=", ".join(COLUMNS))
@@ -73,7 +73,7 @@ def _cell_list(cell: Any) -> list[Any]:
 def grow_tree(rows: list[tuple[Label, str, Any]]) -> Found:
     """The labels at the top with all that lies under them, from rows that name each label's parent, or none.
 
-    A parent that has no row of its own is a label without any wording. A name given twice stays twice, so that it is refused.
+    A parent that has no row of its own is a label without any details. A name given twice stays twice and is refused later.
     """
     rows = [(label, place, None if _is_empty(parent) else parent) for label, place, parent in rows]
     index = LabelIndex(label.value for label, _, _ in rows)
@@ -90,11 +90,11 @@ def grow_tree(rows: list[tuple[Label, str, Any]]) -> Found:
         if parent is not None:
             under.setdefault(parent, []).append(label)
 
-    def whole(label: Label) -> Label:
+    def with_children(label: Label) -> Label:
         own = index.find(label.value)
-        return replace(label, children=in_order(map(whole, under.get(-1 if own is None else own, ()))))
+        return replace(label, children=in_order(map(with_children, under.get(-1 if own is None else own, ()))))
 
-    return ((whole(label), place) for label, place, parent in rows if parent is None)
+    return ((with_children(label), place) for label, place, parent in rows if parent is None)
 
 
 def _is_empty(cell: Any) -> bool:
@@ -108,8 +108,8 @@ def _refuse_circles(rows: list[tuple[Label, str, Any]], parents: list[int | None
             above, up = parents[above], up + 1
         if above is not None:
             raise UserError(
-                "labels: {name!r} lies under itself ({place}).",
-                "Leave the column parent empty for labels at the top.",
+                "labels: {name!r} is its own ancestor ({place}).",
+                "Leave the column  parent  empty for labels at the top.",
                 name=label.name,
                 place=place,
             )

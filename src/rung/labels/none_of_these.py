@@ -6,7 +6,7 @@ NONE_OF_THESE = "none of these"
 
 
 def is_none_of_these(word: str) -> bool:
-    """Whether a person says with this word that no label applies, in capitals or not.
+    """Whether a cell holds the words "none of these", in any case and with any spaces.
 
     >>> is_none_of_these(" None of  these"), is_none_of_these("none")
     (True, False)

@@ -46,7 +46,7 @@ def label_value(given: object) -> LabelValue:
 
 
 def spellings(value: LabelValue) -> tuple[str, ...]:
-    """The texts that a label is understood by, the usual one first: a file may write 1 as 1.0, and True as true or 1.
+    """The texts that stand for a label, the usual one first: a file may write 1 as 1.0, and True as true or 1.
 
     >>> spellings(1), spellings(0.5), spellings("yes"), spellings(True)
     (('1', '1.0'), ('0.5',), ('yes',), ('True', 'true', 'TRUE', '1', '1.0'))
@@ -85,8 +85,8 @@ def _text(given: str) -> str:
         raise UserError("labels: one label has an empty name.", "Give it a name, or take it out.")
     if any("\ud800" <= letter <= "\udfff" for letter in clean):
         raise UserError(
-            "labels: {name} holds half a character (a lone surrogate), which no file can keep.",
-            "Type the name anew; it was probably cut in the middle of an emoji.",
+            "labels: {name} holds half a character (a lone surrogate), which cannot be saved to a file.",
+            "Type the name again; it was probably cut in the middle of an emoji.",
             name=ascii(clean),
         )
     return clean

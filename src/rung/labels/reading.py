@@ -33,7 +33,7 @@ FORMATS = ".txt (one per line,  name: description), .csv or .xlsx (name,descript
 
 _WORKBOOKS = (".xlsx", ".xlsm")
 _COLUMNS = ("name", "label", "description", "words", "examples", "parent")  # of a table of labels
-# YAML ends lines at these signs too. Private signs stand for them while it reads, because an editor does not.
+# YAML ends lines at these characters and editors do not, so private-use characters replace them while YAML reads.
 _HIDDEN = {0x85: 0xF0085, 0x2028: 0xF2028, 0x2029: 0xF2029}
 _SHOWN = {private: sign for sign, private in _HIDDEN.items()}
 
@@ -53,7 +53,7 @@ def read_labels(spec: str) -> Labels:
     if spec in ready_made():
         return _of_file(Path(str(resources.files("rung.labels") / "sets" / f"{spec}.yaml")))
     if os.path.isdir(path):
-        raise UserError("labels: {spec} is a folder.", "Name a file: {FORMATS}.", spec=spec, FORMATS=FORMATS)
+        raise UserError("labels: {spec} is a folder.", "Name a file: {formats}.", spec=spec, formats=FORMATS)
     if path.suffix.lower() in (*READERS, *_WORKBOOKS) or (
         not _SEPARATORS.search(spec) and ("/" in spec or "\\" in spec)
     ):
@@ -111,10 +111,10 @@ def _of_file(path: Path) -> Labels:
     ending = path.suffix.lower()
     if ending not in READERS and ending not in _WORKBOOKS:
         raise UserError(
-            "labels: {path} is none of the formats that are read.",
-            "Write them as {FORMATS}.",
+            "labels: {path} has an unknown format.",
+            "Write them as {formats}.",
             path=path,
-            FORMATS=FORMATS,
+            formats=FORMATS,
         )
     found = list(_sheet(path) if ending in _WORKBOOKS else READERS[ending](read_text(path), path.name))
     if not found:
@@ -148,7 +148,7 @@ def _placed(place: str, read: Callable[..., Label], *given: Any) -> tuple[Label,
     try:
         return read(*given), place
     except UserError as error:
-        raise UserError("{value} ({place}).", error.hint, value=error.what.rstrip("."), place=place) from None
+        raise UserError("{fault} ({place}).", error.hint, fault=error.what.rstrip("."), place=place) from None
 
 
 def _table(text: str, file: str) -> Found:
@@ -162,11 +162,11 @@ def _table(text: str, file: str) -> Found:
         return _rows([(f"line {reader.line_num}", row) for row in reader], file)
     except csv.Error as error:
         raise UserError(
-            "labels: {file} is not valid CSV ({error}, line {line_num}).",
-            "Mend that line.",
+            "labels: {file} is not valid CSV ({fault}, line {line}).",
+            "Correct that line.",
             file=file,
-            error=error,
-            line_num=reader.line_num,
+            fault=error,
+            line=reader.line_num,
         ) from None
 
 
@@ -196,12 +196,12 @@ def _rows(placed: Iterable[tuple[str, list[str]]], file: str) -> Found:
 
 
 def _refuse_misspelled(columns: list[str], file: str) -> None:
-    """A column that is given twice, or that is read under a slightly other name, would be lost in silence."""
+    """Raise UserError for a repeated or misspelled column, whose content would be lost without a message."""
     for column in columns:
         if meant := None if column in _COLUMNS else _meant(column, [each for each in _COLUMNS if each not in columns]):
             raise UserError(
                 "labels: {file} has a column {column!r}, which is not read.",
-                "Call it  {meant}  or, if it is something else, give it another name.",
+                "Rename it to  {meant}  ; if it is something else, give it another name.",
                 file=file,
                 column=column,
                 meant=meant,
@@ -219,11 +219,11 @@ def _meant(column: str, absent: list[str]) -> str | None:
 
 
 def _refuse_wide(row: list[str], columns: list[str], place: str, file: str) -> None:
-    """What stands beyond the last column (a comma in a text without quotes) would be lost in silence."""
+    """Raise UserError for cells beyond the last column (a comma in a text without quotes), which would be lost."""
     if any(cell.strip() for cell in row[len(columns) :]):
         raise UserError(
             "labels: {file} has {fields} fields and its header has {width} ({place}).",
-            "A text that holds the separator must stand in double quotes.",
+            "Put a text that holds the separator in double quotes.",
             file=file,
             fields=len(row),
             width=len(columns),
@@ -240,7 +240,7 @@ def _json(text: str, file: str) -> Found:
         fault, offset = "it is nested too deeply", 0
     raise UserError(
         "labels: {file} is not valid JSON ({fault}, line {line}).",
-        "Mend that line.",
+        "Correct that line.",
         file=file,
         fault=fault,
         line=line_number(text, offset),
@@ -260,7 +260,7 @@ def _yaml(text: str, file: str) -> Found:
         fault, line = "it is nested too deeply", 1
     raise UserError(
         "labels: {file} is not valid YAML ({fault}, line {line}).",
-        'Mend that line; a text with a colon in it needs quotes: "..."',
+        'Correct that line; a text with a colon in it needs quotes: "..."',
         file=file,
         fault=fault,
         line=line,
@@ -268,7 +268,7 @@ def _yaml(text: str, file: str) -> Found:
 
 
 class _Pairs(Mapping[str, Any]):
-    """A mapping as it was written: `items` gives a name that stands there twice twice, so that it is seen and not swallowed."""
+    """A mapping as it was written: `items` gives a repeated name every time, so that it is refused and not lost."""
 
     def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
         self.pairs = list(pairs)
