@@ -227,3 +227,17 @@ def test_the_mean_confidence_is_what_was_asked_for(confidence: float, k: int) ->
     logits = 2 * np.random.default_rng(0).normal(size=(200, k)).astype(np.float32)
     scaled = np.exp(logits.astype(np.float64) / temperature(logits, confidence))
     assert (scaled.max(axis=1) / scaled.sum(axis=1)).mean() == pytest.approx(confidence, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n", "alignment", "said"),
+    [(30, 0.5, "too few"), (150, 0.5, "too few"), (5000, 0.19, "only somewhat"), (5000, 0.5, "kept: ")],
+)
+def test_the_guard_names_the_one_reason_that_counts_most(n: int, alignment: float, said: str) -> None:
+    """Texts that match the names well are told to be too few, many texts that match badly are not."""
+    pool = Pool()
+    pool.texts_, pool.alignment_ = n, alignment
+    pool.weight_ = pool.names_hold * (n / (n + 100)) ** 2
+    sentence = pool._sentence(None)
+    assert said in sentence
+    assert ("too few" in sentence) + ("only somewhat" in sentence) <= 1

@@ -55,7 +55,9 @@ def suggest(
     """Write the rows whose labels would help most, to be labelled by hand.
 
     Fill in the column label (none of these, where no label fits) and hand the file back:
+
     rung classify IN --labels … --known to-label.csv
+
     Given to --known as well, the same file grows by the next rows; its labels stay.
     """
     from rung.cli.classifier_inputs import of_images

@@ -34,6 +34,7 @@ _FIGURES = {  # of `guard_details_`
     "penalty": message("penalty of the correction by labelled texts: smaller where they say more, inf where nothing"),
 }
 _SHOWN = 20  # labels with a line of their own
+_NAMED = 5  # labels that the next step names
 
 
 @dataclass
@@ -134,7 +135,7 @@ def closing_lines(
         *_remarks(tally, classifier),
         *loop.remarks,
         tr("written to {places}", places=tr(" and ").join(places)),
-        tr("next: {step}", step=_next(classifier, saved, loop)),
+        tr("next: {step}", step=_next(tally, classifier, saved, loop, here=here)),
     ]
 
 
@@ -190,12 +191,9 @@ def _expected(tally: Tally) -> list[str]:
 
 def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
     """What a person should know before trusting the answers."""
-    from rung.inference.language import language_warnings
-
     absent = len(set(classifier.classes_.tolist()) - set(tally.labels))
     none = tally.rows - tally.errors - tally.answered - tally.foreign
     labels, backbone = classifier.parsed_labels(), classifier.loaded_backbone
-    alarms = language_warnings(tally.sample, labels, backbone, classifier.geometry_backbone)
     missed = absent > 0 and tally.answered > 0 and not labels.is_tree
     said = [
         tally.errors
@@ -224,24 +222,50 @@ def _remarks(tally: Tally, classifier: Classifier) -> list[str]:
             n=tally.foreign,
         ),
         missed and tr("{absent} of {all} labels given to no text", absent=absent, all=len(classifier.classes_)),
-        *(tr("warning: {alarm}", alarm=alarm) for alarm in alarms),
+        *(tr("warning: {alarm}", alarm=alarm) for alarm in _alarms(tally, classifier)),
     ]
     return [str(line) for line in said if line]
 
 
-def _next(classifier: Classifier, saved: Path | None, loop: Loop) -> str:
+def _alarms(tally: Tally, classifier: Classifier) -> list[str]:
+    """What is to be said of languages that the backbones do not read."""
+    from rung.inference.language import language_warnings
+
+    return language_warnings(
+        tally.sample, classifier.parsed_labels(), classifier.loaded_backbone, classifier.geometry_backbone
+    )
+
+
+def _next(tally: Tally, classifier: Classifier, saved: Path | None, loop: Loop, *, here: bool) -> str:
     """The one thing that would help most."""
-    if not loop.known and any(not label.description for label in classifier.parsed_labels()):
+    if not here:
+        return tr("label some of these texts by hand and compare: only that tells how good the answers are here")
+    if _alarms(tally, classifier):
+        return tr("take a backbone that reads these texts and labels, as the warning says")
+    if not loop.known and (bare := _undescribed(classifier)):
+        return bare
+    asked = tally.answered == 0 or tally.given < tally.answered  # else there is no text left to ask about
+    if classifier.rung_ in ("pool", "shots") and saved is None and asked:
+        return tr("{command}   # names the texts whose labels would help most", command=loop.suggest())
+    if saved is not None:
+        return f"rung classify OTHER.csv --classifier {saved}"
+    if classifier.loaded_backbone.name == "builtin" and asked:
+        return _better_than_builtin()
+    return tr("--save FOLDER  keeps this classifier for other files")
+
+
+def _undescribed(classifier: Classifier) -> str | None:
+    """That labels which are names alone are worth a description, and which these are where the others have one."""
+    labels = list(classifier.parsed_labels())
+    bare = [str(label.name) for label in labels if not (label.description or label.words or label.examples)]
+    if not bare:
+        return None
+    if len(bare) == len(labels):
         return tr(
             "describe the labels, which often helps:  name: a few words about it,  one a line in a file for --labels"
         )
-    if classifier.rung_ in ("pool", "shots") and saved is None:
-        return tr("{command}   names the texts whose labels would help most", command=loop.suggest())
-    if classifier.loaded_backbone.name == "builtin":
-        return _better_than_builtin()
-    if saved is None:
-        return tr("--save FOLDER  keeps this classifier for other files")
-    return f"rung classify OTHER.csv --classifier {saved}"
+    shown = ", ".join([*bare[:_NAMED], *(["…"] if len(bare) > _NAMED else [])])
+    return tr("describe these labels too, which often helps: {names}", names=shown)
 
 
 def _better_than_builtin() -> str:

@@ -291,10 +291,12 @@ class Pool:
             )
         if self.weight_ < _NEGLIGIBLE:
             return _too_few(self.texts_, balanced=balanced)
+        if self.weight_ >= 0.5:
+            return tr("kept: the {n:,} texts fall into groups that match the label names.", n=self.texts_)
         return tr(
-            "kept: the {n:,} texts fall into groups that match the label names."
-            if self.weight_ >= 0.5
-            else "kept in part: the {n:,} texts match the label names only somewhat, or are too few to count in full.",
+            "kept in part: the {n:,} texts match the label names only somewhat, so label names count as well."
+            if self.names_hold < self.weight_ / self.names_hold
+            else "kept in part: {n:,} texts are too few to count in full, so label names count as well.",
             n=self.texts_,
         )
 
