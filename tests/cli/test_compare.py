@@ -24,6 +24,7 @@ def table(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.filterwarnings("ignore::rung.inference.language.LanguageWarning")  # random weights read no language
 def test_settings_in_one_command(rung: Any, table: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     """A line for each setting with its interval, what cannot be with its reason, and the folder to go on with."""
     how = ["--known", "label", "--labels", "money,fault", "--backbone", tiny_encoder, "--out", tmp_path / "out"]

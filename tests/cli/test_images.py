@@ -79,7 +79,7 @@ def test_images_are_suggested(rung: Run, pictures: Path, base: tuple[str, ...], 
     """By the names that --known takes back."""
     ran = rung("suggest", pictures, *base, "-n", 3, "--out", tmp_path / "to-label.csv")
     assert ran.code == 0, ran.err
-    found = [row["image"] for row in rows((tmp_path / "to-label.csv").read_text())]
+    found = [row["file"] for row in rows((tmp_path / "to-label.csv").read_text())]
     assert len(found) == 3
     assert all((pictures / name).is_file() for name in found)
     assert "broken.png" not in found

@@ -213,7 +213,7 @@ def test_a_model_that_knows_emoji_is_asked_about_them() -> None:
             return None
 
         def score(self, prompts: Any, candidates: Any) -> Any:
-            likes = [["👍" in prompt, "good" in each.casefold()] for prompt in prompts for each in candidates]
+            likes = [["👍" in str(prompt), "good" in each.casefold()] for prompt in prompts for each in candidates]
             return np.array([float(a == b) for a, b in likes], np.float32).reshape(len(prompts), -1)
 
         def has_known_tokens(self, texts: Any, rows: Any = None) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import nsmallest
@@ -40,6 +41,14 @@ def warn_of_language(texts: Iterable[object], labels: Labels, *backbones: Backbo
     """Warn where one of the backbones does not read the texts or the labels of a fit."""
     for found in language_warnings(sample(texts), labels, *backbones):
         warnings.warn(found, LanguageWarning, stacklevel=4)
+
+
+@contextmanager
+def without_language_warnings() -> Iterator[None]:
+    """No `LanguageWarning` inside: for fits on parts of texts about which the person was warned already."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LanguageWarning)
+        yield
 
 
 def language_warnings(texts: Sequence[str], labels: Labels, *backbones: Backbone) -> list[str]:

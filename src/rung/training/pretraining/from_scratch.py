@@ -69,7 +69,7 @@ def train_tokenizer(kind: Kind, texts: Sequence[str], vocabulary: int, max_token
 
 
 def _byte_level(texts: Sequence[str], vocabulary: int) -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -82,6 +82,10 @@ def _byte_level(texts: Sequence[str], vocabulary: int) -> Any:
         "show_progress": False,
     }
     made.train_from_iterator(texts, trainers.BpeTrainer(**options))
+    # every text of the training stream follows an end token, so the model reads a text in the same way
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{_END_OF_TEXT} $A", special_tokens=[(_END_OF_TEXT, made.token_to_id(_END_OF_TEXT))]
+    )
     return made
 
 

@@ -18,6 +18,7 @@ from sklearn.base import clone
 
 from rung.errors import UserError, did_you_mean
 from rung.estimator.classifier import Classifier
+from rung.inference.language import warn_of_language, without_language_warnings
 from rung.messages import tr
 from rung.runs.resume import value_hash
 from rung.training.cross_validation import MIN_PROBABILITY
@@ -81,6 +82,7 @@ def compare(
     """
     _check(space, clf, trials, folds)
     labeled = read_labeled_texts(clf, texts, y, "compare")
+    warn_of_language(labeled.texts, clf.parsed_labels(), clf.loaded_backbone, clf.geometry_backbone)
     with TemporaryDirectory(prefix="rung-compare-") as temporary:
         evaluator = SettingsEvaluator(clf, labeled, folds, seed, Path(temporary if out is None else out))
         found = evaluator.open_comparison()
@@ -198,7 +200,8 @@ class SettingsEvaluator:
         )
         training = {name: value for name, value in setting.items() if name in _HPARAM_NAMES}
         if not training:
-            return clf.fit(train.texts, train.y())
+            with without_language_warnings():  # `compare` warned about all texts
+                return clf.fit(train.texts, train.y())
         teach = bool(training.pop("teach", False))
         hparams = Hyperparameters(**{"seed": self.seed} | training)
         if hparams.way not in _FROZEN_WAYS:
