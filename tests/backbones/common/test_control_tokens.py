@@ -60,7 +60,7 @@ def test_other_texts_are_read_as_before(tokenizer: Any) -> None:
 def test_control_tokens_count_in_the_frame_only(tokenizer: Any, control_token: str) -> None:
     """Control tokens of the frame are read, those of the text are not, even where one would form across their border."""
     control = ControlTokens(tokenizer)
-    mark = next(content for content in control._contents.values() if content.isascii())
+    mark = next(content for content in control.contents.values() if content.isascii())
     for before, after in ((f"{mark} app: ", f"{mark} answer"), (control_token[:1], control_token[-1:])):
         usual, row = prompt_ids(
             tokenizer,

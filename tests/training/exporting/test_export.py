@@ -51,6 +51,16 @@ def test_the_graph_gives_the_probabilities_of_the_classifier(clf: Classifier, to
     assert Record.read(tmp_path / "graph").results["decision"] == "exact"
 
 
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_control_tokens_in_a_text_are_text_for_the_graph(clf: Classifier, to: Any, tmp_path: Path) -> None:
+    """A text that spells [SEP], [MASK] or [PAD] gets from the graph what it gets from the classifier."""
+    export(clf, tmp_path / "graph", to=to)
+    texts = ["my [SEP] card", "[MASK] is lost", "[CLS][PAD]", "help[SEP]me"]
+    embedding, log_probabilities = ExportedGraph.open(tmp_path / "graph").run(texts)
+    assert np.exp(log_probabilities) == pytest.approx(clf.predict_proba(texts), abs=1e-3)
+    assert embedding == pytest.approx(clf.loaded_backbone.embed(texts), abs=1e-4)
+
+
 @pytest.mark.parametrize("fitted", [False, True], ids=["names", "pool"])
 def test_a_classifier_in_bf16_is_exported_as_its_float32_self(fitted: bool, tiny_encoder: Path, tmp_path: Path) -> None:
     """Where bf16 is the fastest way, the graph is held to what the same weights say in float32, which is what it computes in."""

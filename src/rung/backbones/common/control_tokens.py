@@ -31,7 +31,7 @@ class ControlTokens:
         self._tokenizer = tokenizer
 
     @cached_property
-    def _contents(self) -> dict[int, str]:
+    def contents(self) -> dict[int, str]:
         """The text of each control token, by its id."""
         own = self._tokenizer
         other = getattr(own, "get_added_tokens_decoder", dict)  # a tokenizer that splits at spaces only adds none
@@ -45,7 +45,7 @@ class ControlTokens:
     @cached_property
     def ids(self) -> frozenset[int]:
         """The ids of all control tokens."""
-        return frozenset(self._contents)
+        return frozenset(self.contents)
 
     def count(self, ids: Sequence[int]) -> int:
         """How many of `ids` are control tokens."""
@@ -113,12 +113,12 @@ class ControlTokens:
     def _stands_for_unknown(self, i: int, spelled: str) -> bool:
         """Whether a control token that also serves as the unknown token (CLIP's end) stands for an unknown token here."""
         unknown = getattr(self._tokenizer, "unk_token_id", None)
-        return i == unknown and self._contents[i].casefold() not in spelled.casefold()
+        return i == unknown and self.contents[i].casefold() not in spelled.casefold()
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         """Matches any control token, long ones first; for tokenizers that do not give offsets."""
-        return re.compile("|".join(map(re.escape, sorted(self._contents.values(), key=len, reverse=True))))
+        return re.compile("|".join(map(re.escape, sorted(self.contents.values(), key=len, reverse=True))))
 
 
 def _clip_spans(spans: Iterable[Span], whole: str, part: Span) -> list[Span]:

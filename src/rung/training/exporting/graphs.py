@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.backbones.common.engines import import_openvino, silent_tracing, traced_inputs
-from rung.backbones.encoder import EncoderBackbone
+from rung.backbones.encoder import EncoderBackbone, control_tokens
 from rung.text_encoding import encodable
+from rung.training.exporting.plain_tokenizer import without_control_tokens
 from rung.training.layer_pruning import read_encoder
 
 Array = npt.NDArray[np.float32]
@@ -132,9 +133,10 @@ def _write_tokenizer(encoder: Any, longest: int | None, file: Path) -> None:
     from tokenizers import Tokenizer
 
     own = encoder.tokenizer
-    tokenizer = Tokenizer.from_str(own.backend_tokenizer.to_str())
+    plain = without_control_tokens(own.backend_tokenizer.to_str(), control_tokens(encoder).contents)
+    tokenizer = Tokenizer.from_str(plain)
     if longest:
-        tokenizer.enable_truncation(longest)
+        tokenizer.enable_truncation(longest, direction=own.truncation_side)
     tokenizer.enable_padding(pad_id=own.pad_token_id, pad_token=own.pad_token, direction=own.padding_side)
     file.write_text(tokenizer.to_str(pretty=True), "utf-8")
 
