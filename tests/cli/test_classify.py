@@ -189,7 +189,7 @@ def test_emoji_are_no_language(rung: Run, tmp_path: Path) -> None:
         ("x.jsonl", '{"text": "a"}\n{"text": \n', (), "line 2", ""),
         ("x.xlsx", "PK", (), "xlsx", "CSV"),
         ("x.csv", "text,label\na b,c\n", (), "'label'", "--prefix"),
-        ("x.csv", ROWS, ("--labels", "one"), "'one' is one name", "a,b,c"),
+        ("x.csv", ROWS, ("--labels", "one"), "'one' is a single name", "a,b,c"),
         ("x.csv", ROWS, ("--labels", "a,a"), "'a' is given twice", "once"),
         ("x.csv", ROWS, ("--labels", "a,,b"), "empty name", "name"),
         ("x.csv", ROWS, ("--backbone", "minlm"), "'minlm' is not known", "Did you mean 'minilm'?"),
