@@ -595,3 +595,21 @@ def test_a_workbook(rung: Run, tmp_path: Path) -> None:
     assert rows[0] == ("id", "text", "label", "probability", "error")
     assert [row[:2] for row in rows[1:]] == [("7", "the invoice is wrong"), ("8", "the app crashes")]
     assert (rows[1][2], rows[2][2] in ("billing", "bug")) == ("bug", True)
+
+
+@pytest.mark.parametrize("option", ["--labels", "--known", "--calibrate"])
+def test_force_does_not_replace_labels_made_by_hand(option: str, rung: Run, source: Path, tmp_path: Path) -> None:
+    """An output never takes the place of a file that the same command reads."""
+    mine = tmp_path / "mine.csv"
+    mine.write_text("name,text,label\nbilling,charged twice,billing\nbug report,it crashes,bug report\n")
+    before = mine.read_text()
+    known = ("--known", mine) if option == "--calibrate" else ()
+    ran = rung("classify", source, *BASE, option, mine, *known, "--out", mine, "--force")
+    assert (ran.code, mine.read_text()) == (2, before), ran.err
+    assert "is the file that --" in ran.err
+
+
+def test_shares_are_read_with_the_wide_signs_of_chinese(rung: Run, source: Path) -> None:
+    """What a Chinese keyboard types between names and shares is understood, as between labels."""
+    ran = rung("classify", source, *BASE, "--shares", "billing＝0.4，biling=0.1")
+    assert "'biling' is none of the labels" in ran.err

@@ -161,6 +161,8 @@ def test_another_backbone_is_refused(clf: Classifier, tmp_path: Path, tiny_encod
     ("file", "content", "what"),
     [
         ("classifier.json", "{", "damaged"),
+        ("classifier.json", "[]", "damaged"),
+        ("classifier.json", "null", "damaged"),
         ("classifier.json", '{"format": "rung-classifier", "version": 99}', "rung-classifier 99"),
         ("arrays.safetensors", "x", "damaged"),
     ],

@@ -189,6 +189,7 @@ def test_a_file_that_cannot_be_used_says_why(name: str, content: str, what: str,
         ("「账单」，「故障」", "brackets or quotation marks", "账单,故障"),
         ('billing,"bug, error"', "brackets or quotation marks", "in a file"),
         ("billing: invoices, prices", "'billing: invoices' is a name with a description", "--labels labels.txt"),
+        ("账单:费用,故障", "'账单:费用' is a name with a description", "--labels labels.txt"),
         ("账单：费用,故障", "'账单：费用' is a name with a description", "--labels labels.txt"),
     ],
 )
@@ -211,3 +212,19 @@ def test_a_table_that_is_called_txt_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"l\.txt has tabs, so it is a table \(line 1\)") as caught:
         read_labels(str(tmp_path / "l.txt"))
     assert "l.tsv" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "content", ["- billing\n- bug\n", "# my labels\nbilling\nbug\n", "billing\n • bug\n", "* a\n* b\n"]
+)
+def test_signs_of_a_list_or_a_comment_are_refused(content: str, tmp_path: Path) -> None:
+    """What people write before a name does not become a part of it, nor a comment a label."""
+    (tmp_path / "l.txt").write_text(content, "utf-8")
+    with pytest.raises(UserError, match=r"l\.txt has the sign of a list or a comment before a name \(line \d\)"):
+        read_labels(str(tmp_path / "l.txt"))
+
+
+def test_a_sign_that_belongs_to_a_name_is_kept(tmp_path: Path) -> None:
+    """A hashtag or a minus with its number is a name."""
+    (tmp_path / "l.txt").write_text("#metoo\n-1\n#1 priority\n", "utf-8")
+    assert set(read_labels(str(tmp_path / "l.txt")).names) == {"#metoo", "-1", "#1 priority"}

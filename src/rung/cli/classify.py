@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rung.runs.resume import Run
     from rung.tables import Chunk, Output, Table
 
+_NARROW = str.maketrans("，＝", ",=")
 _AT_ONCE = 4096  # rows in memory at a time
 
 
@@ -114,7 +115,7 @@ def classify(
     from rung.cli.calibration import added_columns, check_level, closing
     from rung.cli.classifier_inputs import of_images
     from rung.cli.known_labels import Known
-    from rung.cli.option_rules import check_options
+    from rung.cli.option_rules import check_options, refuse_input_as_output
     from rung.cli.summary import Loop, Tally, closing_lines
     from rung.estimator.persistence import check_free
     from rung.runs.resume import Run
@@ -122,6 +123,7 @@ def classify(
 
     start = time.perf_counter()
     check_options(context)
+    refuse_input_as_output(out, {"--labels": [labels], "--known": known or (), "--calibrate": [calibrate]})
     settings: dict[str, Any] = {"long": long, "balanced": balanced, "multi_label": multi_label, "cache": not no_cache}
     settings |= {"shares": _shares(shares), "reject": _reject(reject), "geometry": geometry}
     chosen = chosen_classifier(labels, classifier, backbone, settings)
@@ -497,10 +499,10 @@ def same_options(
 
 
 def _shares(given: str | None) -> dict[str, float] | None:
-    """`spam=0.1,ham=0.9` as a mapping."""
+    """`spam=0.1,ham=0.9` as a mapping; the wide comma and sign of Chinese are read too."""
     if given is None:
         return None
-    pairs = [part.rpartition("=") for part in given.split(",")]
+    pairs = [part.rpartition("=") for part in given.translate(_NARROW).split(",")]
     try:
         shares = [(name.strip(), float(share)) for name, _, share in pairs]
     except ValueError:

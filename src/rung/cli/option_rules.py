@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+import shlex
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 
 from rung.errors import UserError
-from rung.messages import message, tr
+from rung.messages import Localized, message, tr
 
 _LEARNED = message("it is learned from the texts of IN")
 _KEPT = message("a saved classifier keeps the settings that it was made with")
@@ -111,3 +114,16 @@ def typed(context: typer.Context) -> set[str]:
             name = max(parameter.opts, key=len)
             found |= {name, f"{name} {context.params[str(parameter.name)]}"}
     return found
+
+
+def refuse_input_as_output(out: Path | None, read: Mapping[str, Iterable[str | None]]) -> None:
+    """Raise UserError if `out` is a file that an option reads (`read`, by option): --force replaces an earlier output, never labels made by hand."""
+    for option, each in ((option, each) for option, given in read.items() for each in given):
+        if out is not None and each is not None and os.path.isfile(each) and out.is_file() and out.samefile(each):
+            raise UserError(
+                "--out {out} is the file that {option} reads.",
+                "Name another file:  --out {other}",
+                out=out,
+                option=option,
+                other=Localized(shlex.quote(str(out.with_name("labelled-" + out.name)))),
+            )

@@ -64,7 +64,7 @@ def suggest(
     from rung.cli.classify import chosen_classifier, same_options
     from rung.cli.display import say
     from rung.cli.known_labels import Known, opened
-    from rung.cli.option_rules import check_options
+    from rung.cli.option_rules import check_options, refuse_input_as_output
     from rung.cli.summary import Loop
     from rung.tables import open_table
     from rung.tables.append import check_appendable
@@ -72,6 +72,7 @@ def suggest(
     check_options(context)
     if n < 1:
         raise UserError("suggest: {n} texts.", "Ask for at least one:  -n 20", n=n)
+    refuse_input_as_output(out, {"--labels": [labels]})
     below = _is_among(out, known or ())
     _check_free(out, force=force or below)
     settings: dict[str, Any] = {"multi_label": multi_label, "geometry": geometry, "cache": not no_cache}

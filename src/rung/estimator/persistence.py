@@ -294,6 +294,10 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         raise UserError(
             "classifier: {file} is damaged ({error}).", "Save the classifier again.", file=file, error=error
         ) from None
+    if not isinstance(facts, dict):
+        raise UserError(
+            "classifier: {file} is damaged: it holds no JSON object.", "Save the classifier anew.", file=file
+        )
     if facts.get("format") != FORMAT or facts.get("version") != VERSION:
         raise UserError(
             "classifier: {file} has the format {format} {version}, not {expected} {expected_version}.",

@@ -25,7 +25,7 @@ Found = Iterator[tuple[Label, str]]  # a label, and where it stands
 
 _SEPARATORS = re.compile(r"[,;|，；、｜]")
 _COLON = re.compile("[:：]")
-_DESCRIBED = re.compile(r":\s|：")  # "10:30" is a name
+_DESCRIBED = re.compile(r":\s|：|:(?=[^\x00-\x7f])")  # "10:30" and "topic:sports" are names
 _BRACKETS = ("[]", "{}", "()")  # what Python and JSON write around a list
 _OPENING, _CLOSING = "\"'“„”‘«「『＂", '"”“’»」』＂'  # an apostrophe may end a name, and no name begins with one
 _QUOTES = _OPENING + _CLOSING
@@ -134,6 +134,13 @@ def _lines(text: str, file: str) -> Found:
                     file=file,
                     number=number,
                     table=Path(file).with_suffix(".tsv"),
+                )
+            if re.match(r"\s*[-*•#]+\s", line):
+                raise UserError(
+                    "labels: {file} has the sign of a list or a comment before a name (line {number}).",
+                    "Take the sign out, and lines that are no labels; a name that begins so is given in a .csv.",
+                    file=file,
+                    number=number,
                 )
             name, *description = _COLON.split(line, maxsplit=1)
             yield _at(name, "".join(description), f"line {number}")
