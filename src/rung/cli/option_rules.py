@@ -117,7 +117,7 @@ def typed(context: typer.Context) -> set[str]:
 
 
 def refuse_input_as_output(out: Path | None, read: Mapping[str, Iterable[str | None]]) -> None:
-    """Raise UserError if `out` is a file that an option reads (`read`, by option): --force replaces an earlier output, never labels made by hand."""
+    """Raise UserError if `out` is a file that an option reads (by option): --force never replaces labels made by hand."""
     for option, each in ((option, each) for option, given in read.items() for each in given):
         if out is not None and each is not None and os.path.isfile(each) and out.is_file() and out.samefile(each):
             raise UserError(
