@@ -179,7 +179,7 @@ def test_several_labels_heed_the_texts_that_have_some() -> None:
     ("y", "match"),
     [
         ([("billing", "bilingual")], "none of the labels"),
-        (np.zeros((1, 2)), "for 3 labels"),
+        (np.zeros((1, 2)), "there are 3 labels"),
         (np.full((1, 3), 0.5), "numbers other than 0 and 1"),
         ([("billing",)] * 2, "2 rows for 1 texts"),
     ],

@@ -318,7 +318,7 @@ def test_suggest_names_images(colors: Backbone, squares: list[Image.Image]) -> N
 
 def test_texts_are_refused_where_images_are_read(colors: Backbone) -> None:
     """A list of which nothing can be an image is the wrong backbone, not a row's fault."""
-    with pytest.raises(UserError, match=r"(?s)got 'I lost my card'.*reads images.*minilm"):
+    with pytest.raises(UserError, match=r"(?s)'I lost my card' is not a file.*reads images.*minilm"):
         classifier(colors).predict(["I lost my card", " ", "refund please"])
 
 
