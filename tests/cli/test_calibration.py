@@ -50,7 +50,7 @@ def test_labels_kept_apart_make_sets_that_hold_the_truth(rung: Run, source: Path
     assert [row["label"] for row in found] == [row["label"] for row in before]
     assert [row["probability"] for row in found] != [row["probability"] for row in before]
     assert np.mean([row["truth"] in row["labels"].split("|") for row in found]) >= 0.75
-    assert "calibrated by 40 labels that were kept apart" in ran.err
+    assert "calibrated by 40 held-out labels" in ran.err
     assert "the true label in 80% of texts, give or take" in ran.err
 
 
@@ -77,17 +77,17 @@ def test_too_few_labels_are_said(rung: Run, source: Path, tmp_path: Path) -> Non
     apart.write_text("text,label\nmy invoice,billing\nit crashed,bug report\n", "utf-8")
     ran = rung("classify", source, *BASE, "--calibrate", apart, "--level", "0.9")
     assert {row["labels"] for row in rows(ran.out)} == {"billing|bug report"}
-    assert "it takes 9 labels kept apart" in ran.err
+    assert "at least 9 held-out labels" in ran.err
 
 
 @pytest.mark.parametrize(
     ("typed", "what"),
     [
-        (("--level", "0.9"), "--level needs labels that were kept apart"),
+        (("--level", "0.9"), "--level needs held-out labels"),
         (("--calibrate", "apart", "--level", "90"), "--level: got 90"),
         (("--calibrate", "apart", "--known", "truth"), "--calibrate apart: 40 of 40 labelled texts are in --known too"),
         (("--calibrate", "nowhere"), "nowhere"),
-        (("--calibrate", "apart", "--engine", "ray"), "--calibrate does nothing beside --engine ray"),
+        (("--calibrate", "apart", "--engine", "ray"), "--calibrate does nothing with --engine ray"),
     ],
 )
 def test_what_cannot_be_calibrated_is_refused(rung: Run, source: Path, typed: tuple[str, ...], what: str) -> None:

@@ -450,7 +450,7 @@ def test_contradictions_are_told(rung: Run, tmp_path: Path) -> None:
     table = tmp_path / "in.csv"
     table.write_text("text,mine\nthe same,billing\nthe same,bug report\nan invoice,\n", "utf-8")
     with pytest.warns(
-        LabelWarning, match=r"carries two labels: .*in\.csv, line 2 \(billing\) and .*in\.csv, line 3 \(bug report\)"
+        LabelWarning, match=r"has two labels: .*in\.csv, line 2 \(billing\) and .*in\.csv, line 3 \(bug report\)"
     ):
         ran = rung("classify", table, *BASE, "--text", "text", "--known", "mine")
     assert [row["label"] for row in rows(ran.out)][:2] == ["billing", "bug report"]

@@ -58,7 +58,7 @@ def test_doctor_tries_the_backbones(rung: Run) -> None:
 def test_doctor_begins_with_what_matters(rung: Run) -> None:
     """First what auto takes and which models work, then the rest; no package is named twice."""
     lines = [line.split() for line in rung("doctor").out.splitlines() if line.strip()]
-    assert lines[2][:2] == ["auto", "takes"]
+    assert lines[2][:2] == ["auto", "uses"]
     names = [line[0] for line in lines[[*map(" ".join, lines)].index("packages") + 1 :]]
     assert len(names) == len(set(names)) > 10
     assert next(line for line in lines if line[0] == "torch")[-1] == "rung[torch]"

@@ -54,5 +54,5 @@ def test_texts_for_a_head(rung: Any, tmp_path: Path) -> None:
         "export", tmp_path / "clf", "--out", tmp_path / "folder", "--texts", tmp_path / "in.txt", "--most-flips", "1"
     )
     assert ran.code == 0, ran.err
-    assert "of 24 texts kept apart" in ran.err
+    assert "of 24 held-out texts" in ran.err
     assert "the decision is a linear head fitted to the answers of the rung" in ran.err

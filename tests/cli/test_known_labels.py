@@ -75,7 +75,7 @@ def test_none_of_these_is_an_answer_without_a_label(word: str, rung: Run, source
     assert (found["odd one"]["label"], found["odd one"]["probability"]) == ("", "1.0")
     assert found["odd one"]["error"] == "none of these, as given"
     assert "learned from 1 label" in err
-    assert "1 text given no label, as --known says" in err
+    assert "1 text got no label, as --known says" in err
     assert "fits well enough" not in err
     several, _ = said(rung, source, "--known", known, "--multi-label")
     assert (several["odd one"]["label"], several["it crashes"]["label"]) == ("", "bug report")
@@ -106,7 +106,7 @@ def test_two_labels_of_a_text_warn_alike(way: str, rung: Run, tmp_path: Path) ->
     assert ran.code == 0, ran.err
     message, *more = [str(each.message) for each in told]
     assert not more
-    assert "the same text carries two labels" in message
+    assert "the same text has two labels" in message
     assert [place for place in places if place not in message] == []
     assert "learned from 2 labels" in ran.err or "learned from 3 labels" in ran.err, "neither is lost"
     if way != "column":
@@ -170,8 +170,8 @@ def test_what_no_row_shows_is_counted_aloud(rung: Run, source: Path, tmp_path: P
     """Labelled texts that are not in IN, labels beside an empty text, rows that are not filled in."""
     known = written(tmp_path / "known.csv", "text,label\nelsewhere,billing\nodd one,billing\n,billing\nit crashes,\n")
     _, err = said(rung, source, "--known", known)
-    assert f"1 labelled text of {known} is not in {source}: learned from all the same" in err
-    assert f"1 label of {known} stands beside an empty text: not used" in err
+    assert f"1 labelled text of {known} is not in {source}: it is learned from all the same" in err
+    assert f"1 label of {known} belongs to an empty text: not used" in err
     assert f"1 row of {known} has no label yet" in err
     assert "learned from 2 labels" in err
     saved = tmp_path / "saved"
@@ -299,7 +299,7 @@ def test_suggest_asks_any_kind_of_classifier(rung: Run, source: Path, tmp_path: 
     several = rung("suggest", source, *BASE, "--text", "text", "--multi-label", "--out", tmp_path / "a.csv")
     assert several.code == 0, several.err
     assert "--multi-label" in several.err.splitlines()[-1]
-    assert "with | between them" in several.err
+    assert "several labels of a text with |" in several.err
     tree = written(tmp_path / "tree.csv", "name,parent\nmoney,\nbilling,money\nrefund,money\nbug,\n")
     assert (
         rung(
@@ -363,3 +363,43 @@ def test_labels_that_agree_give_no_warning(rung: Run, source: Path, tmp_path: Pa
         found, err = said(rung, source, "--known", known, "--known", "mine")
     assert found["odd one"]["label"] == "bug report"
     assert "learned from 1 label" in err
+
+
+TREE = "name,parent,description\nmoney,,\ncard,money,payment card lost\nloan,money,borrowing interest\ntravel,,\n"
+TREE += "flight,travel,airport luggage\nhotel,travel,room night\n"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> tuple[object, ...]:
+    """Options for a tree of labels: two parents with two leaves each."""
+    return ("--labels", written(tmp_path / "tree.csv", TREE), "--backbone", "builtin", "--text", "text")
+
+
+@pytest.mark.parametrize(("confidence", "labels"), [("0", {"card", "loan"}), ("1", {"money"})])
+def test_a_known_label_may_be_a_parent(
+    confidence: str, labels: set[str], rung: Run, tree: tuple[object, ...], tmp_path: Path
+) -> None:
+    """The row is learned from; its answer is a label under the parent if one is probable enough, else the parent itself."""
+    lines = [f"odd {i},money" for i in range(6)] + [f"a flight to Rome {i}," for i in range(6)]
+    table = written(tmp_path / "in.csv", "\n".join(["text,mine", *lines]) + "\n")
+    ran = rung("classify", table, *tree, "--known", "mine", "--confidence", confidence)
+    assert ran.code == 0, ran.err
+    assert "learned from 6 labels" in ran.err
+    assert {row["label"] for row in rows(ran.out)[:6]} <= labels
+    asked = rung("suggest", table, *tree, "--known", "mine", "-n", "9", "--out", tmp_path / "ask.csv")
+    assert asked.code == 0, asked.err
+    assert all("Rome" in row["text"] for row in rows((tmp_path / "ask.csv").read_text("utf-8")))
+
+
+def test_a_parent_is_refused_where_only_leaves_count(rung: Run, tree: tuple[object, ...], tmp_path: Path) -> None:
+    """--calibrate and distill need labels without children: two lines that name the row and the labels under the parent."""
+    table = written(tmp_path / "in.csv", "text,mine\nmy card is lost,money\na room for a night,\n")
+    out = tmp_path / "student"
+    for ran in (
+        rung("classify", table, *tree, "--calibrate", "mine"),
+        rung("distill", table, *tree, "--known", "mine", "--out", out),
+    ):
+        assert (ran.code, ran.out) == (2, "")
+        first, second = ran.err.splitlines()
+        assert "in.csv, line 2: 'money' is a parent in the tree of labels" in first
+        assert second == "  Give one of the labels under it: card, loan"

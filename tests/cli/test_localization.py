@@ -24,7 +24,7 @@ CHINESE = {
     "Did you mean {near}?   {page}": "您是否想写 {near}？   {page}",
     "{command}: no labels are given.": "{command}：没有给出标签。",
     "the text is empty": "文本为空",
-    "Keep no embeddings on disk.": "不在磁盘上保存任何嵌入向量，也就是说每一次运行都会重新计算全部文本的向量，因此速度较慢。",
+    "Do not keep embeddings on disk.": "不在磁盘上保存任何嵌入向量，也就是说每一次运行都会重新计算全部文本的向量，因此速度较慢。",
 }
 
 
@@ -75,20 +75,20 @@ def test_errors_are_in_the_language_of_the_person(rung: Run, tmp_path: Path) -> 
         (("classify", "x.csv"), "classify: no labels are given.", "--labels billing,bug"),
         (("classify", "x.csv", "--lables", "a,b"), "there is no option --lables.", "Did you mean --labels?"),
         (("clasify",), "there is no command 'clasify'.", "Did you mean classify?"),
-        (("classify", "x.csv", "--long", "middle"), "--long: 'middle' is none of 'cut', 'mean'.", "rung classify"),
-        (("suggest", "x.csv", "--labels", "a,b", "-n", "q"), "--number: 'q' is no whole number.", "rung suggest"),
-        (("suggest", "x.csv", "--labels", "a,b", "-n", "5", "-n", "q"), "--number: 'q' is no", "rung suggest"),
-        (("distill", "x", "--out", "y", "--temperature=q"), "--temperature: 'q' is no number.", "rung distill"),
-        (("classify", "a", "b"), "there is more than was expected: b", "rung classify --help"),
+        (("classify", "x.csv", "--long", "middle"), "--long: 'middle' is not one of 'cut', 'mean'.", "rung classify"),
+        (("suggest", "x.csv", "--labels", "a,b", "-n", "q"), "--number: 'q' is not a whole number.", "rung suggest"),
+        (("suggest", "x.csv", "--labels", "a,b", "-n", "5", "-n", "q"), "--number: 'q' is not", "rung suggest"),
+        (("distill", "x", "--out", "y", "--temperature=q"), "--temperature: 'q' is not a number.", "rung distill"),
+        (("classify", "a", "b"), "there are too many arguments: b", "rung classify --help"),
         (
             ("classify", "a", "--labels", "x,", "y z"),
-            "there is more than was expected: y z",
+            "there are too many arguments: y z",
             'quotation marks ("a,b c")',
         ),
-        (("classify", "a", "—labels", "x,y"), "there is more than was expected: —labels x,y", "Write  --labels  with"),
+        (("classify", "a", "—labels", "x,y"), "there are too many arguments: —labels x,y", "Write  --labels  with"),
         (
             ("classify", "a", "－－labels", "x"),
-            "there is more than was expected: －－labels x",
+            "there are too many arguments: －－labels x",
             "Write  --labels  with",
         ),
         (("classify", "x.csv", "--balanced=3"), "--balanced takes no value.", "rung classify --help"),

@@ -67,4 +67,4 @@ def test_a_saved_classifier_leads_to_other_files_and_from_there_to_a_comparison(
 def test_texts_that_are_not_read_come_first(rung: Any, files: dict[str, Path]) -> None:
     """No description and no label helps a backbone that does not read the texts."""
     step = next_step(rung, files["german.csv"], "--labels", files["bare.txt"])
-    assert step.startswith("next: take a backbone that reads")
+    assert step.startswith("next: choose a backbone that reads")

@@ -27,18 +27,18 @@ def source(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("typed", "what"),
     [
-        (("--no-pool", "--shares", "billing=0.5"), "--shares does nothing beside --no-pool"),
-        (("--no-pool", "--reject", "auto"), "--reject does nothing beside --no-pool"),
-        (("--no-pool", "--multi-label"), "--multi-label does nothing beside --no-pool"),
-        (("--no-pool", "--explain"), "--explain does nothing beside --no-pool"),
-        (("--balanced", "--shares", "billing=0.5"), "--balanced does nothing beside --shares"),
-        (("--multi-label", "--reject", "auto"), "--reject does nothing beside --multi-label"),
+        (("--no-pool", "--shares", "billing=0.5"), "--shares does nothing with --no-pool"),
+        (("--no-pool", "--reject", "auto"), "--reject does nothing with --no-pool"),
+        (("--no-pool", "--multi-label"), "--multi-label does nothing with --no-pool"),
+        (("--no-pool", "--explain"), "--explain does nothing with --no-pool"),
+        (("--balanced", "--shares", "billing=0.5"), "--balanced does nothing with --shares"),
+        (("--multi-label", "--reject", "auto"), "--reject does nothing with --multi-label"),
         (("--force",), "--force does nothing without --out or --save"),
         (("--confidence", "0.7"), "--confidence does nothing without a tree"),
-        (("--classifier", "x", "--no-pool"), "--no-pool does nothing beside --classifier"),
-        (("--classifier", "x", "--balanced"), "--balanced does nothing beside --classifier"),
-        (("--classifier", "x", "--long", "cut"), "--long does nothing beside --classifier"),
-        (("--classifier", "x", "--geometry", "builtin"), "--geometry does nothing beside --classifier"),
+        (("--classifier", "x", "--no-pool"), "--no-pool does nothing with --classifier"),
+        (("--classifier", "x", "--balanced"), "--balanced does nothing with --classifier"),
+        (("--classifier", "x", "--long", "cut"), "--long does nothing with --classifier"),
+        (("--classifier", "x", "--geometry", "builtin"), "--geometry does nothing with --classifier"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(rung: Run, source: Path, typed: tuple[str, ...], what: str) -> None:

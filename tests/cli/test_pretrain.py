@@ -28,7 +28,7 @@ def test_a_model_in_one_command(rung: Any, tmp_path: Path) -> None:
     ran = rung("pretrain", lines(tmp_path), "--out", tmp_path / "model", "--join", *SMALL)
     assert ran.code == 0, ran.err
     assert "causal model of" in ran.err
-    assert "8 texts read 1 times" in ran.err
+    assert "trained on 8 texts for 1 epochs" in ran.err
     assert "perplexity of 1 held-out texts" in ran.err
     assert f'rung.load("{tmp_path / "model"}")' in ran.err
     assert load(str(tmp_path / "model")).abilities == {"score", "generate"}
@@ -39,7 +39,7 @@ def test_masked_words_and_the_next_sentence(rung: Any, tmp_path: Path) -> None:
     how = ("--kind", "masked+next", "--join", "--held-out", 0.3)
     ran = rung("pretrain", lines(tmp_path), "--out", tmp_path / "model", *how, *SMALL)
     assert ran.code == 0, ran.err
-    assert "next sentence told right: " in ran.err
+    assert "next sentence predicted right: " in ran.err
 
 
 def test_a_folder_in_use_is_refused(rung: Any, tmp_path: Path) -> None:

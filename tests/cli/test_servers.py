@@ -34,5 +34,5 @@ def test_a_file_is_labelled_by_a_server(rung: Any, tmp_path: Path) -> None:
     assert [row["label"] for row in rows[:2]] == ["card", "film"]
     assert [row["text"] for row in rows if not row["label"]] == ["film number 3"]
     assert "refuses the request (HTTP 400)" in next(row["error"] for row in rows if not row["label"])
-    assert "asked of the server: " in ran.err
+    assert "sent to the server: " in ran.err
     assert "are sent to" not in ran.err

@@ -1,4 +1,4 @@
-"""What to label next: balanced, spread, deterministic."""
+"""What to label next: balanced over the labels, spread over the texts, deterministic."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_labels_take_turns(seed: int, n: int) -> None:
 
 
 @given(seed=st.integers(0, 99))
-def test_the_order_of_texts_plays_no_part(seed: int) -> None:
+def test_the_order_of_texts_has_no_effect(seed: int) -> None:
     """Permuted texts give the same suggestions in the same order."""
     features, chances = pool(seed)
     rows = np.random.default_rng(seed + 1).permutation(N)
@@ -37,8 +37,8 @@ def test_the_order_of_texts_plays_no_part(seed: int) -> None:
     assert (rows[permuted] == straight).all()
 
 
-def test_the_order_plays_no_part_in_a_large_pool() -> None:
-    """Where not all texts of a label are looked at, which are does not depend on their order."""
+def test_the_order_has_no_effect_in_a_large_pool() -> None:
+    """Where only some texts of a label are candidates, their order does not decide which ones."""
     features, chances = pool(n=2500)
     rows = np.random.default_rng(1).permutation(2500)
     chances[:, 2] = 0
@@ -56,7 +56,7 @@ def test_many_known_texts_leave_room_for_the_rest() -> None:
 
 @given(seed=st.integers(0, 99), n=st.integers(0, 80), more=st.integers(0, 30))
 def test_fewer_are_the_first_of_more(seed: int, n: int, more: int) -> None:
-    """Stopping early is no loss: the first n are what n alone would be; each text comes once."""
+    """The first n of more suggestions are the same as n suggestions; each text comes once."""
     features, chances = pool(seed)
     few, many = suggest(features, chances, n), suggest(features, chances, n + more)
     assert (many[: len(few)] == few).all()
@@ -64,14 +64,14 @@ def test_fewer_are_the_first_of_more(seed: int, n: int, more: int) -> None:
 
 
 def test_duplicates_are_suggested_once() -> None:
-    """A text that occurs three times is worth one label."""
+    """A text that occurs three times is suggested once."""
     features, chances = pool(n=10)
     chosen = suggest(np.tile(features, (3, 1)), np.tile(chances, (3, 1)), 99)
     assert sorted(chosen % 10) == list(range(10))
 
 
 def test_known_texts_are_skipped_and_count() -> None:
-    """What is labelled, and its duplicates, are not suggested, and its label waits until the others have as many."""
+    """A labelled text and its duplicates are not suggested, and its label waits until the other labels have as many texts."""
     features, chances = pool()
     features[1] = features[0]
     chances[:2] = [0.98, 0.01, 0.01]
@@ -82,8 +82,8 @@ def test_known_texts_are_skipped_and_count() -> None:
     assert sorted(chances[chosen[:2]].argmax(axis=1)) == [1, 2]
 
 
-def test_texts_at_the_centres_come_first() -> None:
-    """Of a label with a large and a small part, first the middle of the large one, then of the small one, stragglers last."""
+def test_texts_at_the_centers_come_first() -> None:
+    """For a label with a large and a small cluster, the center of the large one comes first, then the small one, outliers last."""
     rng = np.random.default_rng(0)
     parts = np.repeat(np.eye(4, D, dtype=np.float32), [30, 10, 30, 1], axis=0)
     features = unit(parts + 0.1 * rng.normal(size=parts.shape).astype(np.float32))
@@ -97,6 +97,6 @@ def test_texts_at_the_centres_come_first() -> None:
 
 @pytest.mark.parametrize(("rows", "n"), [(0, 5), (5, 0)])
 def test_nothing_gives_nothing(rows: int, n: int) -> None:
-    """No texts, or none asked for: an empty array."""
+    """Without texts, or with n = 0, the result is an empty array."""
     features, chances = pool()
     assert len(suggest(features[:rows], chances[:rows], n)) == 0

@@ -36,7 +36,7 @@ def test_many_labels_undo_overconfidence() -> None:
     assert Temperature().fit(4 * logits, labels).temperature_ == pytest.approx(4, rel=0.15)
 
 
-def test_few_labels_move_it_little() -> None:
+def test_few_labels_change_the_temperature_little() -> None:
     """With three labels the temperature stays nearer to 1 than with three hundred."""
     logits, labels = drawn(300)
     few, many = (abs(np.log(Temperature().fit(4 * logits[:m], labels[:m]).temperature_)) for m in (3, 300))
@@ -44,7 +44,7 @@ def test_few_labels_move_it_little() -> None:
 
 
 @given(seed=st.integers(0, 99))
-def test_answers_stay(seed: int) -> None:
+def test_a_temperature_changes_no_answer(seed: int) -> None:
     """A temperature never changes which label is most probable."""
     logits, labels = drawn(30, seed)
     cooled = Temperature().fit(logits, labels).log_posterior(logits)
@@ -52,8 +52,8 @@ def test_answers_stay(seed: int) -> None:
     assert np.exp(cooled).sum(axis=1) == pytest.approx(1)
 
 
-def test_sets_hold_the_true_label_as_often_as_promised() -> None:
-    """Over a hundred calibrations of 50 labels, coverage is at least the level, with the spread that is said."""
+def test_sets_contain_the_true_label_as_often_as_promised() -> None:
+    """Over a hundred calibrations of 50 labels, the coverage is at least the level, with the promised spread."""
     logits, labels = drawn(60_000)
     logs, covered = log_softmax(logits, axis=1), []
     for i in range(100):
@@ -75,7 +75,7 @@ def test_a_higher_level_gives_larger_sets(low: float, more: float) -> None:
 
 
 def test_too_few_labels_give_sets_of_all_labels() -> None:
-    """Five labels cannot vouch for 90 %, so nothing is excluded."""
+    """Five labels are too few for 90 %, so no label is excluded."""
     logits, labels = drawn(5)
     assert ConformalSets(0.9).fit(log_softmax(logits, axis=1), labels).contains(logits).all()
 
@@ -94,7 +94,7 @@ def marked(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_one_temperature_for_labels_that_are_independent() -> None:
-    """Log-odds four times too large get a temperature near 4, no label crosses one half, and unknown marks play no part."""
+    """Log-odds four times too large get a temperature near 4, no label crosses one half, and unknown marks have no effect."""
     odds, marks = marked(2000)
     fitted = MultiLabelCalibration().fit(4 * odds, marks)
     assert fitted.temperature_ == pytest.approx(4, rel=0.15)
@@ -105,7 +105,7 @@ def test_one_temperature_for_labels_that_are_independent() -> None:
     assert MultiLabelCalibration().fit(odds[:0], marks[:0]).temperature_ == 1
 
 
-def test_a_set_of_independent_labels_holds_all_true_ones() -> None:
+def test_a_set_of_independent_labels_contains_all_true_ones() -> None:
     """Over a hundred calibrations of 50 texts, all true labels of a text are in its set as often as promised."""
     odds, marks = marked(30_000)
     covered = []
@@ -119,7 +119,7 @@ def test_a_set_of_independent_labels_holds_all_true_ones() -> None:
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95])
 def test_how_many_labels_a_level_needs(level: float) -> None:
-    """With so many labels a set can leave a label out, with one less it never does."""
+    """With the least number of labels a set can exclude a label; with one less it never does."""
     logits, labels = drawn(1000)
     logs = log_softmax(logits, axis=1)
     least = least_labels(level)

@@ -1,4 +1,4 @@
-"""Trees: probabilities that add up, answers at the depth that is sure enough."""
+"""Trees: probabilities that add up, answers as deep as they are confident."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def leaves(seed: int, n: int = 20) -> np.ndarray:
 
 @given(seed=st.integers(0, 999))
 def test_a_parent_is_the_sum_of_its_children(seed: int) -> None:
-    """At every node of the tree, and the labels at the top sum to 1."""
+    """The probability of every node is the sum of its children's, and the labels at the top sum to 1."""
     chances = TREE.probabilities(leaves(seed))
     for node in range(len(TREE.names)):
         children = TREE.parents == node
@@ -46,12 +46,12 @@ def test_more_confidence_only_shortens_the_path(seed: int, low: float, more: flo
 
 
 @given(seed=st.integers(0, 999), confidence=st.floats(0.51, 1))
-def test_the_answer_is_the_deepest_label_that_is_sure_enough(seed: int, confidence: float) -> None:
-    """Above one half, only one path is that sure, and the answer is its end."""
+def test_the_answer_is_the_deepest_confident_label(seed: int, confidence: float) -> None:
+    """Above one half only one path reaches the confidence, and the answer is its end."""
     chances = TREE.probabilities(leaves(seed))
     for row, answer in zip(chances, TREE.answers(leaves(seed), confidence), strict=True):
-        sure = [node for node in range(len(row)) if row[node] >= confidence]
-        deepest = max(sure, key=lambda node: len(TREE.path(node)), default=-1)
+        confident = [node for node in range(len(row)) if row[node] >= confidence]
+        deepest = max(confident, key=lambda node: len(TREE.path(node)), default=-1)
         assert answer == deepest
 
 
@@ -61,7 +61,7 @@ def test_without_confidence_the_answer_is_a_leaf() -> None:
 
 
 def test_a_path_names_all_levels() -> None:
-    """From the top down; an answer that is none has no path."""
+    """A path goes from the top down; no answer has no path."""
     assert TREE.path(TREE.names.index("stolen")) == ("money", "card", "stolen")
     assert TREE.path(-1) == ()
 

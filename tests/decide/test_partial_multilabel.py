@@ -12,7 +12,7 @@ from rung.evidence import unit
 
 
 def world(n: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray, MultiLabel]:
-    """Texts (n, 16) that carry each of three labels independently, and a belief from anchors that point only half right."""
+    """Texts (n, 16) that carry each of three labels independently, and a fit without marks whose anchors are noisy."""
     rng = np.random.default_rng(seed)
     directions = np.linalg.qr(rng.standard_normal((16, 3)))[0].T
     marks = (rng.random((n, 3)) < 0.3).astype(float)
@@ -28,7 +28,7 @@ def loss(probabilities: np.ndarray, marks: np.ndarray) -> float:
 
 @pytest.mark.parametrize("count", [1, 4, 16, 64, 300])
 def test_marks_do_not_harm(count: int) -> None:
-    """On texts without marks the loss is never much above that of the belief, and far below it once there are many."""
+    """On texts without marks the loss is never much above that of the fit without marks, and far below it with many marks."""
     features, marks, below = world()
     fitted = Marked(below).fit(features[:count], marks[:count])
     after = loss(fitted.probabilities(features[300:]), marks[300:])
@@ -39,7 +39,7 @@ def test_marks_do_not_harm(count: int) -> None:
 
 
 def test_with_all_marks_it_is_as_good_as_logistic_regression() -> None:
-    """Where marks are many, the belief it started from is no burden."""
+    """With many marks, the fit that it started from does no harm."""
     features, marks, below = world(2000)
     fitted = Marked(below).fit(features[:1500], marks[:1500])
     plain = [LogisticRegression(C=10).fit(features[:1500], column[:1500]) for column in marks.T]
@@ -47,8 +47,8 @@ def test_with_all_marks_it_is_as_good_as_logistic_regression() -> None:
     assert loss(fitted.probabilities(features[1500:]), marks[1500:]) <= loss(theirs, marks[1500:]) * 1.05
 
 
-def test_unknown_marks_and_order_play_no_part() -> None:
-    """A column that is not known stays as it was believed, and texts may come in any order."""
+def test_unknown_marks_and_order_have_no_effect() -> None:
+    """A column without known marks stays as it was, and the order of the texts has no effect."""
     features, marks, below = world()
     some = marks[:200].copy()
     some[:, 2] = np.nan
@@ -61,7 +61,7 @@ def test_unknown_marks_and_order_play_no_part() -> None:
 
 
 def test_one_text_changes_nothing() -> None:
-    """With one fold nothing can be held out, so what was believed stays, and the guard says so."""
+    """With one fold nothing can be held out, so the probabilities stay, and the guard says so."""
     features, marks, below = world()
     fitted = Marked(below).fit(features[:1], marks[:1])
     assert np.array_equal(fitted.probabilities(features), below.probabilities(features))

@@ -1,4 +1,4 @@
-"""None of these: scores against general texts, thresholds, probabilities."""
+"""None of these: scores compared with general texts, thresholds, probabilities."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rung.evidence import Array, unit
 K, D = 5, 24
 
 
-def around(centres: Array, n: int, spread: float, seed: int) -> Array:
+def around(centers: Array, n: int, spread: float, seed: int) -> Array:
     rng = np.random.default_rng(seed)
-    return unit((centres[rng.integers(len(centres), size=n)] + spread * rng.normal(size=(n, D))).astype(np.float32))
+    return unit((centers[rng.integers(len(centers), size=n)] + spread * rng.normal(size=(n, D))).astype(np.float32))
 
 
 MEANS = np.eye(K, D, dtype=np.float32)
@@ -29,7 +29,7 @@ def pool(n: int = 400, foreign: int = 0) -> Array:
 
 
 def test_foreign_texts_are_rejected_and_others_kept() -> None:
-    """With a tenth of the pool out of scope, `auto` finds about that share and hardly touches the rest."""
+    """With a tenth of the pool out of scope, `auto` finds about that share and rejects hardly any other text."""
     texts = pool(foreign=40)
     reject = Reject().fit(texts, MEANS, GENERAL)
     rejected = reject.rejected(texts)
@@ -39,12 +39,12 @@ def test_foreign_texts_are_rejected_and_others_kept() -> None:
 
 
 def test_auto_keeps_a_clean_pool() -> None:
-    """Where all texts are in scope, `auto` rejects next to none."""
+    """Where all texts are in scope, `auto` rejects almost none."""
     assert Reject().fit(pool(), MEANS, GENERAL).rejected(pool()).mean() < 0.01
 
 
 def test_a_share_is_a_count_of_whole_texts() -> None:
-    """Of 40 texts a share of 1 % is none, of 10 % (and 5 % more) six: the least doubt never costs the lowest text."""
+    """Of 40 texts a share of 1 % is none, of 10 % (and 5 % more) six: a very small share rejects no text."""
     texts = pool(n=40)
     rejected = [Reject(share).fit(texts, MEANS, GENERAL).rejected(texts).sum() for share in (0.01, 0.1)]
     assert rejected == [0, 6]
@@ -77,7 +77,7 @@ def test_probabilities_fall_with_the_score(share: float) -> None:
     assert ((chance >= 0) & (chance <= 1)).all()
 
 
-def test_they_fall_however_narrow_a_part_is() -> None:
+def test_probabilities_fall_however_narrow_a_part_is() -> None:
     """A narrow part and a wide one cross twice; a text nearer than the mean of the near part still counts as near."""
     reject = Reject(0.1).fit(pool(), MEANS, GENERAL)
     reject.outside_, reject.inside_ = (0.2, 0.2), (0.5, 0.02)
@@ -86,7 +86,7 @@ def test_they_fall_however_narrow_a_part_is() -> None:
     assert (np.diff(chance) <= 1e-12).all()
 
 
-def test_the_order_of_texts_and_labels_plays_no_part() -> None:
+def test_the_order_of_texts_and_labels_has_no_effect() -> None:
     """Permuted texts, labels and general texts give the same threshold."""
     rng, texts = np.random.default_rng(0), pool(foreign=40)
     straight = Reject().fit(texts, MEANS, GENERAL)
@@ -110,7 +110,7 @@ def test_a_share_that_cannot_be_is_refused(share: object) -> None:
 
 def test_an_empty_pool_is_refused() -> None:
     """There is nothing to compare with, and the error says what to type."""
-    with pytest.raises(UserError, match="no texts"):
+    with pytest.raises(UserError, match="no unlabelled texts"):
         Reject().fit(pool()[:0], MEANS, GENERAL)
 
 
@@ -118,7 +118,7 @@ def test_known_foreign_texts_show_where_others_lie() -> None:
     """Texts out of scope that lie nearer to the labels than general texts: some known ones make `auto` find the others."""
     near = around((0.62 * MEANS + 0.78 * FOREIGN[:K]).astype(np.float32), 140, 0.1, 5)
     texts, known = np.concatenate([pool(300), near[:100]]), near[100:]
-    blind, told = Reject().fit(texts, MEANS, GENERAL), Reject().fit(texts, MEANS, GENERAL, known)
-    assert blind.rejected(near[:100]).mean() < 0.2
-    assert told.rejected(near[:100]).mean() > 0.7
-    assert told.rejected(texts[:300]).mean() < 0.05
+    without_known, with_known = Reject().fit(texts, MEANS, GENERAL), Reject().fit(texts, MEANS, GENERAL, known)
+    assert without_known.rejected(near[:100]).mean() < 0.2
+    assert with_known.rejected(near[:100]).mean() > 0.7
+    assert with_known.rejected(texts[:300]).mean() < 0.05

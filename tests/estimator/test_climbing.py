@@ -274,7 +274,7 @@ def test_a_tree_is_answered_as_deep_as_it_is_sure() -> None:
     assert set(deep.predict(TEXTS)) <= set(deep.classes_)
     assert set(map(str, shallow.predict(TEXTS))) & {"money", "product"}
     silent = [answer for answer in never.answers(TEXTS) if answer.label is None]
-    assert silent[0].reason == "no label is as probable as 1"
+    assert silent[0].reason == "no label has a probability of 1 or more"
     assert "product > bug report" in deep.answers(["a bug report"])[0].reason
 
 

@@ -24,7 +24,7 @@ ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs rung[ray]")
 HERE = """
 import sys
 from rung.cli import main
-sys.modules["rung.cli.classify"]._AT_ONCE = 500  # so that a small file has several chunks
+sys.modules["rung.cli.answering"]._CHUNK_ROWS = 500  # so that a small file has several chunks
 main()
 """
 RAY = """

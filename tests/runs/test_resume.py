@@ -161,7 +161,7 @@ def test_facts_tell_files_and_values_apart(tmp_path: Path) -> None:
 SMALL_CHUNKS = """
 import sys
 from rung.cli import main
-sys.modules["rung.cli.classify"]._AT_ONCE = 256
+sys.modules["rung.cli.answering"]._CHUNK_ROWS = 256
 """
 DYING = """
 import os, signal
@@ -204,6 +204,6 @@ def test_a_killed_run_ends_in_the_same_bytes(name: str, options: list[str], tmp_
         assert not out.exists()
     ran = subprocess.run([*run, str(out)], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert "going on after row 768" in ran.stderr
+    assert "resuming after row 768" in ran.stderr
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.csv", "whole", name])

@@ -1,4 +1,4 @@
-"""What a classifier is asked about: the cells of a table themselves, or the images whose names they are."""
+"""What a classifier reads of a table: the cells themselves, or the images whose names they are."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ if TYPE_CHECKING:
     from rung.tables import Chunk, Table
 
 
-def of_images(classifier: Classifier) -> bool:
-    """Whether the cells name images."""
-    from rung.evidence import reads_images
+def reads_images(classifier: Classifier) -> bool:
+    """Whether the classifier reads images, so that the cells of a table are names of image files."""
+    from rung.evidence import reads_images as backbone_reads_images
 
-    return reads_images(classifier.loaded_backbone)
+    return backbone_reads_images(classifier.loaded_backbone)
 
 
-def about(cells: Sequence[str | None], table: Table, classifier: Classifier) -> Sequence[Any]:
+def inputs_of(cells: Sequence[str | None], table: Table, classifier: Classifier) -> Sequence[Any]:
     """Texts as they are; names of images as paths, relative to the table's folder, None where a cell is empty."""
-    if not of_images(classifier):
+    if not reads_images(classifier):
         return cells
     return [table.folder / cell.strip() if cell and cell.strip() else None for cell in cells]
 
 
-def faults(chunk: Chunk, classifier: Classifier) -> list[str | None]:
-    """Why a cell cannot be answered, by the kind of its value; of an image the answer itself says so."""
-    return [None] * len(chunk) if of_images(classifier) else chunk.reasons
+def faults_of(chunk: Chunk, classifier: Classifier) -> list[str | None]:
+    """Why a cell cannot be read as a text; for images None, since the answer itself says why."""
+    return [None] * len(chunk) if reads_images(classifier) else chunk.reasons
 
 
-def of_input(table: Table, classifier: Classifier) -> str:
-    """A hash of what is asked: of the bytes of the table or sheet, and of each image's name, size and time of change."""
+def input_hash(table: Table, classifier: Classifier) -> str:
+    """A hash of the input: of the bytes of the table or sheet, and of each image's name, size and time of change."""
     from rung.runs.resume import file_hash, value_hash
 
-    own = [] if table.path.is_dir() else [file_hash(table.content)]
-    if not of_images(classifier):
-        return own[0]
-    named = (path for chunk in table.chunks() for path in about(chunk.texts, table, classifier) if path)
-    return value_hash([own, [(str(path), os.path.exists(path) and _changed(path)) for path in named]])
+    table_hash = [] if table.path.is_dir() else [file_hash(table.content)]
+    if not reads_images(classifier):
+        return table_hash[0]
+    images = (path for chunk in table.chunks() for path in inputs_of(chunk.texts, table, classifier) if path)
+    return value_hash([table_hash, [(str(path), os.path.exists(path) and _size_and_time(path)) for path in images]])
 
 
-def _changed(path: Path) -> tuple[int, int]:
+def _size_and_time(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_size, found.st_mtime_ns

@@ -1,4 +1,4 @@
-"""How commands show things: plain aligned columns, bars, and a progress bar on terminals only."""
+"""What commands print: aligned columns, bars, and a progress bar where standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rung.messages import tr, tr_n
 
-_NEVER_FIRST = "，。、；：！？）】》」』”’"  # marks that no line begins with
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_NEVER_FIRST = "，。、；：！？）】》」』”’"  # marks that must not begin a line
 
 
 def say(line: str = "") -> None:
-    """A line for the person, on standard error: standard output belongs to the answers."""
+    """Print a line on standard error, since standard output is for the answers."""
     print(line, file=sys.stderr)
 
 
 def columns(rows: Sequence[Sequence[str]], *, indent: int = 2) -> list[str]:
-    """Rows as lines with aligned columns; Chinese characters take two places of a terminal.
+    """Rows as lines with aligned columns; a Chinese character is two columns of a terminal wide.
 
     >>> columns([("a", "1"), ("longer", "2")])
     ['  a       1', '  longer  2']
@@ -28,13 +32,14 @@ def columns(rows: Sequence[Sequence[str]], *, indent: int = 2) -> list[str]:
     filled = [[*row, *[""] * (max(map(len, rows)) - len(row))] for row in rows]
     widths = [max(map(width, column)) for column in zip(*filled, strict=True)]
     return [
-        " " * indent + "  ".join(_padded(cell, wide) for cell, wide in zip(row, widths, strict=False)).rstrip()
+        " " * indent
+        + "  ".join(_padded(cell, column_width) for cell, column_width in zip(row, widths, strict=False)).rstrip()
         for row in rows
     ]
 
 
 def width(text: str) -> int:
-    """How many places of a terminal a text takes.
+    """How many columns of a terminal a text takes.
 
     >>> width("bill"), width("账单")
     (4, 4)
@@ -46,26 +51,26 @@ def width(text: str) -> int:
     return cell_len(text)
 
 
-def wrapped(text: str, wide: int) -> list[str]:
-    """A paragraph in lines of at most `wide` places; a line may end between any two Chinese characters, else between words.
+def wrapped(text: str, columns: int) -> list[str]:
+    """A paragraph in lines of at most `columns` columns; a line may end between two Chinese characters, else between words.
 
     >>> wrapped("a few words", 6), wrapped("只看标签的名称", 8)
     (['a few', 'words'], ['只看标签', '的名称'])
     """
     lines = [""]
     for word in re.findall(r"[^\s\u2e80-\uffef]+|[\u2e80-\uffef]|\s+", text):
-        if width(lines[-1] + word.rstrip()) > wide and lines[-1] and word not in _NEVER_FIRST:
+        if width(lines[-1] + word.rstrip()) > columns and lines[-1] and word not in _NEVER_FIRST:
             lines.append("")
         lines[-1] += word if lines[-1] else word.lstrip()
     return [line.rstrip() for line in lines]
 
 
-def _padded(cell: str, wide: int) -> str:
-    return cell + " " * (wide - width(cell))
+def _padded(cell: str, columns: int) -> str:
+    return cell + " " * (columns - width(cell))
 
 
 def bar(share: float, *, width: int = 24) -> str:
-    """A share of 1 as a bar, never empty for something that is there.
+    """A share, at most 1, as a bar; only a share of 0 is an empty bar.
 
     >>> bar(0.25, width=8)
     '██'
@@ -74,7 +79,7 @@ def bar(share: float, *, width: int = 24) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in words.
+    """A number of bytes with its unit.
 
     >>> size(7_500_000)
     '7.5 MB'
@@ -89,47 +94,46 @@ def size(count: float) -> str:
 
 
 @contextmanager
-def progress(total: int, what: str, *, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """A function that moves a bar with rate and time left on by n; where standard error is no terminal, it does nothing.
+def progress(total: int, title: str, *, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A function that advances a progress bar by n texts; it does nothing where standard error is not a terminal.
 
-    The bar of a resumed run starts at what was `done` before, which does not count for its rate.
+    The bar of a resumed run starts at `done`, which does not count for its rate.
     """
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    rate = TextColumn("{task.fields[rate]}")
-    look = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    with Progress(*look, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(what, total=total, completed=done, rate="")
+    with _progress_bar(title, total=total, completed=done) as (shown, task):
 
         def advance(n: int) -> None:
             shown.advance(task, n)
             speed = shown.tasks[0].finished_speed or shown.tasks[0].speed
-            shown.update(task, rate=tr("{speed:,.0f} texts/s", speed=speed) if speed else "")
+            shown.update(task, note=tr("{speed:,.0f} texts/s", speed=speed) if speed else "")
 
         yield advance
 
 
 @contextmanager
-def training(what: str) -> Iterator[Callable[[int, int, float | None], None]]:
-    """A function that shows steps done of all, the loss and the time left; where standard error is no terminal, it does nothing."""
+def training(title: str) -> Iterator[Callable[[int, int, float | None], None]]:
+    """A function that shows the step of a training, the number of steps and the loss; it does nothing without a terminal."""
     if not sys.stderr.isatty():
         yield lambda *_: None
         return
+    with _progress_bar(title, total=None) as (shown, task):
+
+        def show(step: int, steps: int, loss: float | None) -> None:
+            note = "" if loss is None else tr("loss {loss:.3f}", loss=loss)
+            shown.update(task, completed=step, total=steps, note=note)
+
+        yield show
+
+
+@contextmanager
+def _progress_bar(title: str, **start: Any) -> Iterator[tuple[Progress, TaskID]]:
+    """A progress bar on standard error with a field `note` and the time left; it disappears at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    loss = TextColumn("{task.fields[loss]}")
-    look = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), loss, TimeRemainingColumn())
-    with Progress(*look, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task(what, total=None, loss="")
-
-        def at(step: int, total: int, loss: float | None) -> None:
-            shown.update(
-                task, completed=step, total=total, loss="" if loss is None else tr("loss {loss:.3f}", loss=loss)
-            )
-
-        yield at
+    note = TextColumn("{task.fields[note]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), note, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        yield shown, shown.add_task(title, note="", **start)

@@ -1,28 +1,30 @@
-"""`rung distill`: a small, fast student that answers as a classifier does."""
+"""`rung distill`: a small, fast student model that answers as a classifier does."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rung.cli.options import BackboneName, KnownSources, NoCache, Seed, SheetName, TableFormat, TextColumn
 from rung.messages import tr
 
-_MOST = 200_000  # texts that a student reads: more of them take long and add little
+if TYPE_CHECKING:
+    from rung.estimator.classifier import Classifier
+
+_MAX_TEXTS = 200_000  # that a student learns from: more of them take long and add little
 
 
 def distill(
     context: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="IN", help="The texts to learn from: the more, and the more like later ones, the better."
-        ),
+        typer.Argument(metavar="IN", help="The texts to learn from: many of them, and similar to later ones."),
     ],
-    out: Annotated[Path, typer.Option(help="The folder for the student.")],
+    out: Annotated[Path, typer.Option(help="The folder for the student model.")],
     labels: Annotated[
-        str | None, typer.Option(help="Labels of a teacher that is fitted on IN, as for classify.")
+        str | None, typer.Option(help="The labels of the teacher, as for classify; it is fitted on IN.")
     ] = None,
     classifier: Annotated[
         Path | None, typer.Option(help="A saved classifier as the teacher, instead of --labels.")
@@ -30,43 +32,36 @@ def distill(
     student: Annotated[
         Literal["auto", "ngram", "static", "shallow"],
         typer.Option(
-            help="Words and pieces of words, token vectors, some of the teacher's layers, or the fastest of the good ones."
+            help="Character and word n-grams, static token vectors, some layers of the teacher, or the fastest that is good."
         ),
     ] = "auto",
-    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the texts.")] = None,
-    known: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN|FILE", help="Labels that are known: a column of IN, or a file. Repeat it."),
-    ] = None,
-    backbone: Annotated[str, typer.Option(metavar="NAME", help="The teacher's model.")] = "auto",
-    no_pool: Annotated[
-        bool, typer.Option("--no-pool", help="Fit the teacher on nothing but the known labels.")
-    ] = False,
+    text: TextColumn = None,
+    known: KnownSources = None,
+    backbone: BackboneName = "auto",
+    no_pool: Annotated[bool, typer.Option("--no-pool", help="Fit the teacher on the known labels only.")] = False,
     temperature: Annotated[
-        float | None, typer.Option(help="T of the distillation; chosen on texts kept apart.")
+        float | None, typer.Option(help="The temperature T of the distillation; by default chosen on held-out texts.")
     ] = None,
     ce_weight: Annotated[
-        float | None, typer.Option(help="What known labels weigh beside the teacher; chosen likewise.")
+        float | None,
+        typer.Option(help="The weight of known labels beside the teacher; by default chosen on held-out texts."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Dimensions of an ngram or static student, layers of a shallow one.")
+        int | None, typer.Option(help="The dimensions of an ngram or static student, or the layers of a shallow one.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="For the texts that are kept apart.")] = 0,
-    sheet: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
-    ] = None,
-    format: Annotated[  # noqa: A002 - the flag is called so
-        str | None, typer.Option(help="csv, tsv, txt, jsonl, parquet or xlsx, where the name of IN does not say so.")
-    ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
+    seed: Seed = 0,
+    sheet: SheetName = None,
+    format: TableFormat = None,  # noqa: A002 - the option has this name
+    no_cache: NoCache = False,
 ) -> None:
-    """Make a student: thousands of texts a second, and, but for a shallow one, without torch.
+    """Make a student model that labels thousands of texts a second; only a shallow one needs torch.
 
-    The folder is used like any saved classifier: rung classify OTHER.csv --classifier FOLDER. Its record.json says how it was made.
+    The folder works like any saved classifier: rung classify OTHER.csv --classifier FOLDER. Its record.json says how it was made.
     """
     from rung.cli import display
-    from rung.cli.classify import chosen_classifier, fit_on, sampled
-    from rung.cli.known_labels import Known
+    from rung.cli.classifier_options import build_classifier
+    from rung.cli.fitting import fit_on_table, sample_texts
+    from rung.cli.known_labels import KnownLabels
     from rung.cli.option_rules import check_options
     from rung.estimator.persistence import check_free
     from rung.tables import open_table
@@ -74,17 +69,17 @@ def distill(
 
     check_options(context)
     check_free(out, force=False)
-    teacher = chosen_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="distill")
+    teacher = build_classifier(labels, classifier, backbone, {"cache": not no_cache}, command="distill")
     with open_table(source, text=text, format=format, sheet=sheet) as table:
-        told = Known(known or (), table, teacher)
+        known_labels = KnownLabels(known or (), table, teacher)
         if classifier is None and (known or not no_pool):
-            fit_on(table, told, teacher, pool=not no_pool)
-        texts, given = sampled(table, told, size=_MOST)
-    with display.progress(len(texts), tr("asking the teacher")) as advance:
-        made = make(
+            fit_on_table(table, known_labels, teacher, pool=not no_pool)
+        texts, y = sample_texts(table, known_labels, size=_MAX_TEXTS)
+    with display.progress(len(texts), tr("labelling by the teacher")) as advance:
+        distilled = make(
             teacher,
             texts,
-            given if any(given) else None,
+            y if any(y) else None,
             student=student,
             out=out,
             temperature=temperature,
@@ -93,12 +88,12 @@ def distill(
             seed=seed,
             progress=advance,
         )
-    for line in _closing(made, out, teacher.rung_, len(texts)):
+    for line in _summary(distilled, out, teacher.rung_, len(texts)):
         display.say(line)
 
 
-def _closing(made: object, out: Path, rung_: str, texts: int) -> list[str]:
-    """What was made, how well it agrees, how fast it is, and what to type next."""
+def _summary(distilled: Classifier, out: Path, teacher_rung: str, texts: int) -> list[str]:
+    """The student, how often it agrees with its teacher, how fast it is, and what to type next."""
     from rung.training.provenance import Record
 
     results = Record.read(out).results
@@ -108,8 +103,8 @@ def _closing(made: object, out: Path, rung_: str, texts: int) -> list[str]:
             "{student} student of {texts:,} texts (teacher: rung {rung}); {guard}",
             student=chosen["student"],
             texts=texts,
-            rung=rung_,
-            guard=getattr(made, "guard_", ""),
+            rung=teacher_rung,
+            guard=distilled.guard_,
         ),
         tr(
             "T {temperature:g}, weight of known labels {ce_weight:g}, size {size} · {speed:,} texts a second here",

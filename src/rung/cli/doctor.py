@@ -1,4 +1,4 @@
-"""`rung doctor`: what works here, and what is installed."""
+"""`rung doctor`: which models work here, and what is installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Rows = list[tuple[str, ...]]
 
 
 def doctor() -> None:
-    """Say what works here, where the cache is, and what is installed."""
+    """Show which models work here, where the cache is, and what is installed."""
     import platform
     from importlib.metadata import version
 
@@ -28,24 +28,24 @@ def doctor() -> None:
 
 
 def _packages() -> Rows:
-    """Every package that rung declares, once, with the smallest extra that brings it, from rung's metadata; absent ones last."""
+    """Every package in rung's metadata, with the smallest extra that installs it; packages that are not installed come last."""
     import re
     from collections import Counter
     from importlib.metadata import requires
 
-    brought: dict[str, list[str]] = {}
+    extras_of: dict[str, list[str]] = {}
     for requirement in requires("rung") or []:
         name = re.split(r"[ ;<>=\[~!]", requirement, maxsplit=1)[0]
         extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
         if name != "rung" and not (extra and extra[1] in ("dev", "all")):
-            brought.setdefault(name, []).append(f"rung[{extra[1]}]" if extra else "")
-    sizes = Counter(extra for extras in brought.values() for extra in extras)
+            extras_of.setdefault(name, []).append(f"rung[{extra[1]}]" if extra else "")
+    sizes = Counter(extra for extras in extras_of.values() for extra in extras)
     rows = [
         (name, _version(name), "" if "" in extras else min(extras, key=lambda each: sizes[each]))
-        for name, extras in brought.items()
+        for name, extras in extras_of.items()
     ]
-    here = [(name, found, extra) for name, found, extra in rows if found is not None]
-    return [*here, *((name, tr("not installed"), extra) for name, found, extra in rows if found is None)]
+    installed = [(name, version, extra) for name, version, extra in rows if version is not None]
+    return [*installed, *((name, tr("not installed"), extra) for name, version, extra in rows if version is None)]
 
 
 def _version(package: str) -> str | None:
@@ -62,11 +62,11 @@ def _backbones() -> Rows:
     from rung.backbones.loading import best_installed, is_here
 
     here = [name for name, entry in catalog().items() if is_here(entry)]
-    return [("auto", tr("takes {name} here", name=best_installed())), *((name, *_tried(name)) for name in here)]
+    return [("auto", tr("uses {name} here", name=best_installed())), *((name, *_try_backbone(name)) for name in here)]
 
 
-def _tried(name: str) -> tuple[str, str]:
-    """Whether a backbone really works: it reads two sentences."""
+def _try_backbone(name: str) -> tuple[str, str]:
+    """Whether a backbone embeds two texts, and how long it takes to load and to do so."""
     import time
 
     from rung.backbones.loading import load
@@ -74,7 +74,9 @@ def _tried(name: str) -> tuple[str, str]:
     start = time.perf_counter()
     try:
         backbone = load(name)
-        rows = backbone.embed(["a short text", "another one"], "label")  # all read labels
+        rows = backbone.embed(
+            ["a short text", "another one"], "label"
+        )  # every backbone reads labels, also one for images
     except UserError as error:
         return tr("does not work"), str(error).replace("\n", " ")
     except (ImportError, OSError, RuntimeError) as error:
@@ -92,11 +94,11 @@ def _cache() -> Rows:
     from rung.cli.display import size
     from rung.evidence.cache import Cache
 
-    kept = Cache()
+    store = Cache()
     return [
-        (tr("folder"), str(kept.folder)),
-        (tr("size"), size(kept.size())),
-        (tr("set with"), tr("RUNG_CACHE=folder, or go without: --no-cache")),
+        (tr("folder"), str(store.folder)),
+        (tr("size"), size(store.size())),
+        (tr("set with"), tr("RUNG_CACHE=FOLDER; without a cache: --no-cache")),
     ]
 
 
@@ -104,7 +106,7 @@ def _network() -> Rows:
     import os
 
     offline = os.environ.get("HF_HUB_OFFLINE", "")
-    unset = tr("HF_HUB_OFFLINE is not set: models named hf:… are fetched when missing")
+    unset = tr("HF_HUB_OFFLINE is not set: models named hf:… are downloaded where they are missing")
     return [
         (tr("hub"), f"HF_HUB_OFFLINE={offline}" if offline else unset),
         (tr("rung itself"), tr("sends nothing anywhere")),

@@ -1,18 +1,16 @@
-"""Labels that a person knows already: columns of the table, and other files with texts and labels; all of them add up."""
+"""Labels that a person already knows: columns of the table, and other files with texts and labels; all of them add up."""
 
 from __future__ import annotations
 
-import os
-import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rung.cli.label_files import LABEL, SEPARATOR, LabelReader, labelled_rows, open_label_file, row_location, text_key
 from rung.decide.answer import GIVEN
-from rung.errors import UserError, did_you_mean
-from rung.labels.none_of_these import NONE_OF_THESE, is_none_of_these
-from rung.labels.normal_form import LabelValue, normal_text
+from rung.errors import UserError
+from rung.labels.none_of_these import NONE_OF_THESE
 from rung.messages import Localized, tr, tr_n
 
 if TYPE_CHECKING:
@@ -20,82 +18,72 @@ if TYPE_CHECKING:
     from rung.estimator.classifier import Classifier
     from rung.tables import Chunk, Table
 
-LABEL = "label"
-SEPARATOR = "|"  # between several labels of one text
-_TOLD = 3  # contradictions that a warning names
+_SHOWN = 3  # contradictions that a warning lists
 
 
-class Known:
-    """What is known of the texts of a table: by column, row for row; by file, text for text, also of texts elsewhere.
+class KnownLabels:
+    """The known labels of the texts of a table: a column gives them row by row, a file text by text, also for texts elsewhere.
 
-    Raises UserError, naming the person's own file and line, for a source that is neither, for one without a single label, and for
-    a label that is none of the classifier's. Warns where one text carries two labels. A row is answered by its own columns before
-    the files, and by what was given last; every label is learned from.
+    With `parents` a label may be a parent in a tree. A row takes the label of its own columns before that of a file, and the one
+    given last before earlier ones; all labels are learned from. Warns where one text has two labels.
+    Raises UserError, naming the person's own file and line, for a source that is neither a column nor a file, for one without a
+    label, and for a label that the classifier does not have.
     """
 
-    def __init__(self, sources: Sequence[str], table: Table, classifier: Classifier) -> None:
+    def __init__(self, sources: Sequence[str], table: Table, classifier: Classifier, *, parents: bool = False) -> None:
         self.columns = [source for source in sources if source in table.columns]
-        self.files = [_File(source) for source in dict.fromkeys(sources) if source not in table.columns]
+        self.files = [_LabelFile(source) for source in dict.fromkeys(sources) if source not in table.columns]
+        self.keys_in_files: set[str] = set()  # the keys of all texts of the files, with a label or without one yet
         self._table = table
-        self._reader = _Labels(classifier)
-        self.listed: set[str] = (
-            set()
-        )  # all texts of the files, by `same_text`, also those whose label is not filled in yet
-        self._by_text: dict[str, str] = {}
-        self._first: dict[str, tuple[str, Table, int]] = {}
-        self._twice: list[Localized] = []
+        self._reader = LabelReader(classifier, parents=parents)
+        self._by_key: dict[str, str] = {}
+        self._first_labels: dict[str, tuple[str, Table, int]] = {}
+        self._contradictions: list[Localized] = []
         if sources:
             self._read_files()
-            self._read_table()
-            self._warn()
+            self._read_columns()
+            self._warn_of_contradictions()
 
-    def of(self, chunk: Chunk) -> list[str | None]:
+    def labels_of(self, chunk: Chunk) -> list[str | None]:
         """The known label of each row, or None."""
-        if not self._by_text:
+        if not self._by_key:
             found: list[str | None] = [None] * len(chunk)
         else:
-            found = [None if text is None else self._by_text.get(same_text(text)) for text in chunk.texts]
+            found = [None if text is None else self._by_key.get(text_key(text)) for text in chunk.texts]
         for column in self.columns:
-            own = map(self._reader.label, chunk.column(column))
-            found = [mine or before for mine, before in zip(own, found, strict=True)]
+            labels = map(self._reader.parse, chunk.column(column))
+            found = [label or earlier for label, earlier in zip(labels, found, strict=True)]
         return found
 
-    def heeded(self, chunk: Chunk, answers: Sequence[Answer]) -> list[Answer]:
-        """The answers to a chunk, with the labels that are known in their place."""
-        known = self.of(chunk)
+    def override(self, chunk: Chunk, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers to a chunk, replaced by the known labels; an answer under a known parent stays, since it says more."""
+        known = self.labels_of(chunk)
         given = {label: self._reader.answer(label) for label in known if label is not None}
         return [
             answer
-            if label is None
+            if label is None or self._reader.is_refined_by(given[label], answer.label)
             else replace(answer, label=given[label], probability=1.0, rung=GIVEN, reason=tr("given"), error=None)
             for label, answer in zip(known, answers, strict=True)
         ]
 
-    def elsewhere(self, met: set[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Text and label of all that files say beyond the pairs that were `met` in the table."""
-        seen = {(same_text(text), label) for text, label in met}
+    def for_fit(self, labels: Sequence[str | None]) -> list[Any] | None:
+        """Labels in their own type, as `Classifier.fit` takes them: with multi_label a tuple a text; None if all are missing."""
+        return [None if label is None else self._reader.typed(label) for label in labels] if any(labels) else None
+
+    def pairs_beyond(self, pairs: set[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Text and label of the files, without the `pairs` that are known from the table already."""
+        known = {(text_key(text), label) for text, label in pairs}
         return [
-            (text, label) for file in self.files for text, label in file.pairs if (same_text(text), label) not in seen
+            (text, label) for file in self.files for text, label in file.pairs if (text_key(text), label) not in known
         ]
 
     def remarks(self, *, learned: bool) -> list[str]:
-        """What the summary says of files: texts that are not in the table, and labels without a text."""
+        """Lines for the summary: texts of the files that the table lacks, labels without a text, rows without a label."""
         return [line for file in self.files for line in file.remarks(self._table.name, learned=learned)]
 
     def _read_files(self) -> None:
         for file in self.files:
-            with opened(file.name, self._table) as table:
-                for row, text, label in _rows(table, LABEL, self._reader):
-                    if text is None:
-                        file.textless += label is not None
-                        continue
-                    self.listed.add(same_text(text))
-                    if label is None:
-                        file.open_rows += 1
-                        continue
-                    self._note(text, label, table, row)
-                    self._by_text[same_text(text)] = label
-                    file.pairs[text, label] = None
+            self._read_file(file)
             if not file.pairs:
                 raise UserError(
                     "--known {source}: no row has a label.",
@@ -103,200 +91,116 @@ class Known:
                     source=file.name,
                     word=NONE_OF_THESE,
                 )
-            file.away = {same_text(text) for text, _ in file.pairs}
+            file.absent_keys = {text_key(text) for text, _ in file.pairs}
 
-    def _read_table(self) -> None:
-        """Check the labels in columns, and find out which texts of the files are in the table."""
-        empty = []
+    def _read_file(self, file: _LabelFile) -> None:
+        with open_label_file(file.name, self._table) as table:
+            for row, text, label in labelled_rows(table, LABEL, self._reader):
+                if text is None:
+                    file.labels_without_text += label is not None
+                    continue
+                self.keys_in_files.add(text_key(text))
+                if label is None:
+                    file.rows_without_label += 1
+                    continue
+                self._note(text, label, table, row)
+                self._by_key[text_key(text)] = label
+                file.pairs[text, label] = None
+
+    def _read_columns(self) -> None:
+        """Check the labels in the columns, and find out which texts of the files are in the table."""
         for column in self.columns:
-            found = False
-            for row, text, label in _rows(self._table, column, self._reader):
-                found = found or label is not None
+            labelled = 0
+            for row, text, label in labelled_rows(self._table, column, self._reader):
+                labelled += label is not None
                 if text is not None and label is not None:
                     self._note(text, label, self._table, row)
-            empty += [] if found else [column]
-        if empty:
-            raise UserError(
-                "--known {column}: no row of {name} has a label in this column.",
-                "Fill in some labels there, or leave this --known out.",
-                column=empty[0],
-                name=self._table.name,
-            )
+            if not labelled:
+                raise UserError(
+                    "--known {column}: no row of {table} has a label in this column.",
+                    "Fill in some labels there, or leave this --known out.",
+                    column=column,
+                    table=self._table.name,
+                )
         if self.files:
-            here = {same_text(text) for chunk in self._table.chunks() for text in chunk.texts if text}
+            keys = {text_key(text) for chunk in self._table.chunks() for text in chunk.texts if text}
             for file in self.files:
-                file.away -= here
+                file.absent_keys -= keys
 
     def _note(self, text: str, label: str, table: Table, row: int) -> None:
-        """Keep the first label of every text, and say where another one stands."""
-        first, where, before = self._first.setdefault(same_text(text), (label, table, row))
-        if set(first.split(SEPARATOR)) != set(label.split(SEPARATOR)):
-            if len(self._twice) < _TOLD:
-                pair = {"first": place(where, before), "label": first, "second": place(table, row), "other": label}
-                self._twice.append(tr("{first} ({label}) and {second} ({other})", **pair))
-            else:
-                self._twice.append(Localized())
+        """Keep the first label of every text, and note where the same text has another one."""
+        first, first_table, first_row = self._first_labels.setdefault(text_key(text), (label, table, row))
+        if set(first.split(SEPARATOR)) == set(label.split(SEPARATOR)):
+            return
+        if len(self._contradictions) >= _SHOWN:
+            self._contradictions.append(Localized())  # it is counted, not shown
+            return
+        pair = {"first": row_location(first_table, first_row), "label": first}
+        pair |= {"second": row_location(table, row), "other": label}
+        self._contradictions.append(tr("{first} ({label}) and {second} ({other})", **pair))
 
-    def _warn(self) -> None:
-        if not self._twice:
+    def _warn_of_contradictions(self) -> None:
+        if not self._contradictions:
             return
         from rung.inference.label_inputs import ContradictionWarning
 
-        more = len(self._twice) - _TOLD
-        places = "; ".join(self._twice[:_TOLD])
+        more = len(self._contradictions) - _SHOWN
+        places = "; ".join(self._contradictions[:_SHOWN])
         shown = tr("{places}; and {more} more", places=places, more=more) if more > 0 else places
-        warnings.warn(
-            tr(
-                "the same text carries two labels: {places}. All are learned from; a row keeps its own, else the last one given.",
-                places=shown,
-            ),
-            ContradictionWarning,
-            stacklevel=2,
+        warning = tr(
+            "the same text has two labels: {places}. All of them are learned from; a row keeps its own, else the one given last.",
+            places=shown,
         )
+        warnings.warn(warning, ContradictionWarning, stacklevel=2)
 
 
 @dataclass
-class _File:
-    """A file of --known: its labels in their order, texts that are not in the table, and rows without a text or a label."""
+class _LabelFile:
+    """A file of --known: its labels in their order, and what of it is not in the table or not filled in."""
 
     name: str
     pairs: dict[tuple[str, str], None] = field(default_factory=dict)
-    away: set[str] = field(default_factory=set)
-    textless: int = 0
-    open_rows: int = 0
+    absent_keys: set[str] = field(default_factory=set)  # of labelled texts that the table lacks
+    labels_without_text: int = 0
+    rows_without_label: int = 0
 
     def remarks(self, table: str, *, learned: bool) -> list[str]:
-        """A line for each kind of label that no row of the table shows."""
-        lines: list[str] = []
-        names = {"file": self.name, "table": table}
-        if self.away and learned:
-            lines.append(
+        """A line for each kind of label or row that the table does not show."""
+        lines = [
+            (len(self.absent_keys), self._absent_from(table, learned=learned)),
+            (
+                self.labels_without_text,
                 tr_n(
-                    "{n:,} labelled text of {file} is not in {table}: learned from all the same",
-                    "{n:,} labelled texts of {file} are not in {table}: learned from all the same",
-                    n=len(self.away),
-                    **names,
-                )
-            )
-        elif self.away:
-            lines.append(
-                tr_n(
-                    "{n:,} labelled text of {file} is not in {table}: not used",
-                    "{n:,} labelled texts of {file} are not in {table}: not used",
-                    n=len(self.away),
-                    **names,
-                )
-            )
-        if self.textless:
-            lines.append(
-                tr_n(
-                    "{n:,} label of {file} stands beside an empty text: not used",
-                    "{n:,} labels of {file} stand beside an empty text: not used",
-                    n=self.textless,
+                    "{n:,} label of {file} belongs to an empty text: not used",
+                    "{n:,} labels of {file} belong to empty texts: not used",
+                    n=self.labels_without_text,
                     file=self.name,
-                )
-            )
-        if self.open_rows:
-            lines.append(
+                ),
+            ),
+            (
+                self.rows_without_label,
                 tr_n(
                     "{n:,} row of {file} has no label yet",
                     "{n:,} rows of {file} have no label yet",
-                    n=self.open_rows,
+                    n=self.rows_without_label,
                     file=self.name,
-                )
+                ),
+            ),
+        ]
+        return [line for count, line in lines if count]
+
+    def _absent_from(self, table: str, *, learned: bool) -> str:
+        values = {"file": self.name, "table": table}
+        if learned:
+            return tr_n(
+                "{n:,} labelled text of {file} is not in {table}: it is learned from all the same",
+                "{n:,} labelled texts of {file} are not in {table}: they are learned from all the same",
+                n=len(self.absent_keys),
+                **values,
             )
-        return lines
-
-
-class _Labels:
-    """Cells as labels of a classifier: stripped, None where they are empty, checked once for every spelling."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        self._index = classifier.parsed_labels().index
-        self._several = classifier.multi_label
-        self._checked: set[str] = set()
-
-    def label(self, cell: str | None) -> str | None:
-        """The label in a cell, in its usual spelling; −1 is none where no label is called so."""
-        label = normal_text(cell or "")
-        if label == "" or (label == "-1" and label not in self._index):
-            return None
-        return SEPARATOR.join(str(self._index.named(name)) for name in self._parts(label))
-
-    def check(self, label: str, table: Table, row: int) -> None:
-        """Raise UserError unless it is one of the classifier's labels, or with several labels some of them."""
-        if label in self._checked:
-            return
-        names = self._parts(label)
-        for name in names:
-            if name in self._index or (is_none_of_these(name) and len(names) == 1):
-                continue
-            hint = did_you_mean(name, self._index, self._choice())
-            where = place(table, row)
-            raise UserError("{where}: {name!r} is none of the labels.", hint, where=where, name=name)
-        self._checked.add(label)
-
-    def answer(self, label: str) -> LabelValue | tuple[LabelValue, ...] | None:
-        """The label as an answer has it, in its own type: several as a tuple; nothing for "none of these"."""
-        if label not in self._index and is_none_of_these(label):
-            return () if self._several else None
-        named = tuple(self._index.named(name) for name in self._parts(label))
-        return named if self._several else named[0]
-
-    def _parts(self, label: str) -> list[str]:
-        return [name for name in map(str.strip, label.split(SEPARATOR)) if name] if self._several else [label]
-
-    def _choice(self) -> Localized:
-        names = ", ".join(str(name) for name in self._index.labels[:10])
-        return tr("The labels are {names}; where none fits, write  {word}", names=names, word=NONE_OF_THESE)
-
-
-def same_text(text: str) -> str:
-    r"""What equal texts have in common after an editor or a spreadsheet saved one of them: line ends and spaces may differ.
-
-    >>> same_text("two\r\nlines ") == same_text("two\nlines")
-    True
-    """
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def place(table: Table, row: int) -> Localized:
-    """Where a row stands in the person's own file."""
-    return tr("{file}, {place}", file=table.name, place=table.place(row))
-
-
-def _rows(table: Table, column: str, reader: _Labels) -> Iterator[tuple[int, str | None, str | None]]:
-    """Number, text and checked label of every row; None for a text or a label that is missing or empty."""
-    row = -1
-    for chunk in table.chunks():
-        for text, cell in zip(chunk.texts, chunk.column(column), strict=True):
-            row += 1
-            if (label := reader.label(cell)) is not None:
-                reader.check(label, table, row)
-            yield row, text if text and text.strip() else None, label
-
-
-def opened(source: str, table: Table) -> Table:
-    """The file of labels; its texts are in a column called as that of the table, or text, or in the only one there can be."""
-    from rung.tables import open_table
-
-    if not os.path.exists(source):
-        columns = ", ".join(table.columns)
-        raise UserError(
-            "--known: there is neither a column nor a file {source!r} (columns: {columns}).",
-            "Name a column of IN that holds labels, or a file with the columns text and label.",
-            source=source,
-            columns=columns,
+        return tr_n(
+            "{n:,} labelled text of {file} is not in {table}: not used",
+            "{n:,} labelled texts of {file} are not in {table}: not used",
+            n=len(self.absent_keys),
+            **values,
         )
-    unclear = tr("Name the column of texts  {column}  as in {table}.", column=table.text_column, table=table.name)
-    known = open_table(source, usual=(table.text_column, "text"), apart=(LABEL,), unclear=unclear)
-    if LABEL not in known.columns:
-        known.close()
-        raise UserError(
-            "--known {source}: there is no column '{LABEL}' (columns: {columns}).",
-            "Name the column of labels  label  and that of texts  text",
-            source=source,
-            LABEL=LABEL,
-            columns=", ".join(known.columns),
-        )
-    return known

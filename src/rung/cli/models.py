@@ -1,12 +1,12 @@
-"""`rung models`: the backbones known by a short name."""
+"""`rung models`: the backbones that have a short name."""
 
 from __future__ import annotations
 
-_NAMED = 4  # languages that are listed; of more, how many there are
+_MAX_LISTED = 4  # languages; of more of them only the number is shown
 
 
 def models() -> None:
-    """List the models known by name, and which of them are here."""
+    """List the models that have a short name, and which of them are installed."""
     from rung.backbones.catalog import catalog
     from rung.backbones.loading import best_installed, is_here
     from rung.cli.display import columns
@@ -15,12 +15,12 @@ def models() -> None:
     head = (
         tr("name"),
         tr("here"),
-        tr("does"),
-        tr("of"),
-        tr("reads"),
+        tr("abilities"),
+        tr("input"),
+        tr("languages"),
         tr("license"),
         "MB",
-        tr("what or where from"),
+        tr("description or source"),
     )
     rows = [
         (
@@ -28,7 +28,7 @@ def models() -> None:
             tr("yes") if is_here(entry) else tr("no"),
             ", ".join(entry.abilities),
             entry.input,
-            _reads(entry.languages),
+            _languages(entry.languages),
             entry.license,
             f"{entry.megabytes:g}" if entry.megabytes else "",
             entry.note or entry.source,
@@ -36,13 +36,11 @@ def models() -> None:
         for entry in catalog().values()
     ]
     print("\n".join(columns([head, *rows], indent=0)))
-    print("\n" + tr("* what --backbone auto takes here. Also:  --backbone hf:owner/name  or  --backbone ./folder"))
+    print("\n" + tr("* used by --backbone auto here. Other models:  --backbone hf:owner/name  or  --backbone ./folder"))
 
 
-def _reads(languages: list[str]) -> str:
+def _languages(codes: list[str]) -> str:
     """The codes of a few languages, or how many there are."""
     from rung.messages import tr
 
-    if len(languages) <= _NAMED:
-        return ", ".join(languages)
-    return tr("{n} languages", n=len(languages))
+    return ", ".join(codes) if len(codes) <= _MAX_LISTED else tr("{n} languages", n=len(codes))

@@ -1,4 +1,4 @@
-"""Which options count only together with others, in one table: an option that would do nothing is refused, not passed over."""
+"""Which options have an effect only together with others, in one table: an option without an effect is refused, not ignored."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import typer
 from rung.errors import UserError
 from rung.messages import Localized, message, tr
 
-_LEARNED = message("it is learned from the texts of IN")
-_KEPT = message("a saved classifier keeps the settings that it was made with")
+_LEARNED = message("it needs a fit on the texts of IN")
+_SAVED = message("a saved classifier keeps the settings that it was made with")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An option that does nothing beside another one (`beside`), or without any of some (`without`), and why.
+    """An option that has no effect with another one (`beside`), or without at least one of some (`without`), and why.
 
-    With one of `unless` it does something all the same. A name with a value, such as "--engine ray", is that value only.
+    With one of `unless` it has an effect all the same. A name with a value, such as "--engine ray", means that value only.
     """
 
     option: str
@@ -40,7 +40,7 @@ class Rule:
 RULES: dict[str, list[Rule]] = {
     "classify": [
         *(
-            Rule(option, _KEPT, beside="--classifier")
+            Rule(option, _SAVED, beside="--classifier")
             for option in ("--shares", "--balanced", "--reject", "--multi-label", "--geometry", "--long")
         ),
         Rule("--no-pool", message("a saved classifier is not fitted again"), beside="--classifier"),
@@ -48,14 +48,14 @@ RULES: dict[str, list[Rule]] = {
             Rule(option, _LEARNED, beside="--no-pool", unless=("--known",))
             for option in ("--shares", "--balanced", "--reject", "--multi-label", "--explain")
         ),
-        Rule("--balanced", message("it means equal shares"), beside="--shares"),
-        Rule("--reject", message("a text that fits no label gets none anyway"), beside="--multi-label"),
-        Rule("--level", message("label sets are made in this process"), beside="--engine ray"),
-        Rule("--calibrate", message("labels are kept apart in this process"), beside="--engine ray"),
-        Rule("--force", message("there is nothing to replace"), without=("--out", "--save")),
+        Rule("--balanced", message("--balanced means equal shares"), beside="--shares"),
+        Rule("--reject", message("a text that fits no label gets none in any case"), beside="--multi-label"),
+        Rule("--level", message("label sets are made by --engine here only"), beside="--engine ray"),
+        Rule("--calibrate", message("calibration is done by --engine here only"), beside="--engine ray"),
+        Rule("--force", message("nothing is written that could be overwritten"), without=("--out", "--save")),
     ],
     "suggest": [
-        *(Rule(option, _KEPT, beside="--classifier") for option in ("--multi-label", "--geometry")),
+        *(Rule(option, _SAVED, beside="--classifier") for option in ("--multi-label", "--geometry")),
     ],
     "distill": [
         Rule("--no-pool", message("a saved classifier is not fitted again"), beside="--classifier"),
@@ -63,33 +63,33 @@ RULES: dict[str, list[Rule]] = {
     ],
     "tune": [
         *(
-            Rule(option, message("only a head is fitted, in closed form"), beside="--way probe")
+            Rule(option, message("only a linear head is fitted, in closed form"), beside="--way probe")
             for option in ("--steps", "--batch", "--accumulate", "--learning-rate", "--weight-decay", "--dropout")
         ),
-        Rule("--patience", message("no texts are kept apart to stop early by"), without=("--validation",)),
+        Rule("--patience", message("no texts are held out for early stopping"), without=("--validation",)),
     ],
     "pretrain": [
         *(
-            Rule(option, message("a model to go on with has its own size"), beside="--start")
+            Rule(option, message("the model of --start has its own size"), beside="--start")
             for option in ("--vocabulary", "--dimensions", "--layers", "--heads")
         ),
     ],
     "export": [
-        Rule("--text", message("it is a column of --texts"), without=("--texts",)),
+        Rule("--text", message("it names a column of --texts"), without=("--texts",)),
     ],
 }
 
 
 def check_options(context: typer.Context) -> None:
-    """Raise UserError for an option that was typed and would do nothing beside the others."""
-    command, given = str(context.info_name), typed(context)
+    """Raise UserError for an option that was typed and has no effect with the others."""
+    command, given = str(context.info_name), typed_options(context)
     for rule in RULES.get(command, ()):
         if not rule.is_broken(given):
             continue
         hint = tr("Leave out one of them:  rung {command} --help", command=command)
         if rule.beside:
             raise UserError(
-                "{option} does nothing beside {other}: {why}.",
+                "{option} does nothing with {other}: {why}.",
                 hint,
                 option=rule.option,
                 other=rule.beside,
@@ -105,7 +105,7 @@ def check_options(context: typer.Context) -> None:
         )
 
 
-def typed(context: typer.Context) -> set[str]:
+def typed_options(context: typer.Context) -> set[str]:
     """The options that were typed, each by its long name, alone and with its value."""
     found: set[str] = set()
     for parameter in context.command.params:
@@ -118,8 +118,8 @@ def typed(context: typer.Context) -> set[str]:
 
 def refuse_input_as_output(out: Path | None, read: Mapping[str, Iterable[str | None]]) -> None:
     """Raise UserError if `out` is a file that an option reads (by option): --force never replaces labels made by hand."""
-    for option, each in ((option, each) for option, given in read.items() for each in given):
-        if out is not None and each is not None and os.path.isfile(each) and out.is_file() and out.samefile(each):
+    for option, file in ((option, file) for option, files in read.items() for file in files):
+        if out is not None and file is not None and os.path.isfile(file) and out.is_file() and out.samefile(file):
             raise UserError(
                 "--out {out} is the file that {option} reads.",
                 "Name another file:  --out {other}",

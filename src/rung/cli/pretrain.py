@@ -1,4 +1,4 @@
-"""`rung pretrain`: a language model that has read a person's own texts, or a small one made of nothing but them."""
+"""`rung pretrain`: train a language model further on a person's own texts, or a small new one on these texts alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from rung.cli.options import SheetName, TableFormat, TextColumn
 from rung.messages import tr
 
 if TYPE_CHECKING:
@@ -15,47 +16,48 @@ if TYPE_CHECKING:
 
 def pretrain(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="IN", help="The texts to read; no labels are needed.")],
-    out: Annotated[Path, typer.Option(help="The folder for the model; a run that was stopped goes on from it.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="The texts to train on; no labels are needed.")],
+    out: Annotated[Path, typer.Option(help="The folder for the model; a stopped run resumes from it.")],
     start: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A causal or masked model to go on with; without it, a new small one."),
+        typer.Option(metavar="NAME", help="A causal or masked model to train further; without it, a new small one."),
     ] = None,
     kind: Annotated[
         Literal["causal", "masked", "masked+next"] | None,
-        typer.Option(help="The next token; hidden words; or these and whether a sentence follows another."),
+        typer.Option(help="Predict the next token; hidden tokens; or these and whether a sentence follows another."),
     ] = None,
-    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the texts.")] = None,
+    text: TextColumn = None,
     join: Annotated[
-        bool, typer.Option("--join", help="Rows are lines of one passage, until a blank one (a .txt of prose).")
+        bool, typer.Option("--join", help="Join rows to one passage until a blank row, as in a .txt of prose.")
     ] = False,
-    epochs: Annotated[int, typer.Option(help="Times that the texts are read.")] = 5,
-    batch: Annotated[int, typer.Option(help="Rows of one pass.")] = 16,
-    accumulate: Annotated[int, typer.Option(help="Passes before the weights move.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Passes over the texts.")] = 5,
+    batch: Annotated[int, typer.Option(help="Rows in a batch.")] = 16,
+    accumulate: Annotated[int, typer.Option(help="Batches whose gradients one update adds up.")] = 1,
     learning_rate: Annotated[
-        float | None, typer.Option(help="The largest; 2e-3 for a new model, 5e-5 for one to go on with.")
+        float | None, typer.Option(help="The peak; by default 2e-3 for a new model, 5e-5 for --start.")
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="Tokens that are read at once.")] = 128,
-    held_out: Annotated[float, typer.Option(help="Share of the texts to measure on, never to learn from.")] = 0.1,
-    vocabulary: Annotated[int, typer.Option(help="Of a new model: tokens.")] = 2048,
-    dimensions: Annotated[int, typer.Option(help="Of a new model: numbers that stand for a token.")] = 128,
-    layers: Annotated[int, typer.Option(help="Of a new model.")] = 4,
-    heads: Annotated[int, typer.Option(help="Of a new model, in each layer.")] = 4,
+    max_tokens: Annotated[int, typer.Option(help="Tokens in a row.")] = 128,
+    held_out: Annotated[float, typer.Option(help="The share of texts that are only measured on.")] = 0.1,
+    vocabulary: Annotated[int, typer.Option(help="The size of a new model's vocabulary, in tokens.")] = 2048,
+    dimensions: Annotated[int, typer.Option(help="The hidden size of a new model.")] = 128,
+    layers: Annotated[int, typer.Option(help="The layers of a new model.")] = 4,
+    heads: Annotated[int, typer.Option(help="The attention heads in each layer of a new model.")] = 4,
     precision: Annotated[
-        Literal["float32", "bf16", "fp16"], typer.Option(help="The last two are mixed with float32.")
+        Literal["float32", "bf16", "fp16"],
+        typer.Option(help="The precision of the computation; bf16 and fp16 are mixed with float32."),
     ] = "float32",
-    checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, a third more time.")] = False,
-    seed: Annotated[int, typer.Option(help="Of first weights, order, masks and what is held out.")] = 0,
-    sheet: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
-    ] = None,
-    format: Annotated[  # noqa: A002 - the flag is called so
-        str | None, typer.Option(help="csv, tsv, txt, jsonl, parquet or xlsx, where the name of IN does not say so.")
-    ] = None,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Recompute activations: less memory, a third more time.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="The seed of initial weights, order, masks and held-out texts.")] = 0,
+    sheet: SheetName = None,
+    format: TableFormat = None,  # noqa: A002 - the option has this name
 ) -> None:
-    """Learn to write, or to fill gaps, from texts without labels.
+    """Train a language model on texts without labels.
 
-    FOLDER is a backbone like any other: rung.load("FOLDER") in Python. It also gets log.jsonl, curves.svg and record.json.
+    The folder of --out is a backbone like any other: rung.load("FOLDER") in Python. It also holds log.jsonl, curves.svg and
+    record.json.
+
     On several GPUs: accelerate launch -m rung pretrain IN --out FOLDER
     """
     from rung.cli import display
@@ -70,7 +72,7 @@ def pretrain(
     check_options(context)
     with open_table(source, text=text, format=format, sheet=sheet) as table:
         texts = table.column(table.text_column)
-    with resumable(out), display.training(tr("reading")) as told:
+    with resumable(out), display.training(tr("training")) as progress:
         make(
             texts,
             out=out,
@@ -80,7 +82,7 @@ def pretrain(
             max_tokens=max_tokens,
             held_out=held_out,
             size=Size(vocabulary, dimensions, layers, heads),
-            progress=told,
+            progress=progress,
             epochs=epochs,
             batch=batch,
             accumulate=accumulate,
@@ -90,17 +92,17 @@ def pretrain(
             seed=seed,
         )
     if is_main_process():
-        for line in _closing(Record.read(out), out):
+        for line in _summary(Record.read(out), out):
             display.say(line)
 
 
-def _closing(record: Record, out: Path) -> list[str]:
-    """What was made, what it knows of held-out texts before and after, and what to type next."""
+def _summary(record: Record, out: Path) -> list[str]:
+    """The model, its perplexity on held-out texts before and after the training, and what to type next."""
     results = record.results
     first, last = results["epochs"][0], results["epochs"][-1]
     lines = [
         tr(
-            "{kind} model of {weights:,} weights, {texts:,} texts read {epochs} times",
+            "{kind} model of {weights:,} weights, trained on {texts:,} texts for {epochs} epochs",
             kind=record.settings["kind"],
             weights=results["weights"],
             texts=record.inputs["texts"]["rows"],
@@ -117,7 +119,7 @@ def _closing(record: Record, out: Path) -> list[str]:
         low, high = last["next_sentence_interval"]
         share = last["next_sentence_accuracy"]
         lines.append(
-            tr("next sentence told right: {share:.1%} [{low:.1%}, {high:.1%}]", share=share, low=low, high=high)
+            tr("next sentence predicted right: {share:.1%} [{low:.1%}, {high:.1%}]", share=share, low=low, high=high)
         )
     return [
         *lines,

@@ -1,4 +1,4 @@
-"""How a command ends before its time: Ctrl-C where something is kept to resume from, and disks that take no more."""
+"""Messages for a command that ends early: Ctrl-C where a run can be resumed, and a disk that is full or cannot be written."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from rung.messages import Localized, tr
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
-_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS)))  # as libraries that are not Python say it
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO)
+_DISK_MESSAGES = tuple(
+    map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+)  # in errors of libraries that are not written in Python
 
 
 @contextmanager
@@ -28,16 +30,16 @@ def resumable(folder: Path | None) -> Iterator[None]:
 
 
 def disk_fault(error: Exception) -> Localized | None:
-    """The two lines for a disk that is full, read-only or not ours; None for any other error, which is our bug."""
-    if isinstance(error, OSError) and error.errno in _DISK:
-        where, fault = error.filename, error.strerror
+    """The two lines for a disk that is full, read-only or not permitted; None for any other error, which is our bug."""
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        file, fault = error.filename, error.strerror
     else:
-        where, fault = None, next((each for each in _FULL if each in str(error)), None)
+        file, fault = None, next((each for each in _DISK_MESSAGES if each in str(error)), None)
     if fault is None:
         return None
     what = (
-        tr("{file} cannot be written or read: {fault}.", file=where, fault=fault)
-        if where
+        tr("{file} cannot be written or read: {fault}.", file=file, fault=fault)
+        if file
         else tr("a file cannot be written: {fault}.", fault=fault)
     )
     hint = tr("Check space and permissions (df -h, ls -ld), or name another folder, and give the command again.")

@@ -2,70 +2,70 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rung.cli.options import (
+    BackboneName,
+    ClassifierFolder,
+    Force,
+    GeometryName,
+    KnownSources,
+    MultiLabel,
+    NoCache,
+    SheetName,
+    TableFormat,
+    TextColumn,
+)
 from rung.errors import UserError
 from rung.messages import tr, tr_n
 
 if TYPE_CHECKING:
-    from rung.cli.known_labels import Known
+    from rung.cli.known_labels import KnownLabels
     from rung.estimator.classifier import Classifier
     from rung.tables import Table
 
-_NAMED = 12  # labels that the closing line names
+_SHOWN = 12  # labels that the summary lists
 
 
 def suggest(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="IN", help="A table, as for classify.")],
-    labels: Annotated[str | None, typer.Option(help="a,b,c, or a file, or a ready-made set")] = None,
+    labels: Annotated[str | None, typer.Option(help="a,b,c, or a file, or the name of a ready-made set.")] = None,
     out: Annotated[
-        Path, typer.Option(help="Where the rows go, with an empty column label; below those of a file of --known.")
+        Path, typer.Option(help="The file for the rows, with an empty column label; a file of --known gets more rows.")
     ] = Path("to-label.csv"),
-    n: Annotated[int, typer.Option("-n", "--number", help="How many texts.")] = 20,
-    text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the texts.")] = None,
-    known: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN|FILE",
-            help="Labels known already: a column of IN, or a file with text and label; may be given several times.",
-        ),
-    ] = None,
-    classifier: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Ask a saved classifier instead of --labels.")
-    ] = None,
-    multi_label: Annotated[
-        bool, typer.Option("--multi-label", help="A text may have several labels, or none.")
-    ] = False,
-    backbone: Annotated[str, typer.Option(help="A name of `rung models`, hf:owner/name, or a folder.")] = "auto",
-    sheet: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The sheet of a workbook (.xlsx) that has several.")
-    ] = None,
-    geometry: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Another model, which says where the texts lie.")
-    ] = None,
-    format: Annotated[str | None, typer.Option(help="How to read IN where its name does not say.")] = None,  # noqa: A002
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there already.")] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings on disk.")] = False,
+    n: Annotated[int, typer.Option("-n", "--number", help="The number of texts.")] = 20,
+    text: TextColumn = None,
+    known: KnownSources = None,
+    classifier: ClassifierFolder = None,
+    multi_label: MultiLabel = False,
+    backbone: BackboneName = "auto",
+    sheet: SheetName = None,
+    geometry: GeometryName = None,
+    format: TableFormat = None,  # noqa: A002 - the option has this name
+    force: Force = False,
+    no_cache: NoCache = False,
 ) -> None:
     """Write the rows whose labels would help most, to be labelled by hand.
 
-    Fill in the column label (none of these, where no label fits) and hand the file back:
+    Fill in the column label (none of these, where no label fits) and give the file back:
 
     rung classify IN --labels … --known to-label.csv
 
-    Given to --known as well, the same file grows by the next rows; its labels stay.
+    If the file is also given to --known, the next rows are added below its own, whose labels stay.
     """
-    from rung.cli.classifier_inputs import of_images
-    from rung.cli.classify import chosen_classifier, same_options
+    from rung.cli.classifier_inputs import reads_images
+    from rung.cli.classifier_options import build_classifier, repeated_options
     from rung.cli.display import say
-    from rung.cli.known_labels import Known, opened
+    from rung.cli.known_labels import KnownLabels
+    from rung.cli.label_files import open_label_file
     from rung.cli.option_rules import check_options, refuse_input_as_output
-    from rung.cli.summary import Loop
+    from rung.cli.summary import NextCommands
     from rung.tables import open_table
     from rung.tables.append import check_appendable
 
@@ -73,64 +73,73 @@ def suggest(
     if n < 1:
         raise UserError("suggest: {n} texts.", "Ask for at least one:  -n 20", n=n)
     refuse_input_as_output(out, {"--labels": [labels]})
-    below = _is_among(out, known or ())
-    _check_free(out, force=force or below)
+    append = _is_known_file(out, known or ())
+    _check_output(out, force=force or append)
     settings: dict[str, Any] = {"multi_label": multi_label, "geometry": geometry, "cache": not no_cache}
-    chosen = chosen_classifier(labels, classifier, backbone, settings, command="suggest")
-    with open_table(source, text=text, format=format, sheet=sheet, of_images=of_images(chosen)) as table:
-        told = Known(known or (), table, chosen)
-        if below:
-            with opened(str(out), table) as there:
-                check_appendable(out, there)
-        texts = _chosen(table, told, chosen, n, fit=classifier is None)
+    clf = build_classifier(labels, classifier, backbone, settings, command="suggest")
+    with open_table(source, text=text, format=format, sheet=sheet, of_images=reads_images(clf)) as table:
+        known_labels = KnownLabels(known or (), table, clf, parents=True)
+        if append:
+            with open_label_file(str(out), table) as label_file:
+                check_appendable(out, label_file)
+        texts = _suggested_texts(table, known_labels, clf, n, fit=classifier is None)
         if texts:
-            _write(out, table, texts, below=below, force=force)
+            _write(out, table, texts, append=append, force=force)
     if not texts:
         say(tr("nothing to suggest: every text of {source} has a label, or is in a file of --known", source=source))
         return
-    same = same_options(labels, classifier, text, backbone, format, multi_label=multi_label)
-    same |= {"--sheet": sheet, "--geometry": geometry}
-    loop = Loop(source, same, known or ())
-    for line in (*told.remarks(learned=classifier is None), *_closing(out, len(texts), chosen, below=below)):
+    commands = NextCommands(source, repeated_options(context), known or ())
+    for line in (
+        *known_labels.remarks(learned=classifier is None),
+        *_summary(out, len(texts), clf, appended=append),
+        tr("next: {command}", command=commands.classify(out)),
+    ):
         say(line)
-    say(tr("next: {command}", command=loop.classify(out)))
 
 
-def _chosen(table: Table, told: Known, classifier: Classifier, n: int, *, fit: bool) -> list[str]:
-    """At most n texts, the most helpful first; none that is in a file of --known already, be its label filled in or not."""
-    from rung.cli.classifier_inputs import about
-    from rung.cli.classify import as_given, fit_on, sampled
-    from rung.cli.known_labels import same_text
+def _suggested_texts(
+    table: Table, known_labels: KnownLabels, classifier: Classifier, n: int, *, fit: bool
+) -> list[str]:
+    """At most n texts, the most helpful first; none that is in a file of --known, with a label or without one yet."""
+    from rung.cli.classifier_inputs import inputs_of
+    from rung.cli.fitting import fit_on_table, sample_texts
+    from rung.cli.label_files import text_key
 
-    texts, given = fit_on(table, told, classifier, pool=True) if fit else sampled(table, told)
+    if fit:
+        texts, labels = fit_on_table(table, known_labels, classifier, pool=True)
+    else:
+        texts, labels = sample_texts(table, known_labels)
     if not texts:
         return []
-    y = as_given(given, classifier) if any(given) else None
-    places = classifier.suggest(about(texts, table, classifier), n + len(told.listed), y)
-    return [texts[i] for i in places if same_text(texts[i]) not in told.listed][:n]
+    in_files = known_labels.keys_in_files
+    inputs = inputs_of(texts, table, classifier)
+    places = classifier.suggest(inputs, n + len(in_files), known_labels.for_fit(labels))
+    return [texts[i] for i in places if text_key(texts[i]) not in in_files][:n]
 
 
-def _write(out: Path, table: Table, texts: Sequence[str], *, below: bool, force: bool) -> None:
-    """The rows of these texts with all their columns, and an empty label: in a new file, or below what is there."""
-    from rung.cli.known_labels import LABEL, opened
+def _write(out: Path, table: Table, texts: Sequence[str], *, append: bool, force: bool) -> None:
+    """Write the rows of these texts with all their columns and an empty label, to a new file or below the rows of `out`."""
+    from rung.cli.label_files import LABEL, open_label_file
     from rung.tables import open_output
     from rung.tables.append import append_rows
 
-    columns = [column for column in table.columns if column != LABEL]  # a label that IN has is no answer of a person
-    rows = _rows_of(table, texts)
-    if not below:
-        some = table.selection(columns, [[row[column] for column in columns] for row in rows])
-        with open_output(out, some, {LABEL: str}, force=force) as writer:
-            for chunk in some.chunks():
-                writer.write(chunk, [[None] * len(chunk)])
+    columns = [
+        column for column in table.columns if column != LABEL
+    ]  # labels in IN may come from a model, not from a person
+    rows = _first_rows(table, texts)
+    if append:
+        with open_label_file(str(out), table) as label_file:
+            for row in rows:
+                row |= {label_file.text_column: row[table.text_column], LABEL: ""}
+            append_rows(out, label_file, [[row.get(column, "") for column in label_file.columns] for row in rows])
         return
-    with opened(str(out), table) as there:
-        for row in rows:
-            row |= {there.text_column: row[table.text_column], LABEL: ""}
-        append_rows(out, there, [[row.get(column, "") for column in there.columns] for row in rows])
+    selection = table.selection(columns, [[row[column] for column in columns] for row in rows])
+    with open_output(out, selection, {LABEL: str}, force=force) as writer:
+        for chunk in selection.chunks():
+            writer.write(chunk, [[None] * len(chunk)])
 
 
-def _rows_of(table: Table, texts: Sequence[str]) -> list[dict[str, str]]:
+def _first_rows(table: Table, texts: Sequence[str]) -> list[dict[str, str]]:
     """The first row of each text, its cells by column."""
     wanted, found = set(texts), dict[str, dict[str, str]]()
     for chunk in table.chunks():
@@ -140,32 +149,39 @@ def _rows_of(table: Table, texts: Sequence[str]) -> list[dict[str, str]]:
     return [found[text] for text in texts]
 
 
-def _closing(out: Path, n: int, classifier: Classifier, *, below: bool) -> list[str]:
+def _summary(out: Path, n: int, classifier: Classifier, *, appended: bool) -> list[str]:
     """Where the rows are, and how to fill them in."""
-    from rung.cli.known_labels import LABEL, SEPARATOR
+    from rung.cli.label_files import LABEL, SEPARATOR
     from rung.labels.none_of_these import NONE_OF_THESE
 
-    names = [str(name) for name in classifier.classes_.tolist()]
-    shown = ", ".join([*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])])
+    labels = [str(label) for label in classifier.classes_.tolist()]
+    names = ", ".join([*labels[:_SHOWN], *(["…"] if len(labels) > _SHOWN else [])])
     lines: list[str] = [
-        tr_n("{n:,} text written below the rows of {out}", "{n:,} texts written below the rows of {out}", n=n, out=out)
-        if below
-        else tr_n("{n:,} text written to {out}", "{n:,} texts written to {out}", n=n, out=out),
-        tr("fill in the column {column} with one of: {names}", column=LABEL, names=shown),
-        tr("where no label fits, write: {word}", word=NONE_OF_THESE),
+        tr_n("{n:,} text added below the rows of {out}", "{n:,} texts added below the rows of {out}", n=n, out=out)
+        if appended
+        else tr_n("{n:,} text written to {out}", "{n:,} texts written to {out}", n=n, out=out)
     ]
     if classifier.multi_label:
-        lines[1] = tr("fill in the column {column} with any of: {names}", column=LABEL, names=shown)
-        lines.insert(2, tr("several labels of a text stand with {separator} between them", separator=SEPARATOR))
+        lines += [
+            tr("fill in the column {column} with one or more of: {names}", column=LABEL, names=names),
+            tr("where no label fits, write: {word}", word=NONE_OF_THESE),
+            tr("separate several labels of a text with {separator}", separator=SEPARATOR),
+        ]
+    else:
+        lines += [
+            tr("fill in the column {column} with one of: {names}", column=LABEL, names=names),
+            tr("where no label fits, write: {word}", word=NONE_OF_THESE),
+        ]
     return lines
 
 
-def _is_among(out: Path, known: Sequence[str]) -> bool:
+def _is_known_file(out: Path, known: Sequence[str]) -> bool:
     """Whether --out is a file of --known as well."""
-    return out.is_file() and any(Path(each).is_file() and out.samefile(each) for each in known)
+    return out.is_file() and any(os.path.isfile(each) and out.samefile(each) for each in known)
 
 
-def _check_free(out: Path, *, force: bool) -> None:
+def _check_output(out: Path, *, force: bool) -> None:
+    """Raise UserError where the file cannot be written, or exists and may not be overwritten."""
     from rung.tables.formats import output_format
 
     if not out.absolute().parent.is_dir():
@@ -174,12 +190,12 @@ def _check_free(out: Path, *, force: bool) -> None:
         )
     if out.is_dir():
         raise UserError(
-            "--out {out} is a folder.", "Name a file in it:  --out {out_2}", out=out, out_2=out / "to-label.csv"
+            "--out {out} is a folder.", "Name a file in it:  --out {file}", out=out, file=out / "to-label.csv"
         )
     if out.exists() and not force:
         raise UserError(
             "--out {out} exists already.",
-            "It may hold labels. To add rows below them:  --known {out}   To replace it:  --force",
+            "It may hold labels. To add rows below them:  --known {out}   To overwrite it:  --force",
             out=out,
         )
     output_format(out)

@@ -1,4 +1,4 @@
-"""What is said of one text."""
+"""The answer to one text."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ GIVEN = "given"  # the rung of a label that a person gave
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of one text.
+    """The answer to one text.
 
-    label is as it was given (a number stays one). It is None when no answer can be given: `error` then says why the text could
-    not be read, or `reason` why no label fits. With several labels it is a tuple of labels, possibly empty. probability is that
-    of the label; of several labels, of the least probable one that was given, and of no label, that none fits. rung is where
-    the answer stands, "given" for a label that a person gave; reason says in words what it rests on. label_set holds
-    the labels among which the true one is, where it was asked for.
+    label keeps its type (a number stays a number). It is None where there is no answer: then `error` says why the text could not
+    be read, or `reason` why no label fits. With several labels it is a tuple, which may be empty. probability is that of the
+    label; with several labels, that of the least probable one; without a label, that no label fits. rung is the rung that gave
+    the answer, or "given" for a label that a person gave; reason says in words what the answer is based on. label_set is the
+    set of labels that contains the true one with the chosen probability, where it was asked for.
     """
 
     label: LabelValue | tuple[LabelValue, ...] | None

@@ -1,4 +1,4 @@
-"""Confidence that can be used: a temperature learned from labels, and sets of labels that hold the true one."""
+"""Calibrated confidence: a temperature learned from labels, and sets of labels that contain the true one (conformal sets)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ from rung.errors import UserError
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
-_COLDEST, _HOTTEST = 0.01, 200.0  # an EM posterior is sometimes a hundred times too sure
-_PRIOR_SPREAD = 0.25  # of log T: with this, five labels already help on the mean of eight sets; with .5 or 1 they harm
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = (
+    0.01,
+    200.0,
+)  # the log posterior of an EM fit is sometimes a hundred times too large
+_PRIOR_SPREAD = (
+    0.25  # of log T: with it five labels already help on average over eight data sets; with .5 or 1 they harm
+)
 
 
 @dataclass
 class Temperature:
-    """One number that makes probabilities honest, learned from a few labels: p = softmax(log p / T).
+    """One number that calibrates probabilities, learned from a few labels: p = softmax(log p / T).
 
     T minimizes  −Σ_i log softmax(log p_i / T)[y_i] + ½ (log T / ¼)²:  with no label T is 1, with few it stays near 1.
-    Give it the pool rung's log p, which is tempered without labels and nearly right already. The order of the labels never
-    changes, so neither does an answer. The labelled texts must be others than those that log p was learned from.
-    prior_spread is the ¼; if it is infinite, the labels alone decide. After `fit`: temperature_. Source: Guo and others 2017,
+    It expects the log p of the pool rung, which is tempered without labels and nearly calibrated already. T never changes the
+    order of the labels of a text, so it changes no answer. log p must not have been learned from the labelled texts.
+    prior_spread is the ¼; if it is infinite, the labels alone determine T. After `fit`: temperature_. Source: Guo and others 2017,
     section 4.2, with a prior on T.
     """
 
@@ -41,7 +46,7 @@ class Temperature:
             likelihood = log_softmax(log_posterior / np.exp(log_t), axis=1)[rows, labels].sum()
             return float(-likelihood + (log_t / self.prior_spread) ** 2 / 2)
 
-        found = minimize_scalar(loss, bounds=(np.log(_COLDEST), np.log(_HOTTEST)), method="bounded")
+        found = minimize_scalar(loss, bounds=(np.log(_MIN_TEMPERATURE), np.log(_MAX_TEMPERATURE)), method="bounded")
         self.temperature_ = float(np.exp(found.x)) if len(labels) else 1.0
         return self
 
@@ -52,12 +57,12 @@ class Temperature:
 
 @dataclass
 class ConformalSets:
-    """Sets of labels that hold the true one in `level` of all texts, whatever the probabilities are worth.
+    """Sets of labels that contain the true one in `level` of all texts, however good the probabilities are.
 
-    A set holds the labels with −log p ≤ q, and always the most probable one; q is the ⌈(m + 1) · level⌉-th smallest
+    A set contains the labels with −log p ≤ q, and always the most probable one; q is the ⌈(m + 1) · level⌉-th smallest
     −log p(true label) of m labelled texts that log p was not learned from. With too few of them q is infinite and every
-    set holds all labels. After `fit`: threshold_ (q), spread_: the coverage of one such calibration lies this far (one standard
-    deviation) from `level`, since the m texts are a sample. Sources: Vovk, Gammerman, Shafer 2005; Vovk 2012 for the spread.
+    set contains all labels. After `fit`: threshold_ (q), and spread_, the standard deviation of the coverage around `level`, since
+    the m texts are a sample. Sources: Vovk, Gammerman, Shafer 2005; Vovk 2012 for the spread.
     """
 
     level: float = 0.9
@@ -87,7 +92,7 @@ class ConformalSets:
 
 @dataclass
 class Calibration:
-    """What labelled texts that nothing was learned from say of log p: its temperature, and how far true labels fall short.
+    """The calibration of log p by held-out labelled texts: its temperature, and the losses that conformal sets need.
 
     After `fit`: temperature_, losses_ (m,), the −log p of each text's true label before any temperature.
     """
@@ -108,12 +113,12 @@ class Calibration:
 
 @dataclass
 class MultiLabelCalibration:
-    """The same for labels that are independent of each other, from the log-odds o_k of each.
+    """The calibration of labels that are independent of each other, by the log-odds o_k of each.
 
-    p_k = σ(o_k / T): one T for all labels, which minimizes  −Σ log p(mark) + ½ (log T / ¼)²  over all marks that are known, so that
-    the labels above ½ stay the same. The set of a text holds the labels with −o_k ≤ q; q is the ⌈(m + 1) · level⌉-th smallest of
-    max over the true labels of −o_k, over m texts all of whose marks are known: so a set holds *all* true labels of a text in
-    `level` of all texts. A text without a label counts as held by any set; a set may be empty.
+    p_k = σ(o_k / T): one T for all labels, which minimizes  −Σ log p(mark) + ½ (log T / ¼)²  over all known marks; the labels
+    above ½ stay the same. The set of a text contains the labels with −o_k ≤ q; q is the ⌈(m + 1) · level⌉-th smallest of
+    max over the true labels of −o_k, over m texts whose marks are all known. So a set contains *all* true labels of a text in
+    `level` of all texts. A text without a label counts as covered by any set; a set may be empty.
     After `fit`: temperature_ (T), losses_ (m,), that maximum for each text.
     """
 
@@ -121,17 +126,17 @@ class MultiLabelCalibration:
     losses_: Floats = field(init=False, repr=False)
 
     def fit(self, log_odds: Floats, marks: Floats) -> Self:
-        """Learn from log-odds (m, k) of m texts and their marks (m, k): 1 carries the label, 0 does not, NaN not known."""
+        """Learn from log-odds (m, k) of m texts and their marks (m, k): 1 has the label, 0 does not, NaN is unknown."""
         known = ~np.isnan(marks)
         signed = ((2 * marks - 1) * log_odds)[known]
 
         def loss(log_t: float) -> float:
             return float(np.logaddexp(0.0, -signed / np.exp(log_t)).sum() + (log_t / _PRIOR_SPREAD) ** 2 / 2)
 
-        found = minimize_scalar(loss, bounds=(np.log(_COLDEST), np.log(_HOTTEST)), method="bounded")
+        found = minimize_scalar(loss, bounds=(np.log(_MIN_TEMPERATURE), np.log(_MAX_TEMPERATURE)), method="bounded")
         self.temperature_ = float(np.exp(found.x)) if known.any() else 1.0
-        whole = known.all(axis=1)
-        self.losses_ = np.where(marks[whole] == 1, -log_odds[whole], -np.inf).max(axis=1, initial=-np.inf)
+        complete = known.all(axis=1)
+        self.losses_ = np.where(marks[complete] == 1, -log_odds[complete], -np.inf).max(axis=1, initial=-np.inf)
         return self
 
     def log_odds(self, log_odds: Floats) -> Floats:
@@ -144,7 +149,7 @@ class MultiLabelCalibration:
 
 
 def least_labels(level: float) -> int:
-    """How many labelled texts it takes for sets at `level` that exclude anything; twenty times as many make them steady.
+    """The least number of labelled texts with which a set at `level` can exclude a label; with twenty times as many it is stable.
 
     >>> least_labels(0.9), least_labels(0.8)
     (9, 4)

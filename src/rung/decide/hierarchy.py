@@ -1,4 +1,4 @@
-"""A tree of labels: probabilities that add up, and answers at the depth that is sure enough."""
+"""A tree of labels: probabilities that add up, and answers as deep in the tree as they are confident."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Tree:
-    """The m labels of a tree, parents before children, and which of the k leaves lie under each.
+    """The m labels of a tree, parents before children, and which of the k leaves are under each.
 
     p(node) = Σ p(leaf) over the leaves under it, so that a parent is exactly the sum of its children.
 
@@ -56,10 +56,10 @@ class Tree:
         return np.asarray(np.clip(leaves @ self.under, 0, 1))
 
     def answers(self, leaves: Floats, confidence: float = 0.5) -> Indices:
-        """The answer of each text (n,) as a place in `names`: from the top to the most probable child, as long as it is sure.
+        """The answer to each text (n,) as a place in `names`: the path of most probable children, while they reach `confidence`.
 
-        A lower confidence only lengthens the way, it never leads elsewhere; at 0 it ends at a leaf. −1 where not even a
-        label at the top is as probable as `confidence`. Raises UserError unless 0 ≤ confidence ≤ 1.
+        A lower confidence gives a longer path with the same start; at 0 it ends at a leaf. −1 where no label at the top reaches
+        `confidence`. Raises UserError unless 0 ≤ confidence ≤ 1.
         """
         if not 0 <= confidence <= 1:
             raise UserError(
@@ -70,8 +70,8 @@ class Tree:
         for _ in range(self.depth):
             child = np.array(self.parents)[None, :] == answer[:, None]
             best = np.where(child, probabilities, -1.0).argmax(axis=1)
-            sure = child[rows, best] & (probabilities[rows, best] >= confidence)
-            answer = np.where(sure, best, answer)
+            confident = child[rows, best] & (probabilities[rows, best] >= confidence)
+            answer = np.where(confident, best, answer)
         return answer
 
     @property

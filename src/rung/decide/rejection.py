@@ -1,4 +1,4 @@
-"""None of these: which texts are too far from every label to be given one."""
+"""None of these: which texts are too far from every label to get one (out-of-scope detection)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from rung.threads import one_thread
 
 Floats = npt.NDArray[np.float64]
 
-_CENTRING = 0.5  # of the general texts' mean, as in the names rung; centring on the pool itself loses its subject
-_MARGIN = 0.05  # rejecting a little more than the believed share: the two kinds of text overlap
+_CENTRING = (
+    0.5  # of the general texts' mean, as in the names rung; to subtract the pool's own mean would remove its subject
+)
+_MARGIN = 0.05  # a little more than the given share is rejected, since the scores of both kinds of text overlap
 _ROUNDS, _TOLERANCE = 200, 1e-6
-_GENERAL = 5  # texts' worth of general ones, beside known ones of the pool's own kind
-_DOUBT = 20  # texts' worth of belief that all are in scope, so that a handful of texts is not thinned by chance
-_SEPARATED = 0.8  # a pool that beats general texts less often cannot say by itself which of its texts are foreign
-_LEAST_SPREAD = 1e-3  # of cosines, so that identical texts have a density
+_GENERAL_WEIGHT = 5  # all general texts together count as this many known out-of-scope texts
+_IN_SCOPE_PRIOR = 20  # texts that are assumed in scope beforehand, so that a few texts are not rejected by chance
+_SEPARATED = 0.8  # below this separation from general texts, a pool cannot show which of its texts are out of scope
+_MIN_SPREAD = 1e-3  # of cosines, so that identical texts have a density
 
 
 @one_thread()
 def label_means(features: Array, probabilities: Floats, general: Array) -> Array:
-    """Where the texts of each label lie (k, d), unit rows, from features (n, d) and probabilities (n, k).
+    """The mean of the texts of each label (k, d), unit rows, from features (n, d) and probabilities (n, k).
 
-    general (m, d) are features of general texts: half of their mean is taken away first, as `Reject` does.
+    general (m, d) are features of general texts: half of their mean is subtracted first, as in `Reject`.
     """
     centred = unit(features - _centre(features, general))
     return unit(probabilities.T.astype(np.float32) @ centred)
@@ -38,21 +40,22 @@ def label_means(features: Array, probabilities: Floats, general: Array) -> Array
 
 @dataclass
 class Reject:
-    """Tell the texts that belong to none of the labels, from nothing but the texts themselves.
+    """Find the texts that belong to none of the labels, without a labelled text.
 
     Score       s(x) = max_k cos(z, m_k),   z = x − ½b
     Model       s ~ π N(ν₀, σ₀) + (1 − π) N(ν₁, σ₁),  where ν₀, σ₀ are those of general texts and stay fixed
 
-    b is the mean of general texts. They know nothing of the labels, so they show how texts out of scope score: only the
-    share π and the in-scope part are learned, by EM. share="auto" takes π from there and rejects that part of the pool,
-    or nothing where separation_ is under .8. A number is taken as π, and share + 5 % (at most twice the share) is
-    rejected: the in-scope texts that score lowest are given up for more of the others.
+    b is the mean of general texts. These have nothing to do with the labels, so they show how texts out of scope score: only the
+    share π and the in-scope part are learned, by EM. share="auto" learns π and rejects that part of the pool, or nothing where
+    separation_ is below .8. A number is used as π, and share + 5 % (at most twice the share) is rejected: some in-scope texts
+    with the lowest scores are lost, so that more of the others are found.
 
-    Texts of the pool's own kind that are known to be out of scope tell more than general ones: ν₀ is then the mean of both, each
-    known text counting as one and all general texts together as 5, and σ₀ the spread within either kind, weighed likewise.
+    Texts that are known to be out of scope, and are of the pool's own kind, tell more than general ones: ν₀ is then the mean of
+    both, where each known text counts as one and all general texts together as 5; σ₀ is the spread within either kind, with the
+    same weights.
 
-    Of images there are no general ones: b is then the mean of the pool, the share must be given, and what scores lowest, that
-    share of the pool, shows how the rest scores.
+    There are no general images: b is then the mean of the pool, the share must be given, and the part of the pool with the
+    lowest scores stands for what is out of scope.
 
     After `fit`: threshold_ (a lower score is rejected), share_ (π), separation_ (how often a text of the pool scores above a
     general text; near ½ nothing can be told), outside_ and inside_ (mean and spread of either part), centre_ (d,),
@@ -80,32 +83,32 @@ class Reject:
         given = checked_share(self.share)
         if len(features) == 0:
             raise UserError(
-                "reject: there are no texts to compare with.", "Fit it on unlabelled texts first:  fit(texts)"
+                "reject: there are no unlabelled texts to learn from.", "Fit it on unlabelled texts first:  fit(texts)"
             )
         if given is None and not len(general):
             raise UserError(
-                'reject: "auto" compares with general texts, of which there are none like these (they are images).',
+                'reject: "auto" needs general inputs for a comparison, and there are none for images.',
                 "Give the share that fits no label, such as  reject=0.1",
             )
         self.centre_ = _centre(features, general)
         self.means_ = unit(means)
         scores = self.score(features)
         kinds = self._out_of_scope(scores, general, general[:0] if foreign is None else foreign, given)
-        weights = [_GENERAL if kind is kinds[0] and len(kinds) > 1 else len(kind) for kind in kinds]
+        weights = [_GENERAL_WEIGHT if kind is kinds[0] and len(kinds) > 1 else len(kind) for kind in kinds]
         self.separation_ = float(np.average([_separation(scores, kind) for kind in kinds], weights=weights))
         mean = float(np.average([kind.mean() for kind in kinds], weights=weights))
         spread = float(np.sqrt(np.average([kind.var() for kind in kinds], weights=weights)))
-        self.outside_ = (mean, max(spread, _LEAST_SPREAD))
+        self.outside_ = (mean, max(spread, _MIN_SPREAD))
         self.share_, self.inside_ = _mixture(scores, self.outside_, given)
         if given is None and self.separation_ < _SEPARATED:
             self.share_ = 0.0
         part = self.share_ if given is None else min(given + _MARGIN, 2 * given, 1.0)
-        rejected = int(part * len(scores) + 1e-9)  # whole texts: the least share must not cost the lowest text
+        rejected = int(part * len(scores) + 1e-9)  # rounded down, so that a very small share rejects no text
         self.threshold_ = float(np.sort(scores)[min(rejected, len(scores) - 1)]) if rejected else -np.inf
         return self
 
     def _out_of_scope(self, scores: Floats, general: Array, foreign: Array, given: float | None) -> list[Floats]:
-        """Scores of texts out of scope, by their kind: general ones, then known ones; else the lowest of the pool."""
+        """Scores of texts out of scope, by their kind: general ones and known ones; without any, the lowest of the pool."""
         kinds = [self.score(texts) for texts in (general, foreign) if len(texts)]
         return kinds or [np.sort(scores)[: max(1, round((given or 0) * len(scores)))]]
 
@@ -124,7 +127,7 @@ class Reject:
         low, high = sorted((self.outside_[0], self.inside_[0]))
         # Between the means of the two parts the odds are monotone in the score; beyond them they need not be.
         scores = np.clip(self.score(features), low, high)
-        return _outside(scores, self.outside_, self.inside_, self.share_)
+        return _out_of_scope_probability(scores, self.outside_, self.inside_, self.share_)
 
 
 def _centre(features: Array, general: Array) -> Array:
@@ -156,21 +159,23 @@ def _separation(scores: Floats, outside: Floats) -> float:
 def _mixture(scores: Floats, outside: tuple[float, float], given: float | None) -> tuple[float, tuple[float, float]]:
     """The share out of scope and the mean and spread of the rest, by EM with the part out of scope held fixed."""
     share = 0.1 if given is None else given
-    inside = (float(np.median(scores)), max(float(scores.std()), _LEAST_SPREAD))
+    inside = (float(np.median(scores)), max(float(scores.std()), _MIN_SPREAD))
     for _ in range(_ROUNDS):
-        if inside[0] <= outside[0]:  # the pool is no nearer to the labels than general texts: nothing can be told
+        if inside[0] <= outside[0]:  # the pool is no nearer to the labels than general texts: they cannot be separated
             return given or 0.0, inside
-        within = 1 - _outside(scores, outside, inside, share)
+        within = 1 - _out_of_scope_probability(scores, outside, inside, share)
         before, mean = share, float(np.average(scores, weights=within))
         spread = float(np.sqrt(np.average((scores - mean) ** 2, weights=within)))
-        inside = (mean, max(spread, _LEAST_SPREAD))
-        share = float((1 - within).sum()) / (len(scores) + _DOUBT) if given is None else given
+        inside = (mean, max(spread, _MIN_SPREAD))
+        share = float((1 - within).sum()) / (len(scores) + _IN_SCOPE_PRIOR) if given is None else given
         if given is None and abs(share - before) < _TOLERANCE:
             break
     return share, inside
 
 
-def _outside(scores: Floats, outside: tuple[float, float], inside: tuple[float, float], share: float) -> Floats:
-    with np.errstate(divide="ignore"):  # share 0: never outside
+def _out_of_scope_probability(
+    scores: Floats, outside: tuple[float, float], inside: tuple[float, float], share: float
+) -> Floats:
+    with np.errstate(divide="ignore"):  # a share of 0: nothing is out of scope
         odds = np.log(share) - np.log1p(-share)
     return np.asarray(expit(odds + norm.logpdf(scores, *outside) - norm.logpdf(scores, *inside)))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rung.decide.answer import Answer
-from rung.decide.label_selection import Choice, deepest, one, several, without
+from rung.decide.label_selection import Choice, all_above_half, deepest_confident, most_probable, with_rejections
 from rung.decide.rejection import Reject
 from rung.estimator.label_space import LabelSpace
 from rung.evidence import Evidence
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 def choose_several(space: LabelSpace, probabilities: Floats, rung: str) -> Choice:
     """All labels that are more likely than not, from independent probabilities (n, k)."""
-    return several(space.classes.tolist(), probabilities, _reason(space, rung))
+    return all_above_half(space.classes.tolist(), probabilities, _reason(space, rung))
 
 
 def choose_one(
@@ -31,11 +31,11 @@ def choose_one(
     It is None for texts that could not be read, and for those that `reject`, where it is given, takes for none of the labels.
     """
     if space.tree is not None:
-        chosen = deepest(space.tree, probabilities, confidence, _reason(space, rung))
+        chosen = deepest_confident(space.tree, probabilities, confidence, _reason(space, rung))
     else:
-        chosen = one(space.classes.tolist(), probabilities, _reason(space, rung))
+        chosen = most_probable(space.classes.tolist(), probabilities, _reason(space, rung))
     if reject is not None:
-        chosen = without(chosen, reject.rejected(evidence.features), reject.probability(evidence.features))
+        chosen = with_rejections(chosen, reject.rejected(evidence.features), reject.probability(evidence.features))
     chosen.labels[~evidence.ok] = None
     return chosen
 
