@@ -1,4 +1,4 @@
-"""Models of images and words that tests make: tiny, random or trained for a moment, saved as their makers' are."""
+"""Image–text models that tests make: tiny, with random weights or trained for a few steps, saved as the originals are."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rung.labels.label import FRAMES_IMAGE
 
 COLORS = {"red": (210, 30, 30), "green": (30, 190, 40), "blue": (30, 40, 210)}
 SIDE = 16
-_TOKENS = 24  # that the text encoders read
+_TOKENS = 24  # the limit of the text encoders
 _SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-_SEEN = {**_SIZES, "image_size": SIDE, "patch_size": 8}
+_VISION_SIZES = {**_SIZES, "image_size": SIDE, "patch_size": 8}
 
 
 def picture(color: tuple[int, int, int], seed: int = 0, side: int = 20) -> Image.Image:
@@ -25,15 +25,15 @@ def picture(color: tuple[int, int, int], seed: int = 0, side: int = 20) -> Image
 
 
 def clip(folder: Path, seed: int = 0, *, steps: int = 0) -> Path:
-    """A CLIP with random weights, `steps` of which learned what the colors are called."""
+    """A CLIP with random weights, trained for `steps` steps on the names of the colors."""
     import torch
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
     tokenizer = _clip_tokenizer(folder)
-    said = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    words = {**_SIZES, **said, "vocab_size": len(tokenizer), "max_position_embeddings": _TOKENS}
+    special_ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    words = {**_SIZES, **special_ids, "vocab_size": len(tokenizer), "max_position_embeddings": _TOKENS}
     torch.manual_seed(seed)
-    model = CLIPModel(CLIPConfig(text_config=words, vision_config=_SEEN, projection_dim=24))
+    model = CLIPModel(CLIPConfig(text_config=words, vision_config=_VISION_SIZES, projection_dim=24))
     size = {"height": SIDE, "width": SIDE}
     processor = CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=size)
     if steps:
@@ -54,7 +54,7 @@ def chinese_clip(folder: Path, seed: int = 0) -> Path:
     tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=_TOKENS)
     words = {**_SIZES, "vocab_size": len(vocabulary), "max_position_embeddings": _TOKENS}
     torch.manual_seed(seed)
-    model = ChineseCLIPModel(ChineseCLIPConfig(text_config=words, vision_config=_SEEN, projection_dim=24))
+    model = ChineseCLIPModel(ChineseCLIPConfig(text_config=words, vision_config=_VISION_SIZES, projection_dim=24))
     size = {"height": SIDE, "width": SIDE}
     _save(folder, model, tokenizer, ChineseCLIPImageProcessorPil(size=size, do_center_crop=False))
     return folder
@@ -70,7 +70,7 @@ def siglip(folder: Path, seed: int = 0) -> Path:
     )
     words = {**_SIZES, "vocab_size": len(tokenizer), "max_position_embeddings": _TOKENS, "projection_size": 32}
     torch.manual_seed(seed)
-    model = SiglipModel(SiglipConfig(text_config=words, vision_config=_SEEN))
+    model = SiglipModel(SiglipConfig(text_config=words, vision_config=_VISION_SIZES))
     processor = SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE})
     _save(folder, model, tokenizer, processor)
     return folder
@@ -86,7 +86,7 @@ def _sentences() -> list[str]:
 
 
 def _clip_tokenizer(folder: Path) -> Any:
-    """A byte pair tokenizer with ends of words, as CLIP has one."""
+    """A byte pair tokenizer with marks at the ends of words, as CLIP's."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
@@ -104,7 +104,7 @@ def _clip_tokenizer(folder: Path) -> Any:
 
 
 def _word_pieces() -> Any:
-    """A unigram tokenizer that ends every text, as SigLIP's does."""
+    """A unigram tokenizer that puts an end token after every text, as SigLIP's does."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
     trained = Tokenizer(models.Unigram())
@@ -117,16 +117,16 @@ def _word_pieces() -> Any:
 
 
 def _learn_colors(model: Any, tokenizer: Any, processor: Any, steps: int) -> None:
-    """Contrast pictures of each color with captions that name it."""
+    """Train with contrastive loss on pictures of each color and captions that name it."""
     import torch
 
     rng = np.random.default_rng(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     for step in range(steps):
-        seen = [picture(color, 1000 * step + i) for i in range(6) for color in COLORS.values()]
-        said = [str(rng.choice(FRAMES_IMAGE)).format(color) for color in COLORS]
-        words = tokenizer(said, padding=True, return_tensors="pt")
-        pixels = processor(images=seen, return_tensors="pt")["pixel_values"]
+        images = [picture(color, 1000 * step + i) for i in range(6) for color in COLORS.values()]
+        captions = [str(rng.choice(FRAMES_IMAGE)).format(color) for color in COLORS]
+        words = tokenizer(captions, padding=True, return_tensors="pt")
+        pixels = processor(images=images, return_tensors="pt")["pixel_values"]
         logits = model(**words, pixel_values=pixels).logits_per_image
         loss = torch.nn.functional.cross_entropy(logits, torch.arange(len(COLORS)).repeat(6))
         optimizer.zero_grad()

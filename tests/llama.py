@@ -1,6 +1,6 @@
-"""A Llama of two layers as llama.cpp reads it (GGUF), the same one in torch, and llama.cpp's server around it.
+"""A Llama of two layers as GGUF for llama.cpp, the same model in torch, and llama.cpp's server around it.
 
-Its tokens are bytes, so a prompt's tokens are known without a tokenizer; one more stands for a space, as in SentencePiece.
+Its tokens are bytes, so a prompt's tokens are known without a tokenizer; one more token stands for a space, as in SentencePiece.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _START_S = 60
 
 
 def tokens(text: str) -> list[int]:
-    """What llama.cpp makes of a text of ASCII: the beginning, then a token for each character."""
+    """The ids that llama.cpp gives an ASCII text: the beginning of the text, then a token per character."""
     space = VOCABULARY - 1
     ids = {" ": space} | {letter: FIRST_LETTER + i for i, letter in enumerate(LETTERS)}
     return [1, *(ids.get(character, FIRST_BYTE + ord(character)) for character in text)]
 
 
 def model() -> Any:
-    """Random weights, but capital letters are the likeliest tokens everywhere: a constant in one dimension says so."""
+    """A model with random weights, except that one dimension makes capital letters the most probable tokens everywhere."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -94,7 +94,7 @@ def written(found: Any, file: Path) -> Path:
 
 
 def _renamed(name: str) -> str:
-    """A parameter's name there, from its name in transformers."""
+    """A parameter's name in GGUF, from its name in transformers."""
     parts = {
         "model.embed_tokens": "token_embd",
         "model.norm": "output_norm",
@@ -117,7 +117,7 @@ def _renamed(name: str) -> str:
 
 @contextmanager
 def serving(file: Path) -> Iterator[str]:
-    """llama.cpp's server with this model on a free port of the loopback device; its address. It ends with the block."""
+    """The address of llama.cpp's server with this model on a free port of the loopback device; it ends with the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

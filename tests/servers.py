@@ -1,4 +1,4 @@
-"""A server of OpenAI's protocol on this machine, with faults as they are asked for."""
+"""A server with OpenAI's API on this machine, with faults that a test sets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Fault = Callable[[int, str], str | None]  # of the n-th request with this prompt: what goes wrong
+Fault = Callable[[int, str], str | None]  # from n and a prompt to the fault of the n-th request with this prompt
 
 
 class Server:
-    """What was asked, and how it answers: the letter or name after `answer` finds it in the prompt, sure to `sure`."""
+    """Records the requests, and answers with the letter or name that is right for the prompt, at probability 0.8."""
 
     def __init__(
         self,
@@ -115,14 +115,14 @@ class Server:
 
 
 def right_letter(prompt: str) -> str | None:
-    """The letter of the option whose name is the text's first word."""
+    """The letter of the option that equals the text's first word."""
     options = {line[3:].split(":")[0]: line[0] for line in prompt.splitlines() if line[1:3] == ". "}
     return options.get(prompt.rsplit("Text: ", 1)[-1].split()[0])
 
 
 @contextmanager
 def running(server: Server) -> Iterator[Server]:
-    """The server at work on a free port of the loopback device."""
+    """Runs the server on a free port of the loopback device."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -142,7 +142,7 @@ def running(server: Server) -> Iterator[Server]:
                 self.end_headers()
                 self.wfile.write(content)
             except (BrokenPipeError, ConnectionResetError):
-                pass  # who asked did not wait
+                pass  # the client did not wait
 
         def log_message(self, *_: Any) -> None: ...
 

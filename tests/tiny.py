@@ -1,4 +1,4 @@
-"""Tokenizers that tests train on a few lines, and models of a layer or two that are saved beside them."""
+"""Tokenizers that tests train on a few lines, and tiny models that are saved beside them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONTROL_TOKENS = [
 
 
 def wordpiece(folder: Path, lines: Sequence[str] = LINES) -> Any:
-    """BERT's kind: whole words of `lines` except the longest, and letters for everything else."""
+    """A tokenizer as BERT's: the shorter words of `lines`, and letters for everything else."""
     from transformers import BertTokenizerFast
 
     words = sorted({word for line in lines for word in re.findall(r"[a-z]+", line) if len(word) < 7})
@@ -48,7 +48,7 @@ def wordpiece(folder: Path, lines: Sequence[str] = LINES) -> Any:
 
 
 def byte_level(folder: Path, kind: str = "RobertaTokenizer") -> Any:
-    """RoBERTa's kind: bytes, merged; a space is part of the word after it, and the mask swallows the one before it."""
+    """A tokenizer as RoBERTa's: byte-level BPE; a space belongs to the next word, and the mask token takes the space before it."""
     import transformers
     from tokenizers import AddedToken, ByteLevelBPETokenizer
 
@@ -64,7 +64,7 @@ def byte_level(folder: Path, kind: str = "RobertaTokenizer") -> Any:
 
 
 def pieces(file: Path, lines: Sequence[str] = LINES, size: int = 70) -> list[tuple[str, float]]:
-    """SentencePiece's kind: a unigram model in `file`; its pieces with their log probabilities, special ones first."""
+    """A SentencePiece unigram model, written to `file`; its pieces with their log probabilities, special ones first."""
     import sentencepiece
 
     sentencepiece.SentencePieceTrainer.train(
@@ -85,7 +85,7 @@ def pieces(file: Path, lines: Sequence[str] = LINES, size: int = 70) -> list[tup
 
 
 def random(architecture: str, config: Any, folder: Path) -> Path:
-    """A model of this class with random weights, spread so far that no two answers are near each other."""
+    """A model of this class with random weights, spread so far that different inputs give clearly different outputs."""
     import torch
     import transformers
 
@@ -94,47 +94,47 @@ def random(architecture: str, config: Any, folder: Path) -> Path:
     return save(getattr(transformers, architecture)(config), folder)
 
 
-def bert(architecture: str, folder: Path, **told: Any) -> Path:
+def bert(architecture: str, folder: Path, **options: Any) -> Path:
     """A BERT with one of its heads, reading 48 tokens."""
     from transformers import BertConfig
 
     tokenizer = wordpiece(folder)
-    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=48, **SMALL, **told)
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=48, **SMALL, **options)
     return random(architecture, config, folder)
 
 
-def roberta(architecture: str, folder: Path, **told: Any) -> Path:
+def roberta(architecture: str, folder: Path, **options: Any) -> Path:
     """A RoBERTa with one of its heads, reading 64 tokens."""
     from transformers import RobertaConfig
 
     tokenizer = byte_level(folder)
     ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=66, **ids, **SMALL, **told)
+    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=66, **ids, **SMALL, **options)
     return random(architecture, config, folder)
 
 
-def deberta(architecture: str, folder: Path, **told: Any) -> Path:
-    """A DeBERTa of the third version, whose attention knows distances only, with one of its heads."""
+def deberta(architecture: str, folder: Path, **options: Any) -> Path:
+    """A DeBERTa-v2, whose attention uses relative positions only, with one of its heads."""
     from transformers import DebertaV2Config
 
     tokenizer = wordpiece(folder)
     relative = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "type_vocab_size": 0}
-    config = DebertaV2Config(vocab_size=len(tokenizer), max_position_embeddings=48, **relative, **SMALL, **told)
+    config = DebertaV2Config(vocab_size=len(tokenizer), max_position_embeddings=48, **relative, **SMALL, **options)
     return random(architecture, config, folder)
 
 
-def bart(architecture: str, folder: Path, **told: Any) -> Path:
+def bart(architecture: str, folder: Path, **options: Any) -> Path:
     """A BART with one of its heads, reading 64 tokens."""
     from transformers import BartConfig
 
     tokenizer = byte_level(folder, "BartTokenizer")
     ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
     sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": 64, "init_std": 0.3} | SMALL_PAIR
-    return random(architecture, BartConfig(**(ids | sizes | told)), folder)
+    return random(architecture, BartConfig(**(ids | sizes | options)), folder)
 
 
-def t5(folder: Path, lines: Sequence[str] = LINES, size: int = 70, **told: Any) -> Path:
-    """A T5 of the second version: gated, its output apart from its input."""
+def t5(folder: Path, lines: Sequence[str] = LINES, size: int = 70, **options: Any) -> Path:
+    """A T5 v1.1: gated feed-forward layers, output embeddings of its own."""
     from transformers import T5Config, T5TokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,11 +142,11 @@ def t5(folder: Path, lines: Sequence[str] = LINES, size: int = 70, **told: Any) 
     tokenizer.save_pretrained(folder)
     sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "initializer_factor": 1.5}
     known = {"vocab_size": len(tokenizer), "decoder_start_token_id": 0, "feed_forward_proj": "gated-gelu"}
-    return random("T5ForConditionalGeneration", T5Config(**(known | sizes | told)), folder)
+    return random("T5ForConditionalGeneration", T5Config(**(known | sizes | options)), folder)
 
 
-def marian(folder: Path, **told: Any) -> Path:
-    """A Marian, whose pieces of texts read and of texts written are apart."""
+def marian(folder: Path, **options: Any) -> Path:
+    """A Marian, which has separate vocabularies for source and target texts."""
     import json
 
     from transformers import MarianConfig, MarianTokenizer
@@ -160,20 +160,20 @@ def marian(folder: Path, **told: Any) -> Path:
     pad = len(words) - 1
     ids = {"pad_token_id": pad, "eos_token_id": 0, "decoder_start_token_id": pad, "forced_eos_token_id": 0}
     sizes = {"vocab_size": len(words), "max_position_embeddings": 64, "init_std": 0.3} | SMALL_PAIR
-    return random("MarianMTModel", MarianConfig(**(ids | sizes | told)), folder)
+    return random("MarianMTModel", MarianConfig(**(ids | sizes | options)), folder)
 
 
-def gpt2(folder: Path, **told: Any) -> Path:
+def gpt2(folder: Path, **options: Any) -> Path:
     """A GPT-2, reading 160 tokens."""
     from transformers import GPT2Config
 
     tokenizer = byte_level(folder, "GPT2Tokenizer")
     sizes = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 160, "vocab_size": len(tokenizer)}
-    return random("GPT2LMHeadModel", GPT2Config(bos_token_id=0, eos_token_id=2, **sizes, **told), folder)
+    return random("GPT2LMHeadModel", GPT2Config(bos_token_id=0, eos_token_id=2, **sizes, **options), folder)
 
 
-def m2m(folder: Path, **told: Any) -> Path:
-    """An M2M100, which must be told the language that it writes by its first token."""
+def m2m(folder: Path, **options: Any) -> Path:
+    """An M2M100, whose first token must name the target language."""
     import json
 
     from transformers import M2M100Config, M2M100Tokenizer
@@ -186,11 +186,11 @@ def m2m(folder: Path, **told: Any) -> Path:
     tokenizer.save_pretrained(folder)
     ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
     sizes = {"vocab_size": 220, "max_position_embeddings": 64, "init_std": 0.3} | SMALL_PAIR
-    return random("M2M100ForConditionalGeneration", M2M100Config(**(ids | sizes | told)), folder)
+    return random("M2M100ForConditionalGeneration", M2M100Config(**(ids | sizes | options)), folder)
 
 
 def save(model: Any, folder: Path) -> Path:
-    """The model beside its tokenizer, as others will find it."""
+    """Save the model beside its tokenizer, and give the folder."""
     from rung.backbones.common.pretrained import quiet_loading
 
     with quiet_loading():

@@ -147,7 +147,7 @@ def test_scores_are_odds(folders: dict[str, Path]) -> None:
 
 def test_a_candidate_as_long_as_the_model_is_refused(folders: dict[str, Path]) -> None:
     """A label that leaves no room for a text is named."""
-    with pytest.raises(UserError, match=r"'money money .* tokens, the model reads 48"):
+    with pytest.raises(UserError, match=r"'money money .* tokens, but the model reads 48"):
         opened(folders, "bert").score(["a"], ["money " * 90])
 
 
@@ -201,7 +201,7 @@ def test_berts_own_weights_have_two_heads(folders: dict[str, Path], tmp_path: Pa
     with pytest.raises(UserError, match="head must be cloze or next-sentence, got 'nsp'"):
         load(f"{folders['both']}?head=nsp")
     plain = tiny.roberta("RobertaForMaskedLM", tmp_path / "plain")
-    with pytest.raises(UserError, match="no head that says whether a sentence follows another"):
+    with pytest.raises(UserError, match="no head for next-sentence prediction"):
         load(f"{plain}?head=next-sentence")
 
 

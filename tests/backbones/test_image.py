@@ -125,7 +125,7 @@ def test_a_folder_without_image_settings_is_refused(tiny_clip: Path, pictures: l
     folder = tmp_path / "bare"
     shutil.copytree(tiny_clip, folder)
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(UserError, match=r"(?s)how images are to be prepared.*preprocessor_config\.json"):
+    with pytest.raises(UserError, match=r"(?s)how images are to be preprocessed.*preprocessor_config\.json"):
         load(str(folder)).embed(pictures[:1])
 
 

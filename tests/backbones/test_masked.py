@@ -131,7 +131,7 @@ def test_the_gap_is_never_cut(backbone: MaskedBackbone) -> None:
 
 def test_a_candidate_as_long_as_the_model_is_refused(backbone: MaskedBackbone) -> None:
     """A candidate that no frame can hold is named."""
-    with pytest.raises(UserError, match=r"'money money .* tokens, the model reads"):
+    with pytest.raises(UserError, match=r"'money money .* tokens, but the model reads"):
         backbone.score(["{}"], ["money " * 90])
 
 
@@ -166,7 +166,7 @@ def test_a_prompt_in_parts_is_the_same_sentence(backbone: MaskedBackbone) -> Non
 def test_the_frame_is_never_cut(backbone: MaskedBackbone) -> None:
     """Of a prompt in parts only the text loses tokens, at its end far from the slot; how many prompts did is told."""
     long, short = Prompt("refund: ", "card " * 200, "so it was {}."), Prompt("refund: ", "card ", "so it was {}.")
-    row = backbone._around_text(*_asked(backbone, long))[0]
+    row = backbone._ids_of_parts(*_asked(backbone, long))[0]
     start, end = (
         backbone.prompt_ids([Prompt("refund: ", "", "so it was.")])[0].truncated(None, keep_head),
         backbone._specials,

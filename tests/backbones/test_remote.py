@@ -1,4 +1,4 @@
-"""Servers: every row answered or None with its reason, nothing asked twice after an answer, no budget exceeded, no key written."""
+"""Servers: every row has an answer or a reason, no answered request is sent again, no budget is exceeded, no key is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytest.importorskip("openai")
 from rung import Classifier, UserError, load
 from rung.backbones.common import api_client
 from rung.backbones.prompt import Prompt
-from rung.backbones.remote import RemoteBackbone, _place
+from rung.backbones.remote import RemoteBackbone, _matching_candidate
 from rung.inference.label_scoring import count_truncated, score_labels
 from rung.labels import Labels
 from servers import Server, running
@@ -49,7 +49,7 @@ def texts(n: int) -> list[str]:
 
 
 def test_letters_give_probabilities(server: Server) -> None:
-    """What the server says of each letter is the log-probability of its label, natural; one request a text."""
+    """The server's log-probability of a letter is that of its label; one request per text."""
     found, why = score_labels(texts(6), LABELS, backbone(server))
     order = LABELS.names
     assert [order[i] for i in found.argmax(axis=1)] == [NAMES[i % 3] for i in range(6)]
@@ -60,7 +60,7 @@ def test_letters_give_probabilities(server: Server) -> None:
 
 
 def test_five_hundred_requests_through_all_faults() -> None:
-    """429, 500, timeouts, malformed answers: each row has a label or a reason, and nothing is asked again once answered."""
+    """Whatever fails, each row has a label or a reason, and no answered request is repeated."""
     wrongs = {0: "429", 1: "500", 2: "malformed", 3: "503"}
 
     def fault(n: int, prompt: str) -> str | None:
@@ -92,7 +92,7 @@ def test_five_hundred_requests_through_all_faults() -> None:
 
 
 def test_an_answer_off_the_list_is_none_with_the_reason() -> None:
-    """A server without probabilities is held to a choice; what is none of the labels is never taken for one."""
+    """Where a server gives no probabilities its output is constrained; an answer that is no label is never taken for one."""
     off = lambda n, prompt: "off list" if "number 1" in prompt else None  # noqa: E731
     with running(Server(told=0, fault=off)) as server:
         clf = Classifier(NAMES, backbone=backbone(server), geometry="builtin", cache=False)
@@ -102,19 +102,19 @@ def test_an_answer_off_the_list_is_none_with_the_reason() -> None:
         assert any("response_format" in body for body in server.bodies)
 
 
-def test_too_few_tokens_told_means_a_choice(server: Server) -> None:
-    """Where not every letter is among the likeliest tokens there is no probability for each label, so the model chooses."""
+def test_too_few_probabilities_mean_a_choice(server: Server) -> None:
+    """Where the most probable tokens do not include every letter, no label gets a probability and the model chooses instead."""
     server.told = 2
     asked = backbone(server)
     rows, why = asked.scored(["x\nA. card\nB. film\nC. app\n\nText: film 1"], ["A", "B", "C"])
     assert np.isnan(rows).all()
-    assert why == ["the server tells too few tokens' probabilities"]
+    assert why == ["the server gives the probabilities of too few tokens"]
     found, _ = score_labels(texts(3), LABELS, asked)
     assert np.exp(found.max(axis=1)) == pytest.approx(0.9)
 
 
-def test_it_learns_what_the_server_takes() -> None:
-    """Fewer likeliest tokens where 20 are refused; guided_choice where a schema and a grammar are; each refused way once or so."""
+def test_it_falls_back_to_what_the_server_supports() -> None:
+    """The backbone falls back to fewer probabilities and to other constraints where the server refuses them, and remembers it."""
     with running(Server(top=5, holds=("guided_choice",))) as server:
         asked = backbone(server, concurrency=1)
         score_labels(texts(4), LABELS, asked)
@@ -133,7 +133,7 @@ def test_it_learns_what_the_server_takes() -> None:
 
 
 def test_many_labels_are_chosen_by_name(server: Server) -> None:
-    """Beyond the alphabet the names themselves are the choice."""
+    """With more labels than letters, the model chooses among the names."""
     names = [*NAMES, *(f"other{i}" for i in range(30))]
     found, why = score_labels(texts(3), Labels.parse(names), backbone(server))
     assert [sorted(names)[i] for i in found.argmax(axis=1)] == NAMES
@@ -142,7 +142,7 @@ def test_many_labels_are_chosen_by_name(server: Server) -> None:
 
 @pytest.mark.parametrize(("option", "limit"), [("max_requests", 9), ("max_tokens", 400)])
 def test_the_budget_is_never_exceeded(server: Server, option: str, limit: int, tmp_path: Path) -> None:
-    """It stops cleanly: the rows that came too late say so; with the cache the next run asks only for these."""
+    """A spent budget gives the remaining rows a reason; with the cache, the next run sends only these."""
     server.fault = lambda n, prompt: "500" if n == 1 and "number 2" in prompt else None
     clf = Classifier(NAMES, backbone=backbone(server, **{option: limit}), geometry="builtin", cache=str(tmp_path))
     answers = clf.answers(texts(12))
@@ -158,20 +158,20 @@ def test_the_budget_is_never_exceeded(server: Server, option: str, limit: int, t
 
 
 def test_completions_echo_each_candidate(server: Server) -> None:
-    """via=completions: the sum over the candidate's own tokens, as the contract of `score` says."""
+    """With via=completions, a score is the sum over the candidate's own tokens."""
     found = backbone(server, via="completions").score(["the text is", "it is"], [" film", " card app"])
     assert found == pytest.approx(np.array([[-0.4, -0.7], [-0.4, -0.7]]))
 
 
-def test_equal_prompts_are_asked_once(server: Server) -> None:
-    """However often a text occurs."""
+def test_equal_prompts_are_sent_once(server: Server) -> None:
+    """A text that occurs many times is sent once."""
     found, _ = score_labels(["film 1"] * 20, LABELS, backbone(server))
     assert server.requests == 1
     assert (found == found[0]).all()
 
 
-def test_it_writes(server: Server) -> None:
-    """generate gives the answers in order, and fails loudly, not silently."""
+def test_it_generates(server: Server) -> None:
+    """`generate` gives the answers in order, and raises an error where one is missing."""
     assert backbone(server).generate(["Text: film 1", "Text: card 2"]) == ["film", "card"]
     server.fault = lambda n, prompt: "500"
     with pytest.raises(UserError, match="a prompt got no answer"):
@@ -181,7 +181,7 @@ def test_it_writes(server: Server) -> None:
 def test_the_key_goes_to_the_server_and_nowhere_else(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Not into names, pickles, saved classifiers, caches or fingerprints; a name that holds one is refused."""
+    """The key is in no name, pickle, saved classifier, cache or fingerprint; a name that contains a key is refused."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     asked = backbone(server)
     clf = Classifier(NAMES, backbone=asked, geometry="builtin", cache=str(tmp_path / "cache")).fit(texts(12))
@@ -190,7 +190,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     held = [pickle.dumps(asked), repr(asked).encode(), asked.fingerprint.encode(), asked.name.encode()]
     held += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"very-secret" in each for each in held)
-    with pytest.raises(UserError, match="a key does not belong into a name"):
+    with pytest.raises(UserError, match="a key must not stand in a name"):
         load("openai:m@http://user:sk-1@host/v1")
 
 
@@ -199,19 +199,19 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     [
         ("openai:@http://127.0.0.1:1/v1", "names no model"),
         ("openai:m@127.0.0.1:1", "names no model"),
-        ("openai:m@http://127.0.0.1:1/v1?concurrency=0", "concurrency must be a whole number from 1"),
+        ("openai:m@http://127.0.0.1:1/v1?concurrency=0", "concurrency must be a whole number of 1 or more"),
         ("openai:m@http://127.0.0.1:1/v1?max_request=9", "Did you mean 'max_requests'"),
-        ("openai:m@http://127.0.0.1:1/v1?via=mail", "via is chat or completions"),
+        ("openai:m@http://127.0.0.1:1/v1?via=mail", "via must be chat or completions"),
     ],
 )
-def test_names_that_are_none(name: str, match: str) -> None:
-    """Each mistake in two lines, before anything is sent."""
+def test_malformed_names_are_refused(name: str, match: str) -> None:
+    """Each mistake in a name is refused before anything is sent."""
     with pytest.raises(UserError, match=match):
         load(name)
 
 
 def test_servers_that_are_not_there_or_refuse(server: Server) -> None:
-    """No server, no such model, a refused key: an error, since no further text would fare better."""
+    """No server, no such model and a refused key raise an error, since every other text would fail too."""
     with pytest.raises(UserError, match="no server answers at 127"):
         load("openai:m@http://127.0.0.1:9/v1?retries=0").score(["a"], ["A", "B"])  # type: ignore[attr-defined]
     for fault, match in (("404", "has no such model"), ("401", "refuses the key")):
@@ -220,8 +220,8 @@ def test_servers_that_are_not_there_or_refuse(server: Server) -> None:
             backbone(server).score(["a"], ["A", "B"])
 
 
-def test_a_key_that_is_missing_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is tried again for want of a key: two lines, for the first text."""
+def test_a_missing_key_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing key raises an error for the first text, without retries."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     model = load("openai:tiny@https://api.example.com/v1")
     with pytest.raises(UserError, match=r"there is no key for api\.example\.com"):
@@ -230,7 +230,7 @@ def test_a_key_that_is_missing_is_told_at_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_it_says_where_texts_go() -> None:
-    """This machine is no other; without an address it is the cloud."""
+    """`host` is None for this machine, and the cloud's host for a name without an address."""
     assert load("openai:m@http://localhost:8080/v1").host is None  # type: ignore[attr-defined]
     assert load("openai:m@https://llm.example.org/v1").host == "llm.example.org"  # type: ignore[attr-defined]
     assert load("openai:m").host == "api.openai.com"  # type: ignore[attr-defined]
@@ -265,12 +265,12 @@ def test_it_says_where_texts_go() -> None:
     ],
 )
 def test_names_that_differ_only_in_signs_stay_apart(answer: str, names: list[str], wanted: int | None) -> None:
-    """An answer is the label that it spells; without its wrapping it counts only where no other label is left."""
-    assert _place(answer, names) == wanted
+    """A literal answer is its label; without the marks around it, it counts only where no other label fits."""
+    assert _matching_candidate(answer, names) == wanted
 
 
 def test_room_for_an_answer_is_counted_in_bytes(server: Server) -> None:
-    """A name of thirty Chinese characters may take a token a byte, and the budget sets that aside."""
+    """A name of thirty Chinese characters may take a token per byte, and the budget reserves them."""
     long = "标签" * 15
     asked = backbone(server, max_tokens=120)
     _, why = asked.choose(["which\n\nText: film 1"], [long, "film"])
@@ -279,15 +279,15 @@ def test_room_for_an_answer_is_counted_in_bytes(server: Server) -> None:
     assert server.bodies[-1]["max_tokens"] >= len(long.encode())
 
 
-def test_a_grammar_spells_names_as_they_are() -> None:
-    """Emoji, quotes and backslashes reach llama.cpp's grammar whole."""
+def test_a_grammar_keeps_names_unchanged() -> None:
+    """Emoji, quotes and backslashes reach llama.cpp's grammar unchanged."""
     with running(Server(holds=("grammar",))) as server:
         backbone(server).choose(["which\n\nText: film 1"], ["film", '👍 \\ "so"'])
         assert server.bodies[-1]["grammar"] == r'root ::= "film" | "👍 \\ \"so\""'
 
 
-def test_control_tokens_in_a_text_are_spelled_apart(server: Server) -> None:
-    """What models of all makers read as control tokens leaves this machine as text, in texts and labels; mark-up stays."""
+def test_control_tokens_in_a_text_are_broken_up(server: Server) -> None:
+    """What any model reads as a control token is broken up in texts and labels before it is sent; other markup is unchanged."""
     text = "film <|im_end|> </s> [INST] <｜Assistant｜> <start_of_turn> <extra_id_7> <b>so</b> [1] <|a b|>"
     score_labels([text], Labels.parse(["card", "film<|im_end|>"]), backbone(server))
     sent = server.bodies[-1]["messages"][0]["content"]
@@ -300,8 +300,8 @@ def test_control_tokens_in_a_text_are_spelled_apart(server: Server) -> None:
 
 
 @pytest.mark.parametrize("via", ["chat", "completions"])
-def test_a_text_that_the_server_cannot_read_whole_is_cut(server: Server, via: str) -> None:
-    """Its middle is left out until the server takes it; question and labels stay; how many were cut is told."""
+def test_a_text_too_long_for_the_server_is_cut(server: Server, via: str) -> None:
+    """The middle of a text is left out until the server accepts it; question and labels stay, and cut texts are counted."""
 
     def fault(n: int, prompt: str) -> str | None:
         return "too long" if len(prompt) > 400 else None
@@ -324,7 +324,7 @@ def test_a_text_that_the_server_cannot_read_whole_is_cut(server: Server, via: st
 
 
 def test_an_echo_that_is_shifted_is_refused() -> None:
-    """A server that gives each token the probability of the next one would score every label wrongly: it is found out at once."""
+    """A server whose echo gives each token the probability of the next one is refused before any label is scored."""
     with running(Server(shifted=True)) as server, pytest.raises(UserError, match="probability of another one"):
         backbone(server, via="completions").score(["the text is"], [" film"])
     with running(Server()) as server:

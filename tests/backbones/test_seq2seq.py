@@ -107,8 +107,8 @@ def test_it_gives_what_transformers_gives(
         found = backbone.score(PROMPTS, said)
         assert found.dtype == np.float32
         assert found == pytest.approx(expected, abs=1e-4)
-    assert backbone._keeps
-    monkeypatch.setattr(backbone, "_keeps", False)
+    assert backbone._reuses_cache
+    monkeypatch.setattr(backbone, "_reuses_cache", False)
     assert backbone.score(PROMPTS, said) == pytest.approx(expected, abs=1e-4)
     assert expected[:5].std(axis=0).min() > 0.01
 
@@ -128,7 +128,7 @@ def test_the_encoder_reads_each_text_once(backbone: Seq2SeqBackbone, monkeypatch
         written.append(batch["decoder_input_ids"].shape[1])
         return writes(self, **batch)
 
-    assert backbone._keeps
+    assert backbone._reuses_cache
     monkeypatch.setattr(encoder, "forward", counted)
     monkeypatch.setattr(whole, "forward", counted_whole)
     backbone.score(PROMPTS[:2] * 3, SHARED)
@@ -142,7 +142,7 @@ def test_answers_exclude_each_other(backbone: Seq2SeqBackbone) -> None:
     """The end token counts: of all answers up to two tokens, no end left out, the probabilities sum to 1 or less."""
     vocabulary = backbone.model.config.vocab_size
     backbone._targets = lambda candidates: [[int(i), end] for i in candidates]  # type: ignore[method-assign]
-    end = backbone._around[1][0]
+    end = backbone._target_special_tokens[1][0]
     try:
         one = np.exp(
             backbone.score(["my card"], [str(i) for i in range(vocabulary) if i != end]).astype(np.float64)
@@ -153,7 +153,7 @@ def test_answers_exclude_each_other(backbone: Seq2SeqBackbone) -> None:
     assert 0 < one < 1
     assert one + empty < 1
     whole = len(backbone.tokenizer(text_target="card")["input_ids"])
-    assert backbone.lengths(["", "card"]).tolist() == [1, whole - (len(backbone._begin) - 1)]
+    assert backbone.lengths(["", "card"]).tolist() == [1, whole - (len(backbone._decoder_start_ids) - 1)]
 
 
 def test_nothing_gives_nothing(backbone: Seq2SeqBackbone) -> None:
@@ -207,9 +207,9 @@ def test_control_tokens_in_a_text_are_text(backbone: Seq2SeqBackbone) -> None:
 def test_an_answer_longer_than_the_model_writes_is_refused(folders: dict[str, Path]) -> None:
     """The decoder has so many positions and no more."""
     backbone = opened(folders, "marian")
-    with pytest.raises(UserError, match="it writes 64 at most"):
+    with pytest.raises(UserError, match="the model writes 64 at most"):
         backbone.score(["a"], ["x y z " * 60])
-    with pytest.raises(UserError, match="it writes 64 at most"):
+    with pytest.raises(UserError, match="the model writes 64 at most"):
         backbone.generate(["a"], max_tokens=100)
     with pytest.raises(UserError, match="max_tokens: got 0"):
         backbone.generate(["a"], max_tokens=0)
@@ -243,8 +243,8 @@ def test_languages_are_options(folders: dict[str, Path], tmp_path: Path) -> None
     """A multilingual model is told what it reads and writes; each pair is another backbone, and unknown ones are named."""
     german, french = opened(folders, "m2m"), load(f"{folders['m2m']}?source=en&target=fr")
     assert isinstance(french, Seq2SeqBackbone)
-    assert german._begin[1] == german.tokenizer.get_lang_id("de")
-    assert french._begin[1] == german.tokenizer.get_lang_id("fr")
+    assert german._decoder_start_ids[1] == german.tokenizer.get_lang_id("de")
+    assert french._decoder_start_ids[1] == german.tokenizer.get_lang_id("fr")
     assert german.fingerprint != french.fingerprint
     assert not np.allclose(german.score(["my card"], ["card"]), french.score(["my card"], ["card"]), atol=1e-4)
     copy = pickle.loads(pickle.dumps(french))
@@ -261,7 +261,7 @@ def test_a_forced_first_token_is_given(tmp_path: Path) -> None:
     (folder / "generation_config.json").write_text(json.dumps(settings | {"forced_bos_token_id": 7}), "utf-8")
     forced = load(str(folder))
     assert isinstance(forced, Seq2SeqBackbone)
-    assert forced._begin == [2, 7]
+    assert forced._decoder_start_ids == [2, 7]
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -322,4 +322,4 @@ def test_precision_is_asked_for(folders: dict[str, Path], monkeypatch: pytest.Mo
     assert (coarse.numerics, coarse.languages) == ("torch-bf16", exact.languages)
     assert coarse.fingerprint == exact.fingerprint
     assert coarse.score(PROMPTS, CANDIDATES) == pytest.approx(exact.score(PROMPTS, CANDIDATES), rel=0.2, abs=0.5)
-    assert coarse._keeps
+    assert coarse._reuses_cache

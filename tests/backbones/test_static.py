@@ -103,10 +103,10 @@ def test_batch_and_order_do_not_matter_to_the_last_bit(
 def test_a_full_memory_of_words_changes_no_answer(builtin: StaticBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words met before are remembered up to a bound, and the bound only costs time."""
     fresh = StaticBackbone.open(BUILTIN, "builtin")
-    monkeypatch.setattr(static, "REMEMBERED", 0)
-    before = len(fresh._known)
+    monkeypatch.setattr(static, "MAX_CACHED_WORDS", 0)
+    before = len(fresh._ids_by_word)
     assert np.array_equal(fresh.embed(ODD), builtin.embed(ODD))
-    assert len(fresh._known) == before
+    assert len(fresh._ids_by_word) == before
 
 
 def test_no_texts_give_no_rows(builtin: StaticBackbone) -> None:

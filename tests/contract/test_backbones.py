@@ -1,4 +1,4 @@
-"""What every backbone keeps, whatever runs it."""
+"""What every backbone guarantees."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def backbone(request: pytest.FixtureRequest) -> Backbone:
 
 
 def test_rows_are_unit_float32(backbone: Backbone) -> None:
-    """Whatever the text, also empty, very long or not Latin: one row of length 1, never NaN."""
+    """Every text, also empty, very long or not Latin, gives one row of length 1, never NaN."""
     rows = backbone.embed(TEXTS)
     assert rows.shape == (len(TEXTS), backbone.dimensions)
     assert rows.dtype == np.float32
@@ -41,14 +41,14 @@ def test_rows_are_unit_float32(backbone: Backbone) -> None:
 
 
 def test_a_row_depends_on_its_text_alone(backbone: Backbone) -> None:
-    """Order, batch and duplicates change nothing beyond the last digits."""
+    """Order, batch and duplicates change a row only in its last digits."""
     rows = backbone.embed(TEXTS)
     assert backbone.embed(TEXTS[::-1])[::-1] == pytest.approx(rows, abs=1e-5)
     assert np.concatenate([backbone.embed([text]) for text in TEXTS]) == pytest.approx(rows, abs=1e-5)
 
 
 def test_the_fingerprint_is_unchanged_by_any_fit(backbone: Backbone) -> None:
-    """Nothing trains unless asked."""
+    """No fit changes the backbone."""
     before, row = backbone.fingerprint, backbone.embed(["a card"])
     Classifier(["card", "money"], backbone=backbone, cache=False).fit(["my card is lost"] * 4).predict(["refund"])
     assert backbone.fingerprint == before
@@ -56,14 +56,14 @@ def test_the_fingerprint_is_unchanged_by_any_fit(backbone: Backbone) -> None:
 
 
 def test_it_says_what_it_is(backbone: Backbone) -> None:
-    """Abilities, fingerprint and numerics are there before anything is embedded."""
+    """Abilities, fingerprint and numerics are available before anything is embedded."""
     assert "embed" in backbone.abilities
     assert len(backbone.fingerprint) >= 64
     assert backbone.numerics
 
 
 def test_limits_are_told(backbone: Backbone) -> None:
-    """Cut texts are counted, windows cover the text, unknown tokens are a share."""
+    """Cut texts are counted, windows cover the text, and unknown tokens are a share."""
     assert 0 <= backbone.cut(["word " * 3000, "a"]) <= 1
     assert "".join(backbone.windows("word " * 300)).split() == ["word"] * 300
     assert 0 <= backbone.unknown_share(["my card", "我的卡丢了"]) <= 1
@@ -71,6 +71,6 @@ def test_limits_are_told(backbone: Backbone) -> None:
 
 
 def test_it_survives_pickling(backbone: Backbone, tmp_path: Path) -> None:
-    """A backbone travels to other processes and answers the same there."""
+    """An unpickled backbone gives the same answers."""
     copy = pickle.loads(pickle.dumps(backbone))
     assert copy.embed(["a card"]) == pytest.approx(backbone.embed(["a card"]), abs=1e-6)

@@ -1,4 +1,4 @@
-"""What every rung keeps, found by itself."""
+"""What every rung guarantees; the rungs are found automatically."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rung.evidence import Evidence, unit
 
 
 def rungs() -> list[Any]:
-    """Every class in rung.rungs that has `fit` and answers from evidence."""
+    """Every class in rung.rungs that has `fit` and predicts from evidence."""
     modules = [import_module(f"rung.rungs.{module.name}") for module in iter_modules(rung.rungs.__path__)]
     return [
         thing
@@ -64,7 +64,7 @@ def test_the_order_of_texts_and_of_labels_does_not_matter(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", rungs())
 def test_a_rung_predicts_texts_it_has_not_seen(kind: Any) -> None:
-    """Fitted on some texts, it answers others, each by itself."""
+    """A fitted rung predicts other texts, each independently of the others."""
     fitted = kind().fit(evidence(50, 3))
     new = evidence(10, 3, seed=5)
     new = dataclasses.replace(new, anchors=evidence(50, 3).anchors)
@@ -74,7 +74,7 @@ def test_a_rung_predicts_texts_it_has_not_seen(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", rungs())
 def test_a_rung_multiplies_on_one_thread(kind: Any) -> None:
-    """Its products are small here: more BLAS threads would only wait for each other."""
+    """A rung uses one BLAS thread, since its products are small."""
     with threadpool_limits(2, user_api="blas"):
         given = dataclasses.replace(evidence(40, 3), features=watched(evidence(40, 3).features))
         known = np.where(np.arange(40) < 9, np.arange(40) % 3, -1)

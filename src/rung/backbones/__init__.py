@@ -1,4 +1,4 @@
-"""Frozen pretrained models: one file is one way to run one. `load` finds the way for a name."""
+"""Frozen pretrained models, one file for each kind of model; `load` finds the class for a name."""
 
 from rung.backbones.loading import load
 

@@ -1,4 +1,4 @@
-"""The models we know by a short name, as data (catalog.toml)."""
+"""The catalog of models with a short name (catalog.toml)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ ANY = "*"
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a model before anything is loaded."""
+    """What the catalog says about a model; nothing has to be loaded for it."""
 
     name: str
     source: str  # "hf:owner/name", or "package:module:folder" for weights that come with a Python package
     abilities: list[str]
-    languages: list[
-        str
-    ]  # ISO 639-1 codes of those it was trained to read, and ANY where its card does not name them all
+    languages: list[str]  # ISO 639-1 codes of its training languages, and ANY where its card does not name them all
     license: str
-    input: str = "text"  # what it classifies: "text" or "image"
-    hub: str | None = None  # where the same weights are, when the package is not installed
-    sha256: str | None = None  # of model.safetensors; anything else is refused
+    input: str = "text"  # the items it classifies: "text" or "image"
+    hub: str | None = None  # the same weights on the hub, for when the package is not installed
+    sha256: str | None = None  # of model.safetensors; other weights are refused
     megabytes: float | None = None
     dimensions: int | None = None
     max_tokens: int | None = None
@@ -36,7 +34,7 @@ class Entry:
 
 @cache
 def catalog() -> dict[str, Entry]:
-    """Every entry by its name.
+    """All entries by name.
 
     >>> catalog()["minilm"].dimensions
     384
@@ -46,16 +44,14 @@ def catalog() -> dict[str, Entry]:
 
 
 def known_folder(folder: Path, config: Mapping[str, Any]) -> Entry | None:
-    """The entry whose model lies in a folder, by the folder's name or what its config says that it is, where the width fits too.
+    """The entry of the model in a folder, by the folder's name or the name in its config, where the width of embeddings fits.
 
     >>> known_folder(Path("models/multilingual-e5-small"), {"hidden_size": 384}).prompts["text"]
     'query: '
     """
-    cached = folder.parent.parent.name.rpartition("--")[
-        2
-    ]  # models--owner--name/snapshots/…, as the hub's cache lays it
-    said = str(config.get("_name_or_path") or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
-    names = {each.casefold() for each in (folder.name, cached, said) if each}
+    cached = folder.parent.parent.name.rpartition("--")[2]  # the hub's cache has models--owner--name/snapshots/…
+    original = str(config.get("_name_or_path") or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
+    names = {each.casefold() for each in (folder.name, cached, original) if each}
     width = config.get("hidden_size") or config.get("dim")
     for entry in catalog().values():
         own = {entry.name, entry.source.rpartition("/")[2], (entry.hub or "").rpartition("/")[2]}
@@ -65,7 +61,7 @@ def known_folder(folder: Path, config: Mapping[str, Any]) -> Entry | None:
 
 
 def knows(*languages: str) -> list[Entry]:
-    """Entries that embed texts in all of these languages, by size; a model that does not name a language is left out.
+    """Entries of models that embed texts in all of these languages, by size; a model must name each language.
 
     >>> [entry.name for entry in knows("zh")][0]
     'bge-small-zh'
@@ -77,7 +73,7 @@ def knows(*languages: str) -> list[Entry]:
 
 
 def entry_of(backbone: object) -> Entry | None:
-    """What the catalog knows of a loaded backbone: what it was opened with, or by its name here or on the hub; None for any other.
+    """The catalog's entry for a loaded backbone: the one that it was opened with, or by its name here or on the hub; else None.
 
     >>> from rung import load
     >>> entry_of(load("builtin")).languages

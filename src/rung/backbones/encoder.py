@@ -1,7 +1,7 @@
 """Sentence encoders: any folder that sentence-transformers can read, run by PyTorch or OpenVINO.
 
-Texts are sorted by length and batches are filled by tokens, so that little is spent on padding; the next part is tokenized
-while one is computed. Each module of sentence-transformers (transformer, pooling, …) is called as the library itself would.
+Texts are sorted by length and batches are filled by tokens, so that there is little padding; the next part is tokenized while one
+is computed. Each module of sentence-transformers (transformer, pooling, …) is called as the library itself calls it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from rung.backbones.common.pretrained import Pretrained, has_content, quiet_load
 from rung.evidence import Array, Role
 from rung.text_encoding import encodable
 
-# An encoder's own prompts, by what they are called in its config, for the two sides that rung has.
+# The names of prompts in an encoder's config that serve for texts and for labels.
 _PROMPTS = {"text": ("text", "document", "passage"), "label": ("label", "query")}
 
-UNKNOWN = ("[UNK]", "<unk>")  # how tokenizers write a token that they do not know
+UNKNOWN = ("[UNK]", "<unk>")  # how tokenizers write an unknown token
 
-_PART = 512  # texts that are tokenized at once, and sorted by their tokens
-_TOKENS = 1024  # of one forward pass on a processor, padding included: its arrays stay near the cores
+_PART = 512  # texts that are tokenized together and sorted by their tokens
+_TOKENS = 1024  # of one forward pass on a processor, padding included: its arrays fit into the caches
 _TOKENS_GPU = 1 << 16
 _TOKENIZING = Lock()  # transformers' tokenizers cannot be used by two threads at once
 
@@ -41,7 +41,7 @@ _TOKENIZING = Lock()  # transformers' tokenizers cannot be used by two threads a
 class EncoderBackbone(Pretrained):
     """A sentence encoder, frozen; weights are read at the first `embed`.
 
-    `fingerprint` covers weights, tokenizer, pooling, prompts and maximum tokens; `numerics` says engine and precision.
+    `fingerprint` covers weights, tokenizer, pooling, prompts and maximum tokens; `numerics` gives engine and precision.
     """
 
     abilities = frozenset({"embed"})
@@ -57,37 +57,40 @@ class EncoderBackbone(Pretrained):
         prompts: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder, name, entry)
-        self.asked = options or EngineOptions()
+        self.engine_options = options or EngineOptions()
         self._given_prompts = dict(prompts or {})
 
     def with_options(self, given: Mapping[str, object]) -> Self:
-        """The same backbone, run as `EngineOptions` says; with other prompts it is another."""
+        """The same backbone with these `EngineOptions`, or another with other prompts. Raises UserError for an invalid value."""
         options = EngineOptions.of(self.name, given)
-        told = {option: str(given[option]) for option in ("prompt", "text_prompt", "label_prompt") if option in given}
-        both = told.get("prompt")
-        prompts = {side: told.get(f"{side}_prompt", both) for side in _PROMPTS}
+        prompt_options = {
+            option: str(given[option]) for option in ("prompt", "text_prompt", "label_prompt") if option in given
+        }
+        both = prompt_options.get("prompt")
+        prompts = {side: prompt_options.get(f"{side}_prompt", both) for side in _PROMPTS}
         own = {side: prompt for side, prompt in prompts.items() if prompt is not None}
-        asked = "&".join(f"{option}={quote(prompt, safe=': ')}" for option, prompt in sorted(told.items()))
-        return type(self)(self.folder, f"{self.name}?{asked}" if asked else self.name, self.entry, options, own)
+        query = "&".join(f"{option}={quote(prompt, safe=': ')}" for option, prompt in sorted(prompt_options.items()))
+        return type(self)(self.folder, f"{self.name}?{query}" if query else self.name, self.entry, options, own)
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"asked": self.asked, "_given_prompts": self._given_prompts}
+        return super().__getstate__() | {"engine_options": self.engine_options, "_given_prompts": self._given_prompts}
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Whether `folder` is laid out as sentence-transformers saves it."""
+        """Whether `folder` has the layout of sentence-transformers."""
         return (folder / "modules.json").is_file()
 
     @property
     def fingerprint_parts(self) -> object:
-        """Its files and its prompts."""
+        """The files and the prompts."""
         files = {name: digest for name, digest in self.hashes.items() if Path(name).name != "data_config.json"}
         return [files, self.prompts]
 
     @cached_property
     def prompts(self) -> dict[str, str]:
-        """What is put before a text and before a label: what was asked for, else the catalog's word, else the model's own config,
-        and where that says nothing, what the catalog knows of a folder of this name.
+        """What is put before a text and before a label.
+
+        The first that exists of: the options, the catalog's entry, the model's own config, the entry of a known model's folder.
         """
         return self._usual_prompts | self._given_prompts
 
@@ -103,12 +106,12 @@ class EncoderBackbone(Pretrained):
 
     @property
     def numerics(self) -> str:
-        """Engine and precision; the first time, on a machine that has more than one to offer, they are measured."""
+        """Engine and precision; where a machine offers several, they are measured at the first call."""
         return str(self._engine_config)
 
     @cached_property
     def _engine_config(self) -> EngineConfig:
-        return choose_engine(self.asked, self.fingerprint, self._embeds)
+        return choose_engine(self.engine_options, self.fingerprint, self._embeds)
 
     def _embeds(self, config: EngineConfig) -> Callable[[list[str]], Array]:
         return partial(self._rows, self._opened(config), "")
@@ -128,24 +131,24 @@ class EncoderBackbone(Pretrained):
                 device="cpu" if config.engine == "openvino" else None,  # the first GPU where there is one
             )
         encoder.eval().requires_grad_(False)
-        return apply_engine(encoder, config, fingerprint=self.fingerprint, threads=self.asked.threads)
+        return apply_engine(encoder, config, fingerprint=self.fingerprint, threads=self.engine_options.threads)
 
     @cached_property
     def dimensions(self) -> int:
-        """Length of an embedding; the catalog's word spares loading torch where all embeddings are in the cache."""
+        """Length of an embedding; from the catalog where possible, so that torch is not imported for cached embeddings."""
         known = self.entry.dimensions if self.entry else None
         return known or int(self._encoder.get_embedding_dimension())
 
     @cached_property
     def max_tokens(self) -> int | None:
-        """Tokens of a text that are read, special tokens included; what comes after is cut."""
+        """How many tokens of a text are read, special tokens included; the rest is cut."""
         known = self.entry.max_tokens if self.entry else None
         limit = known or self._encoder.max_seq_length
         return int(limit) if limit else None
 
     @cached_property
     def _tokenizer(self) -> Any:
-        """The model's tokenizer as the library `tokenizers` runs it, without torch; cutting and padding are off."""
+        """The model's tokenizer in the library `tokenizers`, without torch; truncation and padding are off."""
         from tokenizers import Tokenizer
 
         file = self.folder / "tokenizer.json"
@@ -163,20 +166,22 @@ class EncoderBackbone(Pretrained):
         return ControlTokens(self._tokenizer)
 
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:
-        """Unit rows (n, d), float32; computed every time."""
+        """Unit rows (n, d), float32; computed at every call."""
         if not texts:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         return self._rows(self._encoder, self.prompts.get(role, ""), [encodable(text) for text in texts])
 
     def _rows(self, encoder: Any, prompt: str, texts: list[str]) -> Array:
-        """Unit rows (n, d) of `texts`, none of them missing."""
+        """Unit rows (n, d) of `texts`."""
         control = control_tokens(encoder)
         if not _reads_tokens(encoder):
-            said = [prompt + control.as_text(text, prompt) for text in texts]
-            return np.asarray(encoder.encode(said, prompt="", normalize_embeddings=True, show_progress_bar=False))
+            escaped = [prompt + control.as_text(text, prompt) for text in texts]
+            return np.asarray(encoder.encode(escaped, prompt="", normalize_embeddings=True, show_progress_bar=False))
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         parts = [[texts[i] for i in order[start : start + _PART]] for start in range(0, len(order), _PART)]
-        found = [_computed(encoder, tokens) for tokens in _ahead(partial(_tokenized, encoder, control, prompt), parts)]
+        found = [
+            _embedded(encoder, tokens) for tokens in _prefetched(partial(_tokenized, encoder, control, prompt), parts)
+        ]
         rows = np.concatenate(found)
         rows[order] = rows.copy()
         return rows
@@ -186,19 +191,19 @@ class EncoderBackbone(Pretrained):
         limit = self.max_tokens
         if limit is None:
             return 0
-        room = limit - self._marks - len(self._encode([self.prompts.get("text", "")])[0].ids)
+        room = limit - self._n_special_tokens - len(self._encode([self.prompts.get("text", "")])[0].ids)
         long = [
             text for text in texts if len(text) > room
-        ]  # a token is at least one character: others need no counting
+        ]  # a token has at least one character, so the others are short enough
         return sum(len(each.ids) > room for each in self._encode(long))
 
     def unknown_share(self, texts: Sequence[str]) -> float:
-        """The share of tokens that the model does not know, over all `texts`."""
+        """The share of unknown tokens in all `texts`."""
         counts = [(sum(i in self._unknown_ids for i in each.ids), len(each.ids)) for each in self._encode(texts)]
         return float(sum(u for u, _ in counts) / max(1, sum(n for _, n in counts)))
 
-    def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - not told by rows
-        """Which texts (n,) hold a token that the model knows."""
+    def has_known_tokens(self, texts: Sequence[str], rows: Array | None = None) -> npt.NDArray[np.bool_]:  # noqa: ARG002 - a backbone's signature
+        """Which texts (n,) hold a known token."""
         return np.array([has_content(self._known_tokens(each)) for each in self._encode(texts)], dtype=bool)
 
     def _known_tokens(self, encoding: Any) -> list[str]:
@@ -206,13 +211,13 @@ class EncoderBackbone(Pretrained):
 
     @cached_property
     def _unknown_ids(self) -> set[int | None]:
-        """The token for what is not known; by its number, since SentencePiece keeps the text that it stands for beside it."""
+        """The unknown token, by its id: SentencePiece keeps the original text beside the id."""
         return {self._tokenizer.token_to_id(mark) for mark in UNKNOWN}
 
     def windows(self, text: str) -> list[str]:
-        """The pieces of `text`, each within `max_tokens`, cut between tokens; control tokens in it are spelled apart."""
+        """The pieces of `text`, each within `max_tokens`, split between tokens; control tokens in it are broken up."""
         prompt = self._encode([self.prompts.get("text", "")])[0]
-        room = (self.max_tokens or 0) - self._marks - len(prompt.ids)
+        room = (self.max_tokens or 0) - self._n_special_tokens - len(prompt.ids)
         if room < 1 or len(text) <= room:
             return [text]
         text = self.control.as_text(text)
@@ -227,8 +232,8 @@ class EncoderBackbone(Pretrained):
         return int(self._encoder[0].auto_model.config.num_hidden_layers)
 
     @property
-    def _marks(self) -> int:
-        """Special tokens that are put around a text."""
+    def _n_special_tokens(self) -> int:
+        """How many special tokens are put around a text."""
         return int(self._tokenizer.num_special_tokens_to_add(is_pair=False))
 
     def _encode(self, texts: Sequence[str]) -> list[Any]:
@@ -246,13 +251,13 @@ def control_tokens(encoder: Any) -> ControlTokens:
 
 
 def _reads_tokens(encoder: Any) -> bool:
-    """Whether its first module is a transformer that reads plain texts, whose tokens can be put into batches here."""
+    """Whether the first module is a transformer for plain texts, whose tokens this file can put into batches."""
     first = encoder[0]
     return type(first).__name__ == "Transformer" and list(first.modality_config) == ["text"]
 
 
-def _ahead(tokenize: Callable[[list[str]], dict[str, Any]], parts: list[list[str]]) -> Iterator[dict[str, Any]]:
-    """Each part tokenized, while the caller still works on the one before."""
+def _prefetched(tokenize: Callable[[list[str]], dict[str, Any]], parts: list[list[str]]) -> Iterator[dict[str, Any]]:
+    """The tokens of each part; the next part is tokenized in another thread while the caller works on one."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(tokenize, parts[0])
         for following in [*parts[1:], None]:
@@ -263,20 +268,21 @@ def _ahead(tokenize: Callable[[list[str]], dict[str, Any]], parts: list[list[str
 
 
 def _tokenized(encoder: Any, control: ControlTokens, prompt: str, texts: list[str]) -> dict[str, Any]:
-    """What sentence-transformers makes of `texts` before its first module, without padding: lists of ids and facts such as
-    the prompt's length. A row with more control tokens than a plain text's has some from its text, which are spelled apart.
+    """What sentence-transformers prepares for `texts` before its first module, without padding: lists of ids, and other values.
+
+    A row with more control tokens than usual has some from its text, which are then broken up.
     """
     plain = {"text": {"padding": False}, "common": {"return_tensors": None}}
     with _TOKENIZING:
         read = partial(encoder.preprocess, prompt=prompt or None, processing_kwargs=plain)
         found = dict(read(texts))
         usual = control.count(read(["a"])["input_ids"][0])
-        said = control.plain(texts, found["input_ids"], prompt, usual)
-        return found if said == texts else dict(read(said))
+        escaped = control.plain(texts, found["input_ids"], prompt, usual)
+        return found if escaped == texts else dict(read(escaped))
 
 
-def _computed(encoder: Any, tokens: dict[str, Any]) -> Array:
-    """Unit rows (n, d) of n texts that are tokenized."""
+def _embedded(encoder: Any, tokens: dict[str, Any]) -> Array:
+    """Unit rows (n, d) of n tokenized texts."""
     import torch
 
     tokenizer = encoder.tokenizer
@@ -294,7 +300,7 @@ def _computed(encoder: Any, tokens: dict[str, Any]) -> Array:
 
 
 def _moved(tensors: dict[str, Any], device: Any) -> dict[str, Any]:
-    """The tensors on the device; pinned on their config to a GPU, so that the copy waits for nothing."""
+    """The tensors on the device; they are pinned for a GPU, so that the copy does not block."""
     if device.type == "cpu":
         return tensors
     pinned = ((name, tensor.pin_memory() if device.type == "cuda" else tensor) for name, tensor in tensors.items())
@@ -302,7 +308,7 @@ def _moved(tensors: dict[str, Any], device: Any) -> dict[str, Any]:
 
 
 def _pooled(encoder: Any, features: dict[str, Any]) -> Any:
-    """Unit rows of a batch: the modules one after the other, all that follow the transformer in float32."""
+    """Unit rows of a batch: all modules in sequence, those after the transformer in float32."""
     import torch
 
     first, *others = encoder.children()

@@ -13,19 +13,19 @@ from rung.errors import UserError
 
 
 class Verdicts(NamedTuple):
-    """The classes of an entailment model that decide: which says yes, and which says no."""
+    """The indices of the classes that decide: entailment, and the classes against it."""
 
     entailment: int
     against: list[int]
 
 
 class EntailmentBackbone(CrossEncoder):
-    """A cross-encoder that judges premise and hypothesis, frozen, in float32.
+    """A cross-encoder that judges a premise and a hypothesis, frozen, in float32.
 
     log p = log( exp(e) / (exp(e) + exp(c)) ), e and c the logits of entailment and contradiction
 
-    "Neutral" is left out: it says that the text does not tell, which holds of most labels and most texts. A model that knows
-    "not entailment" only, has that in place of contradiction.
+    "Neutral" is left out: it means that the text does not say, which is true of most labels and most texts. For a model with
+    "not entailment" only, this class takes the place of contradiction.
     Source: Yin, Hay, Roth 2019, "Benchmarking zero-shot text classification", section 4.
     """
 
@@ -34,26 +34,28 @@ class EntailmentBackbone(CrossEncoder):
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Whether the weights in `folder` put texts into classes, whichever these are."""
+        """Whether the weights in `folder` classify texts, into any classes."""
         return architecture(folder).endswith("ForSequenceClassification")
 
     @classmethod
     def open(cls, folder: Path, name: str, entry: Entry | None = None) -> Self:
-        """The backbone of `folder`. Raises UserError for a classifier that was trained for labels of its own."""
+        """The backbone in `folder`. Raises UserError for a classifier with labels of its own."""
         opened = super().open(folder, name, entry)
         _ = opened.verdicts
         return opened
 
     @cached_property
     def verdicts(self) -> Verdicts:
-        """Which classes are entailment and its opposite, by their names in the config. Raises UserError where none is so called."""
+        """Which classes mean entailment and its opposite, by their names in the config. Raises UserError where no name says so."""
         names = _names(self.config)
-        said = {i: name.casefold().replace("-", "_").replace(" ", "_") for i, name in names.items()}
-        yes = [i for i, name in said.items() if name.startswith("entail")]
-        if len(yes) != 1 or len(said) < 2:
-            raise self._no_verdict(names)
-        others = [i for i in said if i not in yes]
-        no = [i for i in others if said[i].startswith("contra")] or [i for i in others if said[i] != "neutral"]
+        normalized = {i: name.casefold().replace("-", "_").replace(" ", "_") for i, name in names.items()}
+        yes = [i for i, name in normalized.items() if name.startswith("entail")]
+        if len(yes) != 1 or len(normalized) < 2:
+            raise self._not_entailment(names)
+        others = [i for i in normalized if i not in yes]
+        no = [i for i in others if normalized[i].startswith("contra")] or [
+            i for i in others if normalized[i] != "neutral"
+        ]
         return Verdicts(yes[0], no or others)
 
     def pair_log_p(self, logits: Any) -> Any:
@@ -61,30 +63,30 @@ class EntailmentBackbone(CrossEncoder):
         yes, no = self.verdicts
         return logits[:, [yes, *no]].log_softmax(-1)[:, 0]
 
-    def _no_verdict(self, names: dict[int, str]) -> UserError:
-        listed = ", ".join(names[i] for i in sorted(names)[:6]) or "unnamed ones"
+    def _not_entailment(self, names: dict[int, str]) -> UserError:
+        classes = ", ".join(names[i] for i in sorted(names)[:6]) or "–"
         return UserError(
-            "backbone {name!r}: its classes are {listed}; none is called entailment, so it was trained "
-            "for labels of its own and cannot judge yours.",
+            "backbone {name!r}: its classes are {classes}; none is called entailment, so the model was "
+            "trained for labels of its own and cannot judge yours.",
             "Take a model trained on NLI, such as  --backbone deberta-zeroshot ; if this is one, name "
-            'its classes in {folder}, as in  "id2label": {{"0": "entailment", "1": "neutral", "2": '
+            'its classes in {folder}, for example  "id2label": {{"0": "entailment", "1": "neutral", "2": '
             '"contradiction"}}',
             name=self.name,
-            listed=listed,
+            classes=classes,
             folder=self.folder / "config.json",
         )
 
 
 def _names(config: dict[str, Any]) -> dict[int, str]:
-    """The classes' names by their places, from `id2label`, or from `label2id` where that says LABEL_0 and so on.
+    """The names of the classes by index, from `id2label`, or from `label2id` where `id2label` says LABEL_0 and so on.
 
     >>> _names({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"entailment": 1, "neutral": 0}})
     {1: 'entailment', 0: 'neutral'}
     """
-    found = {int(i): str(name) for i, name in (config.get("id2label") or {}).items()}
-    turned = {int(i): str(name) for name, i in (config.get("label2id") or {}).items()}
-    unnamed = all(name.startswith("LABEL_") for name in found.values())
-    return turned if unnamed and turned else found
+    from_id2label = {int(i): str(name) for i, name in (config.get("id2label") or {}).items()}
+    from_label2id = {int(i): str(name) for name, i in (config.get("label2id") or {}).items()}
+    unnamed = all(name.startswith("LABEL_") for name in from_id2label.values())
+    return from_label2id if unnamed and from_label2id else from_id2label
 
 
 BACKBONE = EntailmentBackbone

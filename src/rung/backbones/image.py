@@ -1,4 +1,4 @@
-"""Models that see images and read labels: two encoders into one space, such as CLIP and SigLIP."""
+"""Models with an image encoder and a text encoder into one space, such as CLIP and SigLIP: they classify images by label texts."""
 
 from __future__ import annotations
 
@@ -14,110 +14,108 @@ from rung.errors import UserError
 from rung.evidence import Array, Role, unit
 from rung.evidence.images import ImageError, rgb
 
-_KINDS = {"CLIPModel", "SiglipModel", "ChineseCLIPModel"}
-_AT_ONCE = 16  # images or phrasings in one pass
+_ARCHITECTURES = {"CLIPModel", "SiglipModel", "ChineseCLIPModel"}
+_BATCH_SIZE = 16  # images or label texts in one forward pass
 
 
 class ImageBackbone(Pretrained):
-    """A frozen pair of encoders, in float32: images are what is classified, labels are text.
+    """A frozen pair of encoders, in float32: the items to classify are images, the labels are texts.
 
-    `temperature` is the model's own: the difference of cosines that it was trained to take as one nat.
+    `temperature` is the model's own: the difference of cosines that its training counts as one nat.
     """
 
     abilities = frozenset({"embed"})
     input = "image"
     needs = ("torch", "transformers", "PIL")
-    model_class = "AutoModel"  # each of the kinds has a class of its own
+    model_class = "AutoModel"  # it finds the class of each architecture
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Whether the config names one of the architectures that this file runs."""
-        return architecture(folder) in _KINDS
+        """Whether the config names an architecture that this file runs."""
+        return architecture(folder) in _ARCHITECTURES
 
     @cached_property
     def dimensions(self) -> int:
-        """Length of an embedding; the catalog's word spares loading transformers where all embeddings are in the cache."""
+        """Length of an embedding; from the catalog where possible, so that transformers is not imported for cached embeddings."""
         known = self.entry.dimensions if self.entry else None
-        return known or int(
-            getattr(self._settings, "projection_dim", None) or self._settings.text_config.projection_size
-        )
+        return known or int(getattr(self._config, "projection_dim", None) or self._config.text_config.projection_size)
 
     @cached_property
     def max_tokens(self) -> int | None:
-        """None: an image has no length. Of a label's wording what the text encoder has room for is read."""
+        """None, since an image has no length. A label's text is cut at the limit of the text encoder."""
         return None
 
     @cached_property
     def temperature(self) -> float | None:
-        """τ = 1 / exp(logit scale), as it was learned; read from the file, without the rest of the weights."""
+        """τ = 1 / exp(logit scale), as the model learned it; read from the file without loading the other weights."""
         from safetensors import safe_open
 
         for file in sorted(self.folder.glob("*.safetensors")):
             with safe_open(file, "numpy") as weights:
-                if "logit_scale" in weights.keys():  # noqa: SIM118 - it is no mapping
+                if "logit_scale" in weights.keys():  # noqa: SIM118 - it is not a mapping
                     return float(np.exp(-weights.get_tensor("logit_scale").astype(np.float64).item()))
         return None
 
     def embed(self, items: Sequence[Any], role: Role = "text") -> Array:
-        """Unit rows (n, d), float32; computed every time.
+        """Unit rows (n, d), float32; computed at every call.
 
-        In the role "text" stand the items to classify, here images: paths and PIL images; a row of NaN is one that could not
-        be read (`rung.evidence.images.fault` says why). In the role "label" they are strings.
+        For the role "text", `items` are the images to classify: paths or PIL images; an image that cannot be read gives a row
+        of NaN (`rung.evidence.images.fault` gives the reason). For the role "label", `items` are strings.
         """
         rows = np.full((len(items), self.dimensions), np.nan, dtype=np.float32)
-        of = self._of_labels if role == "label" else self._of_images
-        for start in range(0, len(items), _AT_ONCE):
-            part = items[start : start + _AT_ONCE]
-            rows[start : start + len(part)] = of(part)
+        embed_batch = self._embed_labels if role == "label" else self._embed_images
+        for start in range(0, len(items), _BATCH_SIZE):
+            part = items[start : start + _BATCH_SIZE]
+            rows[start : start + len(part)] = embed_batch(part)
         return rows
 
     def cut(self, items: Sequence[Any]) -> int:  # noqa: ARG002 (a backbone's signature)
-        """Of an image nothing is cut for its length."""
+        """0, since an image has no length."""
         return 0
 
     def windows(self, item: Any) -> list[Any]:
         """The image itself."""
         return [item]
 
-    def _of_images(self, items: Sequence[Any]) -> Array:
-        """Features (m, d) of up to `_AT_ONCE` images; one at a time is open."""
+    def _embed_images(self, items: Sequence[Any]) -> Array:
+        """Embeddings (m, d) of up to `_BATCH_SIZE` images; only one file is open at a time."""
         import torch
 
         rows = np.full((len(items), self.dimensions), np.nan, dtype=np.float32)
-        pixels = {i: seen for i, item in enumerate(items) if (seen := self._pixels(item)) is not None}
+        pixels = {i: image for i, item in enumerate(items) if (image := self._pixels(item)) is not None}
         if pixels:
             with torch.inference_mode():
-                seen = self.model.get_image_features(torch.stack(list(pixels.values())).to(self.model.device))
-            rows[list(pixels)] = unit(seen.pooler_output.cpu().numpy())
+                output = self.model.get_image_features(torch.stack(list(pixels.values())).to(self.model.device))
+            rows[list(pixels)] = unit(output.pooler_output.cpu().numpy())
         return rows
 
     def _pixels(self, item: Any) -> Any:
-        """What the model sees of an image, (3, height, width); None where it cannot be read."""
+        """The preprocessed image (3, height, width), or None where it cannot be read."""
         try:
             return self._processor(images=rgb(item), return_tensors="pt")["pixel_values"][0]
         except ImageError:
             return None
 
-    def _of_labels(self, texts: Sequence[str]) -> Array:
-        """Features (m, d) of up to `_AT_ONCE` phrasings.
+    def _embed_labels(self, texts: Sequence[str]) -> Array:
+        """Embeddings (m, d) of up to `_BATCH_SIZE` label texts.
 
-        SigLIP was trained on texts padded to the full length, with the padding in sight; the others mask it.
+        SigLIP was trained on texts padded to the full length, without an attention mask; the others mask the padding.
         """
         import torch
 
         siglip = architecture(self.folder) == "SiglipModel"
-        said = self.tokenizer(
+        encoded = self.tokenizer(
             [self.as_text(text) for text in texts],
             padding="max_length" if siglip else True,
             truncation=True,
-            max_length=self._room,
+            max_length=self._max_label_tokens,
             return_tensors="pt",
         )
         if siglip:
-            said = {"input_ids": said["input_ids"]}
+            encoded = {"input_ids": encoded["input_ids"]}
         with torch.inference_mode():
-            read = self.model.get_text_features(**{name: ids.to(self.model.device) for name, ids in said.items()})
-        return unit(read.pooler_output.cpu().numpy())
+            output = self.model.get_text_features(**{name: ids.to(self.model.device) for name, ids in encoded.items()})
+        return unit(output.pooler_output.cpu().numpy())
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -126,38 +124,38 @@ class ImageBackbone(Pretrained):
             return super().tokenizer
         except ImportError as error:
             raise UserError(
-                "backbone {name!r}: its tokenizer needs a package that is not installed ({split}).",
-                "pip install 'rung[torch]'   brings sentencepiece and protobuf",
+                "backbone {name!r}: its tokenizer needs a package that is not installed ({reason}).",
+                "pip install 'rung[torch]'   installs sentencepiece and protobuf",
                 name=self.name,
-                split=" ".join(str(error).split())[:160],
+                reason=" ".join(str(error).split())[:160],
             ) from None
 
     @cached_property
     def _processor(self) -> Any:
-        """What crops, scales and normalizes images, by Pillow: torchvision, where it is installed, rounds otherwise."""
+        """Crops, scales and normalizes images with Pillow, since torchvision rounds differently."""
         from transformers import AutoImageProcessor
 
         try:
             return AutoImageProcessor.from_pretrained(str(self.folder), backend="pil", local_files_only=True)
         except (OSError, ValueError):
             raise UserError(
-                "backbone {name!r}: {folder} does not say how images are to be prepared.",
-                "Put the model's preprocessor_config.json there.",
+                "backbone {name!r}: {folder} does not say how images are to be preprocessed.",
+                "Put the model's preprocessor_config.json into that folder.",
                 name=self.name,
                 folder=self.folder,
             ) from None
 
     @cached_property
-    def _settings(self) -> Any:
-        """The model's config, with what transformers leaves out of config.json because it is the default."""
+    def _config(self) -> Any:
+        """The model's config, including the defaults that config.json leaves out."""
         from transformers import AutoConfig
 
         return AutoConfig.from_pretrained(str(self.folder), local_files_only=True)
 
     @cached_property
-    def _room(self) -> int:
-        """Tokens of a label's wording that the text encoder reads, special tokens included."""
-        return min(int(self._settings.text_config.max_position_embeddings), int(self.tokenizer.model_max_length))
+    def _max_label_tokens(self) -> int:
+        """How many tokens of a label's text the text encoder reads, special tokens included."""
+        return min(int(self._config.text_config.max_position_embeddings), int(self.tokenizer.model_max_length))
 
 
 BACKBONE = ImageBackbone

@@ -1,4 +1,4 @@
-"""Masked language models (BERT, RoBERTa, DeBERTa, XLM-R …): how well a word fits into a gap of a sentence."""
+"""Masked language models (BERT, RoBERTa, DeBERTa, XLM-R …): the probability of a word at a masked position of a sentence."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from rung.evidence import Array
 from rung.text_encoding import encodable
 
 SLOT = "{}"
-_ROWS = 4096  # held at once: a long text masked at each of its tokens is many rows
+_ROWS = 4096  # in memory at once: a long text gives as many rows as it has tokens
 
 
 class _Cloze(NamedTuple):
-    """A prompt around its slot, and the space that the candidate brings along; where the person's text in it stands, if any."""
+    """A prompt split at its slot, with the space that belongs to the candidate."""
 
-    before: str | Prompt  # a `Prompt` where the text stands before the slot
-    glue: str  # "" or " "
-    after: str | Prompt  # and here where it stands after it
+    before: str | Prompt  # a `Prompt` where the person's text is before the slot
+    space: str  # "" or " "
+    after: str | Prompt  # a `Prompt` where the person's text is after the slot
 
     def masked(self, masks: str) -> str | Prompt:
         """The prompt with `masks` in its slot."""
@@ -50,8 +50,8 @@ class _Cloze(NamedTuple):
         )
 
 
-class _Row(NamedTuple):
-    """Ids, the places to mask, and at which t places the log p of which tokens (c, t) is wanted."""
+class _MaskedRow(NamedTuple):
+    """Token ids, the positions to mask, and the t positions at which log p of the `wanted` tokens (c, t) is read."""
 
     ids: list[int]
     masks: list[int]
@@ -66,32 +66,32 @@ class _Row(NamedTuple):
 class MaskedBackbone(Pretrained):
     """A model that was trained to fill gaps, frozen, in float32.
 
-    A prompt is a sentence with the slot `{}` where the candidate goes; without a slot the candidate follows the prompt. Of a
-    `Prompt` the slot is in the frame, and braces in the text are the text's own. The model's own special tokens (BERT's [CLS]
-    and [SEP]) stand around the whole, as in its training; nothing else is added.
+    A prompt is a sentence with the slot `{}` in place of the candidate; without a slot the candidate follows the prompt. The
+    slot of a `Prompt` is in its frame, and braces in its text are plain characters. The model's own special tokens (BERT's
+    [CLS] and [SEP]) surround the prompt, as in its training; nothing else is added.
     """
 
     abilities = frozenset({"score"})
     model_class = "AutoModelForMaskedLM"
     style = "cloze"
     options = ("head", "precision")
-    tokens_at_once = BATCH_TOKENS  # of one forward pass; it moves the speed and the memory, not the answer
+    tokens_at_once = BATCH_TOKENS  # of one forward pass; it changes speed and memory, not the answer
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Whether the weights in `folder` fill gaps; those that also know the next sentence are asked for it by an option."""
+        """Whether the weights in `folder` fill gaps; an option selects the next-sentence head of those that have it too."""
         found = architecture(folder)
         return found.endswith("ForMaskedLM") or found == "BertForPreTraining"
 
     def with_options(self, given: Mapping[str, str]) -> CrossEncoder | Self:
-        """The backbone that asks the given `head`: "cloze", this one, or "next-sentence", which BERT's own weights have too."""
+        """The backbone for the chosen `head`: "cloze" is this one, "next-sentence" the second head of BERT's original weights."""
         head = given.get("head", "cloze")
         if head not in ("cloze", HEAD):
             raise UserError(
-                "backbone {name!r}: head must be cloze or {HEAD}, got {head!r}.",
-                "{name}?head={HEAD}",
+                "backbone {name!r}: head must be cloze or {other}, got {head!r}.",
+                "Type  {name}?head={other}",
                 name=self.name,
-                HEAD=HEAD,
+                other=HEAD,
                 head=head,
             )
         found = self.with_precision(given)
@@ -99,8 +99,8 @@ class MaskedBackbone(Pretrained):
             return found
         if not any(key.endswith("seq_relationship.weight") for key in weight_names(self.folder)):
             raise UserError(
-                "backbone {name!r}: its weights have no head that says whether a sentence follows another.",
-                "Take one of BERT's own models, such as  hf:google-bert/bert-base-uncased?head=next-sentence",
+                "backbone {name!r}: its weights have no head for next-sentence prediction.",
+                "Use one of the original BERT models, such as  hf:google-bert/bert-base-uncased?head=next-sentence",
                 name=self.name,
             )
         following = NextSentenceBackbone(self.folder, found.name, self.entry)
@@ -109,12 +109,12 @@ class MaskedBackbone(Pretrained):
 
     @property
     def mask(self) -> str:
-        """The text of the token that stands for a gap, such as "[MASK]"."""
+        """The mask token as text, such as "[MASK]"."""
         text = self.tokenizer.mask_token
         if text is None:
             raise UserError(
-                "backbone {name!r}: its tokenizer has no mask token, so no gap can be filled.",
-                'Name it in {folder}, as in  "mask_token": "[MASK]"',
+                "backbone {name!r}: its tokenizer has no mask token, so the model cannot fill gaps.",
+                'Name it in {folder}, for example  "mask_token": "[MASK]"',
                 name=self.name,
                 folder=self.folder / "tokenizer_config.json",
             )
@@ -123,24 +123,26 @@ class MaskedBackbone(Pretrained):
     def score(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> Array:
         """Natural log p(candidate in the slot of the prompt), (n, k) float32.
 
-        A candidate of t tokens takes the place of t masks at once:  log p = Σ_i log p(c_i at mask i | the frame with t masks).
-        So its tokens are taken as independent given the frame, and each length has its own frame. That favors no candidate
-        among those of one length, but a word of several tokens gets less than it deserves (its second token does not know the
-        first), and sums over unlike lengths are not on one scale: divide by `lengths`, or subtract the score without the text.
+        A candidate of t tokens takes the place of t masks at once:  log p = Σ_i log p(c_i at mask i | the frame with t
+        masks). So its tokens are independent given the frame, and each length has a frame of its own. This favors no
+        candidate among those of one length, but a word of several tokens gets too little (its second token does not depend on
+        the first), and sums over different lengths are not on one scale: divide by `lengths`, or subtract the score without
+        the text.
 
-        White space before the slot belongs to the candidate, as it does in byte-level vocabularies (" good" and "good" are two
-        tokens there, and the mask stands for the first). Of a prompt beyond `max_tokens` the text is cut at its end that is far
-        from the slot; a plain string at both of its far ends. An empty candidate has log p = 0. Raises UserError for a prompt
-        with two slots, a frame that leaves no room for a text, or a candidate that fills the model.
+        White space before the slot belongs to the candidate, as it does in byte-level vocabularies (" good" and "good" are
+        two tokens there, and the mask stands for the first). Of a prompt beyond `max_tokens` the text is cut at its end that
+        is far from the slot; a plain string at both ends. An empty candidate has log p = 0. Raises UserError for a prompt
+        with two slots, a frame that leaves no room for a text, or a candidate that is longer than the model reads.
         """
         frames = {prompt: _cloze(prompt) for prompt in prompts}
         tokens = {
-            glue: plain_token_ids(self.tokenizer, [_glued(each, glue) for each in candidates]) for glue in ("", " ")
+            space: plain_token_ids(self.tokenizer, [_with_space(each, space) for each in candidates])
+            for space in ("", " ")
         }
         found = {prompt: np.zeros(len(candidates), dtype=np.float32) for prompt in frames}
         places, rows = [], []
         for prompt, frame in frames.items():
-            for row, members in self._rows(frame, tokens[frame.glue], candidates):
+            for row, members in self._rows(frame, tokens[frame.space], candidates):
                 places.append((prompt, members))
                 rows.append(row)
         for (prompt, members), log_p in zip(places, self._log_p(rows), strict=True):
@@ -148,13 +150,14 @@ class MaskedBackbone(Pretrained):
         return np.array([found[prompt] for prompt in prompts], dtype=np.float32).reshape(len(prompts), len(candidates))
 
     def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
-        """How many tokens (k,) each candidate has after a space: how many masks it takes."""
+        """The number of tokens (k,) of each candidate after a space, which is the number of its masks."""
         return np.array(
-            [len(ids) for ids in plain_token_ids(self.tokenizer, [_glued(each, " ") for each in candidates])], np.intp
+            [len(ids) for ids in plain_token_ids(self.tokenizer, [_with_space(each, " ") for each in candidates])],
+            np.intp,
         )
 
     def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:
-        """How many prompts are too long with the longest of the candidates in their slot, so that one end is not read."""
+        """How many prompts are too long with the longest candidate in their slot, so that one end is not read."""
         masks = self.mask * int(self.lengths(candidates).max(initial=0))
         rows = self.prompt_ids([_cloze(prompt).masked(masks) for prompt in prompts])
         limit = self.max_tokens
@@ -163,10 +166,10 @@ class MaskedBackbone(Pretrained):
     def pseudo_log_likelihood(
         self, texts: Sequence[str], *, within_word: bool = False
     ) -> list[tuple[list[str], Array]]:
-        """Each text's tokens and their natural log p (t,), each given all the others; what is beyond `max_tokens` is not read.
+        """The tokens of each text and their natural log p (t,), each given all others; what exceeds `max_tokens` is not read.
 
-        Each token is masked in turn; the sum is the text's pseudo-log-likelihood. With `within_word`, the tokens to the right of
-        it in the same word are masked too, so that "souven" is not given away by "##ir", which scores long rare words too high.
+        Each token is masked in turn; the sum is the text's pseudo-log-likelihood. With `within_word`, the later tokens of the
+        same word are masked too: otherwise "##ir" gives "souven" away, and long rare words score too high.
 
         Sources: Salazar et al. 2020, "Masked language model scoring", eq. 1; Kauf & Ivanova 2023, "A better way to do masked
         language model scoring" (PLL-word-l2r).
@@ -175,12 +178,16 @@ class MaskedBackbone(Pretrained):
             return []
         if within_word and not self.tokenizer.is_fast:
             raise UserError(
-                "backbone {name!r}: its tokenizer does not say which tokens make a word.",
+                "backbone {name!r}: its tokenizer does not say which tokens form a word.",
                 "Leave out within_word=True.",
                 name=self.name,
             )
-        encoded = self._whole(texts)
-        rows = [row for ids, places, words in encoded for row in _turns(ids, places, words if within_word else None)]
+        encoded = self._encoded(texts)
+        rows = [
+            row
+            for ids, places, words in encoded
+            for row in _rows_masking_each_token(ids, places, words if within_word else None)
+        ]
         log_p = iter(self._log_p(rows))
         return [
             (
@@ -192,55 +199,57 @@ class MaskedBackbone(Pretrained):
 
     def _rows(
         self, frame: _Cloze, tokens: list[list[int]], candidates: Sequence[str]
-    ) -> Iterator[tuple[_Row, list[int]]]:
-        """One row for each distinct length of a candidate, with the places of those that have it."""
+    ) -> Iterator[tuple[_MaskedRow, list[int]]]:
+        """One row for each distinct length of a candidate, with the indices of the candidates of this length."""
         for t in sorted({len(ids) for ids in tokens} - {0}):
             members = [j for j, ids in enumerate(tokens) if len(ids) == t]
             room = self._room(t, candidates[members[0]])
             framed = (
-                self._framed if isinstance(frame.before, str) and isinstance(frame.after, str) else self._around_text
+                self._ids_of_string
+                if isinstance(frame.before, str) and isinstance(frame.after, str)
+                else self._ids_of_parts
             )
             ids, start = framed(frame, t, room)
             masks = list(range(start, start + t))
-            yield _Row(ids, masks, masks, [tokens[j] for j in members]), members
+            yield _MaskedRow(ids, masks, masks, [tokens[j] for j in members]), members
 
-    def _around_text(self, frame: _Cloze, t: int, room: int | None) -> tuple[list[int], int]:
-        """The ids of a prompt with t masks in its slot, special tokens included, and where the first mask stands."""
+    def _ids_of_parts(self, frame: _Cloze, t: int, room: int | None) -> tuple[list[int], int]:
+        """The ids of a prompt with t masks in its slot, special tokens included, and the position of the first mask."""
         (row,) = self.prompt_ids([frame.masked(self.mask * t)])
         self.check_frames([row], room)
         before, after = self._specials
         ids = row.truncated(room, keep_tail if isinstance(frame.before, Prompt) else keep_head)
-        spelled = (
+        frame_half = (
             row.before if isinstance(frame.after, Prompt) else row.after
-        )  # the half of the frame that has the slot
-        offset = 0 if spelled is row.before else len(ids) - len(row.after)
-        earlier = _outer(frame.before).count(self.mask)  # masks that the frame itself spells
+        )  # the half of the frame that contains the slot
+        offset = 0 if frame_half is row.before else len(ids) - len(row.after)
+        earlier = _frame_before_slot(frame.before).count(self.mask)  # masks in the frame itself
         mask = self.tokenizer.mask_token_id
-        start = [i for i, each in enumerate(spelled) if each == mask][earlier]
+        start = [i for i, each in enumerate(frame_half) if each == mask][earlier]
         return [*before, *ids, *after], len(before) + offset + start
 
-    def _framed(self, frame: _Cloze, t: int, room: int | None) -> tuple[list[int], int]:
-        """The same of a plain string, whose masks are its own."""
+    def _ids_of_string(self, frame: _Cloze, t: int, room: int | None) -> tuple[list[int], int]:
+        """The same for a plain string, in which mask tokens are read."""
         mask = self.tokenizer.mask_token_id
         (ids,) = plain_token_ids(self.tokenizer, [str(frame.masked(self.mask * t))])
         earlier = str(frame.before).count(self.mask)
         start = [i for i, each in enumerate(ids) if each == mask][earlier]
         before, after = self._specials
-        left, right = _kept(start, len(ids) - start - t, len(ids) if room is None else room - t)
+        left, right = _tokens_per_side(start, len(ids) - start - t, len(ids) if room is None else room - t)
         return [*before, *ids[start - left : start + t + right], *after], len(before) + left
 
     def _room(self, t: int, candidate: str) -> int | None:
-        """Tokens of a prompt with t masks that are read, without the special ones; None without a limit."""
+        """How many tokens of a prompt with t masks are read, without the special tokens; None without a limit."""
         if self.max_tokens is None:
             return None
         room = self.max_tokens - sum(map(len, self._specials))
         if room < t:
             raise UserError(
-                "backbone {name!r}: the candidate {candidate!r} has {t} tokens, the model reads {max_tokens}.",
+                "backbone {name!r}: the candidate {candidate!r} has {n} tokens, but the model reads {max_tokens}.",
                 "Give shorter candidates, or take a backbone that reads more.",
                 name=self.name,
                 candidate=candidate[:40],
-                t=t,
+                n=t,
                 max_tokens=self.max_tokens,
             )
         return room
@@ -252,8 +261,8 @@ class MaskedBackbone(Pretrained):
             plain_token_ids(self.tokenizer, [self.mask])[0], self.tokenizer(self.mask)["input_ids"]
         )
 
-    def _whole(self, texts: Sequence[str]) -> list[tuple[list[int], list[int], list[int | None]]]:
-        """Each text's ids with special tokens, the places of those that are its own, and the word that each belongs to."""
+    def _encoded(self, texts: Sequence[str]) -> list[tuple[list[int], list[int], list[int | None]]]:
+        """The ids of each text with special tokens, the positions of the text's own tokens, and the word of each token."""
         limit = {"truncation": True, "max_length": self.max_tokens} if self.max_tokens else {}
         encoded = self.tokenizer([self.as_text(text) for text in texts], return_special_tokens_mask=True, **limit)
         marks = encoded["special_tokens_mask"]
@@ -261,12 +270,12 @@ class MaskedBackbone(Pretrained):
         places = [[i for i, mark in enumerate(each) if not mark] for each in marks]
         return list(zip(encoded["input_ids"], places, words, strict=True))
 
-    def _log_p(self, rows: list[_Row]) -> list[Array]:
-        """Of each row, log p (c, t) of its wanted tokens at its t places."""
+    def _log_p(self, rows: list[_MaskedRow]) -> list[Array]:
+        """For each row, log p (c, t) of its wanted tokens at its t positions."""
         parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
         return [log_p for part in parts for log_p in self._part(part)]
 
-    def _part(self, rows: list[_Row]) -> list[Array]:
+    def _part(self, rows: list[_MaskedRow]) -> list[Array]:
         import torch
 
         ids = [row.masked_with(self.tokenizer.mask_token_id) for row in rows]
@@ -286,67 +295,67 @@ class MaskedBackbone(Pretrained):
 
 
 def _cloze(prompt: str | Prompt) -> _Cloze:
-    """A prompt in its parts.
+    """A prompt split at its slot.
 
     >>> _cloze("It was {}.")
-    _Cloze(before='It was', glue=' ', after='.')
+    _Cloze(before='It was', space=' ', after='.')
     >>> _cloze(Prompt("", "a {} b", " It was {}."))
-    _Cloze(before=Prompt(before='', text='a {} b', after=' It was'), glue=' ', after='.')
+    _Cloze(before=Prompt(before='', text='a {} b', after=' It was'), space=' ', after='.')
     """
     if isinstance(prompt, str):
-        before, glue, after = _at_slot(encodable(prompt))
-        return _Cloze(before, glue, after)
+        before, space, after = _split_at_slot(encodable(prompt))
+        return _Cloze(before, space, after)
     if SLOT in prompt.before and SLOT not in prompt.after:
-        before, glue, after = _at_slot(prompt.before)
-        return _Cloze(before, glue, Prompt(after, prompt.text, prompt.after))
+        before, space, after = _split_at_slot(prompt.before)
+        return _Cloze(before, space, Prompt(after, prompt.text, prompt.after))
     if SLOT in prompt.before:
-        _at_slot(f"{prompt.before}{prompt.after}")  # says that there are two
-    before, glue, after = _at_slot(prompt.after)
-    text = prompt.text if before else prompt.text.rstrip()  # white space before the slot is the candidate's
-    return _Cloze(Prompt(prompt.before, text, before), glue or " " * (text != prompt.text), after)
+        _split_at_slot(f"{prompt.before}{prompt.after}")  # raises, since there are two
+    before, space, after = _split_at_slot(prompt.after)
+    text = prompt.text if before else prompt.text.rstrip()  # white space before the slot belongs to the candidate
+    return _Cloze(Prompt(prompt.before, text, before), space or " " * (text != prompt.text), after)
 
 
-def _at_slot(frame: str) -> tuple[str, str, str]:
-    """What stands before the slot, the space that belongs to the candidate, and what stands after it."""
+def _split_at_slot(frame: str) -> tuple[str, str, str]:
+    """What is before the slot, the space that belongs to the candidate, and what is after the slot."""
     if frame.count(SLOT) > 1:
         raise UserError(
-            "prompt {prompt!r} has {count} slots {SLOT}, so it is not clear where the candidate goes.",
-            "Leave one; write the text's own braces as  {SLOT_2} {SLOT_3}",
+            "prompt {prompt!r} has {count} slots {slot}, so the place of the candidate is not clear.",
+            "Keep one; write the braces of the text itself as  {opening} {closing}",
             prompt=frame[:60],
             count=frame.count(SLOT),
-            SLOT=SLOT,
-            SLOT_2=SLOT[0],
-            SLOT_3=SLOT[1],
+            slot=SLOT,
+            opening=SLOT[0],
+            closing=SLOT[1],
         )
     before, _, after = frame.partition(SLOT)
-    read = before.rstrip()
-    return read, " " if read != before else "", after
+    stripped = before.rstrip()
+    return stripped, " " if stripped != before else "", after
 
 
-def _outer(before: str | Prompt) -> str:
-    """The half of the frame in which the slot stands, up to it."""
+def _frame_before_slot(before: str | Prompt) -> str:
+    """The half of the frame that contains the slot, up to the slot."""
     return before.after if isinstance(before, Prompt) else before
 
 
-def _glued(candidate: str, glue: str) -> str:
-    return candidate if not candidate or candidate[0].isspace() else glue + candidate
+def _with_space(candidate: str, space: str) -> str:
+    return candidate if not candidate or candidate[0].isspace() else space + candidate
 
 
-def _kept(left: int, right: int, room: int) -> tuple[int, int]:
-    """How many tokens on either side stay when only `room` may: the longer side is cut first.
+def _tokens_per_side(left: int, right: int, room: int) -> tuple[int, int]:
+    """How many tokens on either side of the slot stay where only `room` may: the longer side is cut first.
 
-    >>> _kept(10, 2, 8), _kept(10, 10, 7)
+    >>> _tokens_per_side(10, 2, 8), _tokens_per_side(10, 10, 7)
     ((6, 2), (4, 3))
     """
     first = min(left, max(room - right, room - room // 2))
     return first, min(right, room - first)
 
 
-def _turns(ids: list[int], places: list[int], words: list[int | None] | None) -> Iterator[_Row]:
-    """A row for each place, masked there, and at what is to the right of it in the same word where `words` are given."""
+def _rows_masking_each_token(ids: list[int], places: list[int], words: list[int | None] | None) -> Iterator[_MaskedRow]:
+    """A row for each position: it is masked, and with `words` also the later positions of the same word."""
     for i in places:
         also = [j for j in places if j > i and words[j] == words[i]] if words else []
-        yield _Row(ids, [i, *also], [i], [[ids[i]]])
+        yield _MaskedRow(ids, [i, *also], [i], [[ids[i]]])
 
 
 BACKBONE = MaskedBackbone

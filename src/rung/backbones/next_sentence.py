@@ -1,4 +1,4 @@
-"""BERT's second head: whether a sentence follows another, and so whether a label said as a sentence fits a text."""
+"""BERT's second head: whether one sentence follows another, and so whether a label in a sentence fits a text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ HEAD = "next-sentence"
 
 
 class NextSentenceBackbone(CrossEncoder):
-    """A BERT that was trained to tell the next sentence from a sentence drawn at random, frozen, in float32.
+    """A BERT that was trained to tell the next sentence from a random sentence, frozen, in float32.
 
-    log p = log p(class 0 | text, candidate): the candidate is what comes next
+    log p = log p(class 0 | text, candidate): the candidate comes next
 
-    It knows topics rather than truth: a random sentence is mostly about something else.
-    Sources: Devlin et al. 2019, "BERT", section 3.1, task 2; Sun et al. 2022, "NSP-BERT", who classify so without a label.
+    It recognizes topics rather than truth, since a random sentence usually has another topic. Sources: Devlin et al. 2019,
+    "BERT", section 3.1, task 2; Sun et al. 2022, "NSP-BERT", who classify with it without labeled texts.
     """
 
     model_class = "AutoModelForNextSentencePrediction"
@@ -25,12 +25,12 @@ class NextSentenceBackbone(CrossEncoder):
 
     @classmethod
     def recognizes(cls, folder: Path) -> bool:
-        """Whether the weights in `folder` have this head and no other."""
+        """Whether the weights in `folder` have this head only."""
         return architecture(folder).endswith("ForNextSentencePrediction")
 
     @property
     def fingerprint_parts(self) -> object:
-        """The files, and which of their heads is asked."""
+        """The files, and which of their heads is used."""
         return {"files": self.hashes, "head": HEAD}
 
     def pair_log_p(self, logits: Any) -> Any:

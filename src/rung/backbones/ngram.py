@@ -1,6 +1,6 @@
-"""Embed texts by their words, pairs of words and pieces of words, hashed: NumPy only, no vocabulary, tens of thousands a second.
+"""Embed texts by hashed n-grams: words, pairs of words and character n-grams; NumPy only, no vocabulary, fast.
 
-This backbone knows nothing until it is fitted to a teacher: it is a student, made by `rung.distill`.
+Such a backbone is a student model: `rung.distill` fits it to a teacher.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from rung.evidence import Array, Role
 
 BUCKETS = 1 << 18
-LENGTHS = (3, 4, 5)  # characters of a piece, the marks at a word's ends included
-CHUNK = 4096  # texts held as words at a time: memory stays flat however many texts come
+LENGTHS = (3, 4, 5)  # of character n-grams, the marks at a word's ends included
+CHUNK = 4096  # texts that are split into words at a time, so that memory does not grow with the number of texts
 
 Letters = npt.NDArray[np.uint32]  # code points
 Counts = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 
-# What is no letter, digit or apostrophe of ASCII stands between words; every other byte belongs to one.
-_BETWEEN = bytes(b if chr(b).isalnum() or b in b"'\n" or b >= 128 else 32 for b in range(256))
-# Scripts without spaces: every character is a word, so that pairs of words are pairs of characters.
+# ASCII characters other than letters, digits and the apostrophe separate words; every other byte belongs to a word.
+_SEPARATORS_TO_SPACES = bytes(b if chr(b).isalnum() or b in b"'\n" or b >= 128 else 32 for b in range(256))
+# In scripts without spaces every character is a word, so that pairs of words are pairs of characters.
 _UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
-_OPEN, _CLOSE = 2, 3  # marks at a word's ends, as code points that no text holds
-_ODD = tuple(np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_OPEN, _CLOSE = 2, 3  # marks at a word's ends: code points that occur in no text
+_ODD_CONSTANTS = tuple(np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 class NgramBackbone(NativeFormatBackbone):
-    """Embed a text by the sum of what was learned of its n-grams, put on a sphere so that nothing of the sum is lost.
+    """Embed a text as the sum of learned vectors of its n-grams, mapped to a unit sphere without loss.
 
     e = Σ_g P[h(g)] / √m,   x = ( e / s, √(1 − |e / s|²) )     g the m words, pairs of words and pieces of words of a text
 
-    Words are cut at blanks and ASCII punctuation, small letters; pieces are 3 to 5 characters of a word between its two
-    ends. h hashes a gram to one of 2¹⁸ buckets, P (buckets, r) holds those that the fit met, as int8 with a scale each;
-    s is the greatest length that the fit met, and a longer sum is cut to it. A line on e is one on x, so that a linear
-    rung reads exactly what was learned; the last of the r + 1 dimensions only makes rows of length 1.
+    Words are split at blanks and ASCII punctuation, in lower case; pieces are 3 to 5 characters of a word with marks at its
+    ends. h hashes an n-gram to one of 2¹⁸ buckets. P (buckets, r) holds the buckets of the training texts, as int8 with a scale
+    each. s is the greatest length of e in training, and a longer sum is cut to it. A linear function of e is one of x, so a
+    linear rung reads exactly what was learned; the last of the r + 1 dimensions only makes rows of length 1.
     Rows do not depend on the batch or on the order of the texts, to the last bit.
     """
 
@@ -57,7 +57,7 @@ class NgramBackbone(NativeFormatBackbone):
     files = ("config.json", "model.safetensors")
 
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:  # noqa: ARG002 - one prompt for both roles
-        """Unit rows (n, d), float32: the same for a text and for a label."""
+        """Unit rows (n, d), float32; the role makes no difference."""
         rows = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for start in range(0, len(texts), CHUNK):
             grams = read_grams(texts[start : start + CHUNK], self._places, len(self._weights))
@@ -66,12 +66,12 @@ class NgramBackbone(NativeFormatBackbone):
         return on_sphere(rows, float(self._config["radius"]))
 
     def unknown_share(self, texts: Sequence[str]) -> float:
-        """The share of words of which the fit met no gram, over all `texts`; 0 if they hold no words at all."""
+        """The share of words without any n-gram from training, over all `texts`; 0 if they hold no words at all."""
         unknown = words = 0.0
         for start in range(0, len(texts), CHUNK):
             grams = read_grams(texts[start : start + CHUNK], self._places, len(self._weights))
-            strange = grams.pieces[:, [len(self._weights) - 1]].toarray()[:, 0] == np.diff(grams.pieces.indptr)
-            unknown += float((grams.words @ strange.astype(np.float64)).sum())
+            unknown_words = grams.pieces[:, [len(self._weights) - 1]].toarray()[:, 0] == np.diff(grams.pieces.indptr)
+            unknown += float((grams.words @ unknown_words.astype(np.float64)).sum())
             words += float(grams.words.nnz)
         return unknown / words if words else 0.0
 
@@ -85,13 +85,13 @@ class NgramBackbone(NativeFormatBackbone):
 
     @cached_property
     def _weights(self) -> Array:
-        """What is summed (kept + 1, r); the last row, of zeros, is that of every bucket which the fit did not meet."""
+        """The vectors to sum (kept + 1, r); the last row, of zeros, is for all buckets without training texts."""
         arrays = self.summed_arrays()
         return np.asarray(arrays["vectors"] * arrays["scales"][:, None])
 
     @cached_property
     def _places(self) -> npt.NDArray[np.int32]:
-        """The row of `_weights` of each bucket (2¹⁸,)."""
+        """The row of `_weights` for each bucket (2¹⁸,)."""
         return places_of(self._tensors["buckets"])
 
 
@@ -101,21 +101,21 @@ BACKBONE = NgramBackbone
 def write_ngram(
     folder: Path, buckets: npt.NDArray[np.int32], weights: Array, radius: float, notes: dict[str, str]
 ) -> None:
-    """A folder that `NgramBackbone.open` reads: `weights` (kept, r) of the `buckets` (kept,), and the sphere's radius."""
+    """Write a folder that `NgramBackbone.open` reads: `weights` (kept, r) of the `buckets` (kept,), and the sphere's radius."""
     whole, scales = to_int8(weights)
     tensors: dict[str, npt.NDArray[Any]] = {"buckets": buckets, "scales": scales, "weights": whole}
     NgramBackbone.write(folder, tensors, {"dimensions": weights.shape[1] + 1, "radius": radius, **notes})
 
 
 def places_of(buckets: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """The place of each of all buckets (2¹⁸,) among those that are kept, and one behind the last for the others."""
+    """The row (2¹⁸,) of each bucket among those that are kept; the others get the row after the last."""
     places = np.full(BUCKETS, len(buckets), dtype=np.int32)
     places[buckets] = np.arange(len(buckets), dtype=np.int32)
     return places
 
 
 def on_sphere(rows: Array, radius: float) -> Array:
-    """Rows (n, r + 1) whose last column is free, in place: scaled by the radius, and the last column makes them unit rows."""
+    """Rows (n, r + 1), in place: all but the last column are divided by the radius, and the last one makes the length 1."""
     inner = rows[:, :-1]
     inner /= np.float32(radius)
     lengths = np.linalg.norm(inner, axis=1)
@@ -125,10 +125,10 @@ def on_sphere(rows: Array, radius: float) -> Array:
 
 
 class Grams(NamedTuple):
-    """The n-grams of n texts, by their places.
+    """The n-grams of n texts, as sparse matrices.
 
-    words (n, w) are the words of texts in reading order, pieces (w, places) the grams of the w distinct words, pairs
-    (n, places) the pairs of words; scales (n,) are 1 / √m, m being the number of grams of a text, or 0.
+    words (n, w): the words of each text in reading order; pieces (w, rows): the n-grams of the w distinct words; pairs (n,
+    rows): the pairs of words; scales (n,): 1 / √m for m n-grams in a text, or 0.
     """
 
     words: csr_array
@@ -137,14 +137,14 @@ class Grams(NamedTuple):
     scales: Array
 
     def counts(self) -> csr_array:
-        """How much of each place there is in each text (n, places): the sums that `embed` takes, as one matrix."""
+        """The weight of each row of vectors in each text (n, rows): the sums that `embed` computes, as one matrix."""
         from scipy.sparse import csr_array, diags_array
 
         return csr_array(diags_array(self.scales) @ (self.words @ self.pieces + self.pairs))
 
 
 def read_grams(texts: Sequence[str], places: npt.NDArray[np.int32], width: int) -> Grams:
-    """The n-grams of texts; `places` (2¹⁸,) are columns by bucket, each under `width`."""
+    """The n-grams of texts; `places` (2¹⁸,) gives the column of each bucket, below `width`."""
     lengths, codes, letters, sizes = split(texts)
     hashes, grams, per_word = hash_words(letters, sizes)
     pairs, per_text = _pairs(lengths, codes, hashes)
@@ -158,13 +158,13 @@ def read_grams(texts: Sequence[str], places: npt.NDArray[np.int32], width: int) 
 
 
 def split(texts: Sequence[str]) -> tuple[Counts, Counts, Letters, Counts]:
-    """Words a text (n,), each word as a code in reading order, the letters of the distinct words, and how many each has."""
+    """Words per text (n,), each word as a code in reading order, the letters of the distinct words, and the length of each."""
     import pyarrow as pa
 
     joined = "\n".join(encodable(text).replace("\n", " ") for text in texts).lower()
     if not joined.isascii():
         joined = _UNSPACED.sub(r" \1 ", joined)
-    raw = np.frombuffer(joined.encode("utf-8").translate(_BETWEEN), dtype=np.uint8)
+    raw = np.frombuffer(joined.encode("utf-8").translate(_SEPARATORS_TO_SPACES), dtype=np.uint8)
     inside = raw > 32
     edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
     starts, ends = edges[::2], edges[1::2]
@@ -183,7 +183,7 @@ def split(texts: Sequence[str]) -> tuple[Counts, Counts, Letters, Counts]:
 
 
 def hash_words(letters: Letters, sizes: Counts) -> tuple[Hashes, Hashes, Counts]:
-    """A hash of each word (w,), the hashes of all its grams, the word itself first, word after word, and how many each has."""
+    """A hash of each word (w,), the hashes of all its n-grams (word by word, the word itself first), and how many each word has."""
     bounds = _starts(sizes + 2)
     marked = np.empty(bounds[-1], dtype=np.uint64)
     owner = np.repeat(np.arange(len(sizes)), sizes + 2)
@@ -191,35 +191,39 @@ def hash_words(letters: Letters, sizes: Counts) -> tuple[Hashes, Hashes, Counts]
     marked[at == 0], marked[at == sizes[owner] + 1] = _OPEN, _CLOSE
     marked[(at > 0) & (at <= sizes[owner])] = letters
     whole = (
-        _mixed(np.add.reduceat(_mixed(marked * _ODD[0] + at.astype(np.uint64) * _ODD[1]), bounds[:-1]))
+        _mix_bits(
+            np.add.reduceat(
+                _mix_bits(marked * _ODD_CONSTANTS[0] + at.astype(np.uint64) * _ODD_CONSTANTS[1]), bounds[:-1]
+            )
+        )
         if len(sizes)
         else marked
     )
     found, owners = [whole], [np.arange(len(sizes))]
     rolling = np.zeros_like(marked)
     for n in range(1, LENGTHS[-1] + 1):
-        rolling = rolling[: len(marked) - n + 1] * _ODD[0] + marked[n - 1 :]
+        rolling = rolling[: len(marked) - n + 1] * _ODD_CONSTANTS[0] + marked[n - 1 :]
         if n in LENGTHS:
             fits = np.flatnonzero((at + n <= sizes[owner] + 2)[: len(rolling)])
-            found.append(_mixed(rolling[fits] ^ np.uint64(n)))
+            found.append(_mix_bits(rolling[fits] ^ np.uint64(n)))
             owners.append(owner[fits])
     order = np.argsort(np.concatenate(owners), kind="stable")
     return whole, np.concatenate(found)[order], np.bincount(np.concatenate(owners), minlength=len(sizes))
 
 
 def _pairs(lengths: Counts, codes: Counts, hashes: Hashes) -> tuple[Hashes, Counts]:
-    """Hashes of all pairs of neighbouring words, text after text, and how many each text has."""
+    """Hashes of all pairs of neighboring words, text by text, and how many each text has."""
     of_words = hashes[codes]
-    last = _starts(lengths)[1:][lengths > 0] - 1  # a text's last word begins no pair
+    last = _starts(lengths)[1:][lengths > 0] - 1  # the last word of a text begins no pair
     within = np.ones(max(len(codes) - 1, 0), dtype=bool)
     within[last[:-1]] = False
-    pairs = of_words[:-1][within] * _ODD[1] + of_words[1:][within] * _ODD[2]
-    return _mixed(pairs), np.maximum(lengths - 1, 0)
+    pairs = of_words[:-1][within] * _ODD_CONSTANTS[1] + of_words[1:][within] * _ODD_CONSTANTS[2]
+    return _mix_bits(pairs), np.maximum(lengths - 1, 0)
 
 
-def _mixed(hashes: Hashes) -> Hashes:
-    """Every bit of the result hangs on every bit of the number. Source: Stafford's variant 13 of MurmurHash3's finalizer."""
-    for shift, odd in ((30, _ODD[1]), (27, _ODD[2])):
+def _mix_bits(hashes: Hashes) -> Hashes:
+    """Hashes in which every bit depends on every bit of the input. Source: Stafford's variant 13 of MurmurHash3's finalizer."""
+    for shift, odd in ((30, _ODD_CONSTANTS[1]), (27, _ODD_CONSTANTS[2])):
         hashes = (hashes ^ (hashes >> np.uint64(shift))) * odd
     return hashes ^ (hashes >> np.uint64(31))
 

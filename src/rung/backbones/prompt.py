@@ -1,4 +1,4 @@
-"""What a backbone is asked: a frame, in which control tokens mean something, around a person's text, in which they do not."""
+"""A prompt for a backbone: a frame, in which control tokens are read, around a person's text, in which they are not."""
 
 from __future__ import annotations
 

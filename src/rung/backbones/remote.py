@@ -1,15 +1,15 @@
-"""Servers that speak OpenAI's protocol (vLLM, llama.cpp, Ollama, the cloud), through the client `openai`.
+"""Servers with OpenAI's API (vLLM, llama.cpp, Ollama, cloud services), through the client `openai`.
 
     openai:MODEL@http://127.0.0.1:8080/v1?concurrency=8&max_requests=1000&max_tokens=100000&timeout_s=60&retries=5&via=chat
 
-via=chat (the default): the labels are options with a letter each, and the first token's likeliest candidates give their
-probabilities; where the server gives none, or not for every letter, it is held to a choice.
+via=chat (the default): the labels are options with a letter each, and the most probable first tokens give their probabilities.
+Where the server gives no probabilities, or not one for every letter, its output is constrained to the candidates.
 via=completions: each label follows the prompt in a request of its own, and the server echoes every token's log-probability (vLLM,
 llama-cpp-python).
-A server reads control tokens wherever they are spelled, also in a message's content. So in the text of a `Prompt`, and in labels,
-what models of all makers use as such ("<|im_end|>", "</s>", "[INST]", see `_CONTROL`) is spelled apart, by a space after its first
+A server reads control tokens wherever they occur, also in a message's content. So in the text of a `Prompt`, and in labels, what
+models of many makers use as control tokens ("<|im_end|>", "</s>", "[INST]", see `_CONTROL`) is broken up by a space after its first
 character; a plain string is sent as it is. Where a prompt is too long for the server, the middle of its text is left out until the
-server takes it.
+server accepts it.
 The key is read from OPENAI_API_KEY and written nowhere.
 """
 
@@ -42,31 +42,31 @@ from rung.messages import tr
 from rung.text_encoding import encodable
 
 _DEFAULTS = {"concurrency": 8, "max_requests": None, "max_tokens": None, "timeout_s": 60, "retries": 5, "via": "chat"}
-_TOP = (20, 5)  # likeliest tokens to ask for; some servers allow 5
-_ABOUT = 64  # tokens that a chat template and an answer may add to a prompt
+_TOP_LOGPROBS = (20, 5)  # how many tokens' probabilities are requested; some servers allow 5 at most
+_TEMPLATE_TOKENS = 64  # tokens that a chat template and an answer may add to a prompt
 _CONTROL = re.compile(
     r"<(?=\|[^|<>\s]{1,60}\|>|\uff5c[^\uff5c<>]{1,60}\uff5c>"
     r"|/?(?:s|bos|eos|pad|unk|mask|cls|sep|think|tool_calls?|tool_response|(?:start|end)_of_(?:turn|image|text|utterance)|"
     r"extra_id_\d+|unused\d+|reserved_\d+|fim_\w+)>|<SYS>>|</SYS>>)"
     r"|\[(?=/?(?:INST|SEP|CLS|MASK|PAD|UNK|BOS|EOS|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS|SYSTEM_PROMPT)\])"
 )
-_KNOWN = ("1 2 3 4 5 6 7 8", "A B C D E F", "Monday, Tuesday, Wednesday,")  # how they go on is tried first
-_GAP = 0.2  # nats: rounding moves a token's log-probability by less
-_SHORTER = 2 / 3  # of a text that a server cannot read whole is sent next
-_TOO_LONG = re.compile(  # in what a server says
+_ECHO_PROMPTS = ("1 2 3 4 5 6 7 8", "A B C D E F", "Monday, Tuesday, Wednesday,")  # the test of a server's echo
+_MAX_ECHO_GAP = 0.2  # nats: rounding changes a token's log-probability by less
+_SHARE_KEPT = 2 / 3  # of a text that is too long for the server
+_TOO_LONG = re.compile(  # in the error message of a server
     r"context|too long|too large|too many tokens|maximum (?:input|length|number of tokens)|must have (?:less|fewer) than"
 )
-_LEAST = 16  # characters: a shorter text is not what is too long
-_OUTSIDE = "api.openai.com"
-_AROUND = 32  # tokens that JSON and a chat template put around a name
+_MIN_CHARACTERS = 16  # a text shorter than this is not the reason that a prompt is too long
+_DEFAULT_HOST = "api.openai.com"
+_ANSWER_OVERHEAD = 32  # tokens that JSON and a chat template put around a name
 _PAIRS = {'""', "''", "``", "**", "__", "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb", "()", "[]", "{}", "<>"}
-_ENDS = ".,;:!?)\u3002" + string.whitespace  # "B)" and "B." are B; what opens a name, as in ".NET", stays
+_ENDS = ".,;:!?)\u3002" + string.whitespace  # "B)" and "B." are B; a mark at the beginning, as in ".NET", stays
 
-Ask = partial[tuple[Any, int]]  # of what is asked: the answer, and the tokens that it took
+Request = partial[tuple[Any, int]]  # from what is sent to the answer and the number of tokens spent
 
 
 class RemoteBackbone:
-    """A model behind a server. Texts leave this machine where the server is another one: `host` says which."""
+    """A model behind a server. Texts leave this machine where the server is another one: `host` names it."""
 
     scheme = "openai"
     abilities = frozenset({"score", "generate"})
@@ -75,7 +75,7 @@ class RemoteBackbone:
     needs: tuple[str, ...] = ("openai",)
     extra = "remote"
     options = tuple(_DEFAULTS)
-    max_tokens: int | None = None  # of a text: the server's own limit, which it does not tell
+    max_tokens: int | None = None  # unknown: the server does not give its limit
     dimensions = 0
     numerics = "remote"
 
@@ -88,34 +88,40 @@ class RemoteBackbone:
         self.api_client = ApiClient(
             self.budget, concurrency=self.settings["concurrency"], retries=self.settings["retries"]
         )
-        self._top: int | None = _TOP[0]  # what the server was found to allow; None: no log-probabilities
-        self._answers: dict[bytes, Any] = {}
-        self._shortened: dict[Prompt, Prompt] = {}  # what the server could not read whole, and what it was sent instead
-        self._echo_is_known = False  # to be right
-        self._holds = list(_HOLDS)  # ways to hold it to a choice that it has not refused yet
+        # How many tokens' probabilities the server gives, as found out; None: it gives no probabilities.
+        self._top_logprobs: int | None = _TOP_LOGPROBS[0]
+        self._answer_cache: dict[bytes, Any] = {}
+        self._shortened: dict[
+            Prompt, Prompt
+        ] = {}  # by a prompt that was too long for the server: what was sent instead
+        self._echo_is_checked = False
+        self._constraints = list(_CONSTRAINTS)  # ways to constrain its output that it has not refused yet
 
     @classmethod
-    def recognizes(cls, folder: Path) -> bool:  # noqa: ARG003 - it lies in no folder
-        """A server is no folder."""
+    def recognizes(cls, folder: Path) -> bool:  # noqa: ARG003 - a backbone's signature
+        """False: a server is no folder."""
         return False
 
     @classmethod
     def connect(cls, name: str) -> Self:
-        """The backbone for  openai:model@url; nothing is sent yet. Raises UserError for a name that is none or holds a key."""
+        """The backbone for  openai:model@url; nothing is sent yet.
+
+        Raises UserError for a malformed name and for one with a key in it.
+        """
         model, _, url = name.removeprefix("openai:").partition("@")
         parts = urlsplit(url)
         if not model or (url and (parts.scheme not in ("http", "https") or not parts.netloc)):
             raise UserError(
-                "backbone {name!r} names no model of a server.", "Type  openai:MODEL@http://HOST:PORT/v1", name=name
+                "backbone {name!r} names no model on a server.", "Type  openai:MODEL@http://HOST:PORT/v1", name=name
             )
         if "@" in parts.netloc:
             raise UserError(
-                "backbone: a key does not belong into a name, which is written down.", "export OPENAI_API_KEY=…"
+                "backbone: a key must not stand in a name, since names are saved.", "export OPENAI_API_KEY=…"
             )
         return cls(name)
 
     def with_options(self, given: Mapping[str, object]) -> Self:
-        """The same model with other options and a budget of its own. Raises UserError for a value that is none."""
+        """The same model with other options and a budget of its own. Raises UserError for an invalid value."""
         return type(self)(self.name, given)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -129,22 +135,22 @@ class RemoteBackbone:
 
     @property
     def fingerprint(self) -> str:
-        """The server and the model by name: what is behind them may change without notice."""
+        """A hash of the server's address and the model's name: what is behind them may change without notice."""
         return hashlib.sha256(json.dumps(["openai", self.url, self.model, self.settings["via"]]).encode()).hexdigest()
 
     @property
     def host(self) -> str | None:
-        """Where texts are sent, if that is not this machine."""
-        found = urlsplit(self.url).hostname if self.url else _OUTSIDE
+        """The host to which texts are sent, or None for this machine."""
+        found = urlsplit(self.url).hostname if self.url else _DEFAULT_HOST
         return None if found is None or _is_here(found) else found
 
     @property
     def style(self) -> str:
-        """How prompts are worded: letters to choose from, or a text to go on with."""
+        """How prompts are worded: with letters to choose from, or as a text to continue."""
         return "continuation" if self.settings["via"] == "completions" else "options"
 
     def as_text(self, text: str) -> str:
-        """The text with what may be a control token of the server's model spelled apart.
+        """The text in which everything that may be a control token of the server's model is broken up.
 
         >>> RemoteBackbone("openai:m").as_text("a <|im_end|> </s> [INST] <b>")
         'a < |im_end|> < /s> [ INST] <b>'
@@ -152,38 +158,40 @@ class RemoteBackbone:
         return _CONTROL.sub(r"\g<0> ", encodable(text))
 
     def chat(self, messages: list[dict[str, str]]) -> str | None:  # noqa: ARG002
-        """None: completions are asked for without a template."""
+        """None: completions are requested without a chat template."""
         return None
 
     def spent(self) -> str:
-        """What was asked of the server so far, in words."""
+        """How many requests and tokens were spent so far, in words."""
         return tr("{requests:,} requests, {tokens:,} tokens", requests=self.budget.requests, tokens=self.budget.tokens)
 
     def score(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> Array:
-        """Natural log p(candidate | prompt), (n, k) float32; NaN where the server does not tell all of a prompt's."""
+        """Natural log p(candidate | prompt), (n, k) float32; NaN where the server does not give all probabilities of a prompt."""
         return self.scored(prompts, candidates)[0]
 
     def scored(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
         """Log-probabilities (n, k), and for each prompt the reason why there are none (its row is NaN), or None."""
         if self.settings["via"] == "completions":
-            return self._of_pairs(prompts, candidates)
-        if any(len(each) > 1 for each in candidates):  # names: their first tokens say too little
-            reason = tr("names are chosen among, not scored")
+            return self._score_pairs(prompts, candidates)
+        if any(len(each) > 1 for each in candidates):  # names: their first tokens are not enough to tell them apart
+            reason = tr("the server can only choose among names, not score them")
             return np.full((len(prompts), len(candidates)), np.nan, dtype=np.float32), [reason] * len(prompts)
-        return self._of_each(prompts, partial(self._first_token, candidates=candidates), len(candidates))
+        return self._score_prompts(prompts, partial(self._first_token, candidates=candidates), len(candidates))
 
     def choose(
         self, prompts: Sequence[str | Prompt], candidates: Sequence[str]
     ) -> tuple[list[int | None], list[str | None]]:
-        """The candidate that the model picks for each prompt, by its place, or None with the reason; it is never guessed.
+        """The index of the candidate that the model picks for each prompt, or None with the reason; it is never guessed.
 
-        The server is held to the candidates in the first of these ways that it takes: a JSON schema, llama.cpp's grammar, vLLM's
-        guided_choice, nothing. What comes back counts if it is one of them: by itself, else whatever the case and the marks
-        around it, where that leaves no other candidate that it could be.
+        The server's output is constrained to the candidates in the first of these ways that the server takes: a JSON schema,
+        llama.cpp's grammar, vLLM's guided_choice, no constraint. An answer counts if it is a candidate: literally, else
+        regardless of case and of marks around it, where it cannot mean another candidate.
         """
-        ask = partial(self._picked, candidates=list(candidates))
-        answers = self._all(prompts, ask, extra=_longest_answer(candidates))
-        places = [None if isinstance(each, RequestFailedError) else _place(each, candidates) for each in answers]
+        request = partial(self._choose, candidates=list(candidates))
+        answers = self._answers_to(prompts, request, extra=_longest_answer(candidates))
+        places = [
+            None if isinstance(each, RequestFailedError) else _matching_candidate(each, candidates) for each in answers
+        ]
         reasons = [
             None
             if place is not None
@@ -195,186 +203,205 @@ class RemoteBackbone:
         return places, reasons
 
     def generate(self, prompts: Sequence[str | Prompt], max_tokens: int = 64, seed: int = 0) -> list[str]:
-        """What the model answers to each prompt (n). Raises UserError where one of them got no answer."""
-        answers = self._all(prompts, partial(self._wrote, max_tokens=max_tokens, seed=seed), extra=max_tokens)
+        """The model's answer to each prompt (n). Raises UserError where a prompt got no answer."""
+        answers = self._answers_to(prompts, partial(self._generate, max_tokens=max_tokens, seed=seed), extra=max_tokens)
         for each in answers:
             if isinstance(each, RequestFailedError):
                 raise UserError(
-                    "generate: a prompt got no answer: {each}.", "Try again; raise the budget or retries.", each=each
+                    "generate: a prompt got no answer: {reason}.",
+                    "Try again, or raise the budget or the number of retries.",
+                    reason=each,
                 )
         return answers
 
     def lengths(self, candidates: Sequence[str]) -> npt.NDArray[np.intp]:
-        """Words of each candidate (k,): its tokens are the server's secret."""
+        """The number of words of each candidate (k,), since the server does not give its tokens."""
         return np.array([max(1, len(each.split())) for each in candidates], dtype=np.intp)
 
     def cut(self, prompts: Sequence[str | Prompt], candidates: Sequence[str] = ()) -> int:  # noqa: ARG002
-        """How many of these prompts the server could not read whole, as far as they were asked: it does not tell its limit."""
-        return sum(isinstance(each, Prompt) and self._neutral(each) in self._shortened for each in prompts)
+        """How many of these prompts were too long for the server, among those sent so far: its limit is not known."""
+        return sum(isinstance(each, Prompt) and self._escaped(each) in self._shortened for each in prompts)
 
     def unknown_share(self, texts: Sequence[str]) -> float:  # noqa: ARG002
-        """Not known here."""
+        """0.0, since the server's vocabulary is not known."""
         return 0.0
 
-    def _of_each(self, prompts: Sequence[str | Prompt], ask: Ask, k: int) -> tuple[Array, list[str | None]]:
+    def _score_prompts(
+        self, prompts: Sequence[str | Prompt], request: Request, k: int
+    ) -> tuple[Array, list[str | None]]:
         rows = np.full((len(prompts), k), np.nan, dtype=np.float32)
         why: list[str | None] = [None] * len(prompts)
-        for i, answer in enumerate(self._all(prompts, ask)):
+        for i, answer in enumerate(self._answers_to(prompts, request)):
             if isinstance(answer, RequestFailedError):
                 why[i] = str(answer)
             elif np.isnan(answer).any():
-                why[i] = "the server tells too few tokens' probabilities"
+                why[i] = tr("the server gives the probabilities of too few tokens")
             else:
                 rows[i] = answer
         return rows, why
 
-    def _of_pairs(self, prompts: Sequence[str | Prompt], candidates: Sequence[str]) -> tuple[Array, list[str | None]]:
-        """As `_of_each`, from a request for each prompt with each candidate: not every server takes a list of them in one."""
+    def _score_pairs(
+        self, prompts: Sequence[str | Prompt], candidates: Sequence[str]
+    ) -> tuple[Array, list[str | None]]:
+        """Log-probabilities from a request for each prompt with each candidate: not every server takes several in one."""
         self._check_echo()
-        pairs = [(self._neutral(prompt), candidate) for prompt in prompts for candidate in candidates]
-        answers = np.array(self._all(pairs, partial(self._echoed)), dtype=object).reshape(len(prompts), len(candidates))
+        pairs = [(self._escaped(prompt), candidate) for prompt in prompts for candidate in candidates]
+        answers = np.array(self._answers_to(pairs, partial(self._echo_log_p)), dtype=object).reshape(
+            len(prompts), len(candidates)
+        )
         why = [next((str(each) for each in row if isinstance(each, RequestFailedError)), None) for row in answers]
         rows = np.full(answers.shape, np.nan, dtype=np.float32)
-        told = [reason is None for reason in why]
-        rows[told] = answers[told].astype(np.float32)
+        is_scored = [reason is None for reason in why]
+        rows[is_scored] = answers[is_scored].astype(np.float32)
         return rows, why
 
-    def _all(self, asked: Sequence[Any], ask: Ask, *, extra: int = 0) -> list[Any]:
-        """The answer to each thing asked (a prompt, or one with its candidate); what was answered once is not asked again."""
-        asked = [self._neutral(thing) if isinstance(thing, Prompt) else thing for thing in asked]
-        keys = [_key(ask, thing) for thing in asked]
-        new = {key: thing for key, thing in zip(keys, asked, strict=True) if key not in self._answers}
+    def _answers_to(self, items: Sequence[Any], request: Request, *, extra: int = 0) -> list[Any]:
+        """The answer to each item (a prompt, or a prompt with its candidate); an item that was answered once is not sent again."""
+        items = [self._escaped(item) if isinstance(item, Prompt) else item for item in items]
+        keys = [_key(request, item) for item in items]
+        new = {key: item for key, item in zip(keys, items, strict=True) if key not in self._answer_cache}
         costs = [
-            sum(len(str(each).encode("utf-8", "replace")) for each in (thing if isinstance(thing, tuple) else [thing]))
-            + (_ABOUT + extra)
-            for thing in new.values()
+            sum(len(str(each).encode("utf-8", "replace")) for each in (item if isinstance(item, tuple) else [item]))
+            + (_TEMPLATE_TOKENS + extra)
+            for item in new.values()
         ]
-        found = dict(zip(new, self.api_client.send_all(ask, list(zip(new.values(), costs, strict=True))), strict=True))
-        self._answers |= {key: each for key, each in found.items() if not isinstance(each, RequestFailedError)}
-        return [found[key] if key in found else self._answers[key] for key in keys]
+        found = dict(
+            zip(new, self.api_client.send_all(request, list(zip(new.values(), costs, strict=True))), strict=True)
+        )
+        self._answer_cache |= {key: each for key, each in found.items() if not isinstance(each, RequestFailedError)}
+        return [found[key] if key in found else self._answer_cache[key] for key in keys]
 
-    def _neutral(self, prompt: str | Prompt) -> str | Prompt:
-        """The prompt as it is sent: in its text no control token is spelled."""
+    def _escaped(self, prompt: str | Prompt) -> str | Prompt:
+        """The prompt as it is sent: control tokens in its text are broken up."""
         return prompt if isinstance(prompt, str) else replace(prompt, text=self.as_text(prompt.text))
 
-    def _sent(self, prompt: str | Prompt, send: Callable[[str], Any]) -> Any:
-        """What `send` gets for the prompt; of a text that is too long for the server the middle is left out from now on."""
-        said = self._shortened.get(prompt, prompt) if isinstance(prompt, Prompt) else prompt
+    def _send(self, prompt: str | Prompt, send: Callable[[str], Any]) -> Any:
+        """What `send` returns for the prompt; a text that is too long for the server loses its middle from now on."""
+        current = self._shortened.get(prompt, prompt) if isinstance(prompt, Prompt) else prompt
         try:
-            return send(encodable(str(said)))
+            return send(encodable(str(current)))
         except Exception as error:
-            if not (isinstance(prompt, Prompt) and isinstance(said, Prompt) and _says_too_long(error)):
+            if not (isinstance(prompt, Prompt) and isinstance(current, Prompt) and _is_too_long(error)):
                 raise
-            if len(said.text) < _LEAST:
+            if len(current.text) < _MIN_CHARACTERS:
                 raise
-            self._shortened[prompt] = replace(said, text=_without_middle(said.text, _SHORTER))
+            self._shortened[prompt] = replace(current, text=_without_middle(current.text, _SHARE_KEPT))
             raise RetryDifferentlyError from None
 
     def _first_token(self, prompt: str | Prompt, candidates: Sequence[str]) -> tuple[Any, int]:
-        """log p (k,) of one-letter candidates as the first token of the answer; NaN for those that were not told."""
-        top = self._top
+        """log p (k,) of one-letter candidates as the first token of the answer; NaN for those that the server does not give."""
+        top = self._top_logprobs
         if top is None:
-            raise RequestFailedError(tr("the server tells no probabilities"))
+            raise RequestFailedError(tr("the server gives no probabilities"))
         try:
-            said = self._chat(prompt, max_tokens=1, logprobs=True, top_logprobs=top)
+            response = self._chat(prompt, max_tokens=1, logprobs=True, top_logprobs=top)
         except Exception as error:
-            if not _refuses_the_way(error):
+            if not _is_unsupported_form(error):
                 raise
-            self._top = next((each for each in _TOP if each < top), None)  # it may allow fewer
+            self._top_logprobs = next((each for each in _TOP_LOGPROBS if each < top), None)  # it may allow fewer
             raise RetryDifferentlyError from None
-        told = said.choices[0].logprobs
-        if told is None or not told.content:
-            self._top = None
-            raise RequestFailedError(tr("the server tells no probabilities"))
+        logprobs = response.choices[0].logprobs
+        if logprobs is None or not logprobs.content:
+            self._top_logprobs = None
+            raise RequestFailedError(tr("the server gives no probabilities"))
         found = np.zeros(len(candidates))
         place = {letter: i for i, letter in enumerate(candidates)}
-        for each in told.content[0].top_logprobs:
+        for each in logprobs.content[0].top_logprobs:
             if (letter := each.token.strip()) in place:
                 found[place[letter]] += math.exp(each.logprob)  # "A" and " A" both
         with np.errstate(divide="ignore"):
             row = np.log(found)
         row[found == 0] = np.nan
-        return row, _tokens(said)
+        return row, _tokens(response)
 
-    def _echoed(self, pair: tuple[str | Prompt, str]) -> tuple[float, int]:
+    def _echo_log_p(self, pair: tuple[str | Prompt, str]) -> tuple[float, int]:
         """log p(candidate | prompt), from the echo of both."""
         candidate = encodable(pair[1])
-        prompt, said = self._sent(pair[0], lambda before: (before, self._complete(before + candidate, echo=True)))
-        told = said.choices[0].logprobs
-        if told is None:
-            raise RequestFailedError(tr("the server tells no probabilities: take  via=chat"))
+        prompt, response = self._send(pair[0], lambda before: (before, self._complete(before + candidate, echo=True)))
+        logprobs = response.choices[0].logprobs
+        if logprobs is None:
+            raise RequestFailedError(tr("the server gives no probabilities: use  via=chat"))
         own = range(len(prompt), len(prompt) + len(candidate))
-        steps = [p for p, at in zip(told.token_logprobs, told.text_offset, strict=True) if at in own]
-        if None in steps or not steps:
-            raise RequestFailedError(tr("the server does not echo the label's own tokens: take  via=chat"))
-        return sum(steps), _tokens(said)
+        log_p = [p for p, at in zip(logprobs.token_logprobs, logprobs.text_offset, strict=True) if at in own]
+        if None in log_p or not log_p:
+            raise RequestFailedError(tr("the server does not echo the label's own tokens: use  via=chat"))
+        return sum(log_p), _tokens(response)
 
     def _check_echo(self) -> None:
-        """Raise UserError for a server whose echo gives each token the probability of the one after it; tried once.
+        """Raise UserError for a server whose echo gives each token the probability of the next one; checked once.
 
-        The server writes a token, and says how probable it was; echoed behind the same prompt, it must be as probable.
+        The server generates a token and gives its probability; an echo after the same prompt must give the same one.
         """
-        for known in () if self._echo_is_known else _KNOWN:
+        for known in () if self._echo_is_checked else _ECHO_PROMPTS:
             try:
-                gap = self.api_client.send(self._echo_gap, known, 2 * (len(known) + _ABOUT))
+                gap = self.api_client.send(self._echo_gap, known, 2 * (len(known) + _TEMPLATE_TOKENS))
             except RequestFailedError:
-                return  # the rows will say why
-            if gap is not None and gap > _GAP:
+                return  # each row will give the reason
+            if gap is not None and gap > _MAX_ECHO_GAP:
                 raise UserError(
                     "backbone {name!r}: the server's echo gives a token the probability of another one ({gap:.1f} nats off), so "
                     "via=completions would score labels wrongly.",
-                    "Take  via=chat ; or a server that echoes rightly, such as vLLM. llama-cpp-python does not for models "
-                    "without a first token.",
+                    "Use  via=chat ; or a server whose echo is right, such as vLLM. The echo of llama-cpp-python is wrong for "
+                    "models without a token for the beginning of a text.",
                     name=self.name,
                     gap=gap,
                 )
             if gap is not None:
                 break
-        self._echo_is_known = True
+        self._echo_is_checked = True
 
     def _echo_gap(self, known: str) -> tuple[float | None, int]:
-        """Nats between what the server says of a token that it writes and of the same one in an echo; None where it cannot tell."""
+        """How far a token's log-probability in an echo is from that when it was generated, in nats.
+
+        None where the server does not show it.
+        """
         written = self._complete(known, echo=False)
-        token, told = written.choices[0].text, written.choices[0].logprobs
-        if told is None or not token.strip() or len(told.token_logprobs or ()) != 1:
+        token, logprobs = written.choices[0].text, written.choices[0].logprobs
+        if logprobs is None or not token.strip() or len(logprobs.token_logprobs or ()) != 1:
             return None, _tokens(written)
         echoed = self._complete(known + token, echo=True)
-        said, start = echoed.choices[0].logprobs, len(known)
-        pairs = zip(said.token_logprobs, said.text_offset, strict=True) if said is not None else ()
-        steps = [p for p, at in pairs if start <= at < start + len(token)]
+        echo_logprobs, start = echoed.choices[0].logprobs, len(known)
+        pairs = (
+            zip(echo_logprobs.token_logprobs, echo_logprobs.text_offset, strict=True)
+            if echo_logprobs is not None
+            else ()
+        )
+        log_p = [p for p, at in pairs if start <= at < start + len(token)]
         spent = _tokens(written) + _tokens(echoed)
-        if len(steps) != 1 or steps[0] is None:  # it was read as other tokens
+        if len(log_p) != 1 or log_p[0] is None:  # the echo was split into other tokens
             return None, spent
-        return abs(steps[0] - told.token_logprobs[0]), spent
+        return abs(log_p[0] - logprobs.token_logprobs[0]), spent
 
     def _complete(self, prompt: str, *, echo: bool) -> Any:
-        how = {"max_tokens": 1, "logprobs": 1, "temperature": 0}
-        return self._client.completions.create(model=self.model, prompt=prompt, echo=echo, **how)
+        settings = {"max_tokens": 1, "logprobs": 1, "temperature": 0}
+        return self._openai_client.completions.create(model=self.model, prompt=prompt, echo=echo, **settings)
 
-    def _picked(self, prompt: str | Prompt, candidates: list[str]) -> tuple[str, int]:
-        """What the model answers while it is held to the candidates."""
-        hold = self._holds[0] if self._holds else None
+    def _choose(self, prompt: str | Prompt, candidates: list[str]) -> tuple[str, int]:
+        """The model's answer while its output is constrained to the candidates."""
+        constraint = self._constraints[0] if self._constraints else None
         try:
-            said = self._chat(
-                prompt, max_tokens=_longest_answer(candidates), **(_HOLDS[hold](candidates) if hold else {})
+            response = self._chat(
+                prompt,
+                max_tokens=_longest_answer(candidates),
+                **(_CONSTRAINTS[constraint](candidates) if constraint else {}),
             )
         except Exception as error:
-            if hold is None or not _refuses_the_way(error):
+            if constraint is None or not _is_unsupported_form(error):
                 raise
-            self._holds = [each for each in self._holds if each != hold]
+            self._constraints = [each for each in self._constraints if each != constraint]
             raise RetryDifferentlyError from None
-        return said.choices[0].message.content or "", _tokens(said)
+        return response.choices[0].message.content or "", _tokens(response)
 
-    def _wrote(self, prompt: str | Prompt, max_tokens: int, seed: int) -> tuple[str, int]:
-        said = self._chat(prompt, max_tokens=max_tokens, seed=seed)
-        return said.choices[0].message.content or "", _tokens(said)
+    def _generate(self, prompt: str | Prompt, max_tokens: int, seed: int) -> tuple[str, int]:
+        response = self._chat(prompt, max_tokens=max_tokens, seed=seed)
+        return response.choices[0].message.content or "", _tokens(response)
 
-    def _chat(self, prompt: str | Prompt, **how: Any) -> Any:
-        chat = partial(self._client.chat.completions.create, model=self.model, temperature=0, **how)
-        return self._sent(prompt, lambda said: chat(messages=[{"role": "user", "content": said}]))
+    def _chat(self, prompt: str | Prompt, **settings: Any) -> Any:
+        chat = partial(self._openai_client.chat.completions.create, model=self.model, temperature=0, **settings)
+        return self._send(prompt, lambda content: chat(messages=[{"role": "user", "content": content}]))
 
     @cached_property
-    def _client(self) -> Any:
+    def _openai_client(self) -> Any:
         from openai import OpenAI
 
         key = os.environ.get("OPENAI_API_KEY")
@@ -386,18 +413,18 @@ class RemoteBackbone:
                 host=self.host,
             )
         client = OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=self.settings["timeout_s"])
-        weakref.finalize(self, client.close)  # its connections end with the backbone
+        weakref.finalize(self, client.close)  # connections are closed when the backbone is deleted
         return client
 
 
-def _key(ask: Any, thing: Any) -> bytes:
-    """What was asked, as a hash."""
-    how = [ask.func.__name__, sorted(ask.keywords.items()), thing]
-    return hashlib.sha256(json.dumps(how, default=astuple).encode()).digest()
+def _key(request: Any, item: Any) -> bytes:
+    """A hash of a request and of what it is about."""
+    settings = [request.func.__name__, sorted(request.keywords.items()), item]
+    return hashlib.sha256(json.dumps(settings, default=astuple).encode()).digest()
 
 
 def _without_middle(text: str, share: float) -> str:
-    """A share of a text's characters from its beginning and its end, with a mark where the others were.
+    """A share of a text's characters from its beginning and its end, with a mark in place of the others.
 
     >>> _without_middle("abcdefghi", 2 / 3)
     'abc … ghi'
@@ -406,18 +433,18 @@ def _without_middle(text: str, share: float) -> str:
     return f"{text[: kept - kept // 2]} … {text[len(text) - kept // 2 :]}"
 
 
-def _says_too_long(error: Exception) -> bool:
-    """Whether a server refuses a prompt because it is longer than what the model reads."""
+def _is_too_long(error: Exception) -> bool:
+    """Whether a server refuses a prompt because it is longer than the model reads."""
     message, code = str(error).lower(), getattr(error, "status_code", None)
     return code in (400, 413, 422, 500) and _TOO_LONG.search(message) is not None
 
 
-def _refuses_the_way(error: Exception) -> bool:
-    """Whether a server refuses how it is asked, and not what: a prompt that is too long is no reason to ask otherwise."""
+def _is_unsupported_form(error: Exception) -> bool:
+    """Whether a server refuses the form of a request and not its content: a prompt that is too long needs no other form."""
     message, code = str(error).lower(), getattr(error, "status_code", None)
     if _TOO_LONG.search(message):
         return False
-    return code in (400, 422, 501) or (code == 500 and "validation error" in message)  # so says llama-cpp-python
+    return code in (400, 422, 501) or (code == 500 and "validation error" in message)  # llama-cpp-python's words
 
 
 def _schema(candidates: list[str]) -> dict[str, Any]:
@@ -429,7 +456,7 @@ def _schema(candidates: list[str]) -> dict[str, Any]:
 
 
 def _literal(text: str) -> str:
-    """A text as GBNF quotes it: as JSON does, but without the halves of surrogate pairs that JSON's ASCII has for emoji."""
+    """A text quoted for GBNF: as in JSON, but without the surrogate pairs that ASCII JSON has for emoji."""
     return json.dumps(encodable(text), ensure_ascii=False)
 
 
@@ -437,7 +464,7 @@ def _grammar(candidates: list[str]) -> dict[str, Any]:
     return {"extra_body": {"grammar": "root ::= " + " | ".join(map(_literal, candidates))}}
 
 
-_HOLDS: dict[str, Callable[[list[str]], dict[str, Any]]] = {
+_CONSTRAINTS: dict[str, Callable[[list[str]], dict[str, Any]]] = {
     "json schema": _schema,
     "grammar": _grammar,
     "guided choice": lambda candidates: {"extra_body": {"guided_choice": candidates}},
@@ -445,24 +472,23 @@ _HOLDS: dict[str, Callable[[list[str]], dict[str, Any]]] = {
 
 
 def _longest_answer(candidates: Sequence[str]) -> int:
-    """Tokens that an answer may take: a token is at least a byte, and JSON puts some more around the name."""
-    return _AROUND + max(len(_literal(each).encode()) for each in candidates)
+    """How many tokens an answer may take: a token is at least a byte, and JSON puts some more around the name."""
+    return _ANSWER_OVERHEAD + max(len(_literal(each).encode()) for each in candidates)
 
 
-def _place(answer: str, candidates: Sequence[str]) -> int | None:
-    """Which candidate an answer is: by itself, or as {"label": …}. What could be two of them is none.
+def _matching_candidate(answer: str, candidates: Sequence[str]) -> int | None:
+    """The index of the candidate that an answer means, plain or as {"label": …}; None where it could mean two of them.
 
-    The answer itself counts first, then what is left of both sides without differences of width and case, then without quotes,
-    brackets and full stops around the whole. Signs that tell names apart, such as + and #, are never taken off.
+    The literal answer is compared first, then answer and candidates without differences of width and case, then without quotes,
+    brackets and full stops around them. Signs that tell names apart, such as + and #, are never removed.
 
-    >>> _place('{"label": "B"}', ["A", "B"]), _place(" a. ", ["A", "B"]), _place("A or B", ["A", "B"])
-    (1, 0, None)
-    >>> _place("C++", ["C", "C++"]), _place("C#", ["C", "Java"]), _place("**.net**", [".NET", "NET"])
-    (1, None, 0)
+    >>> _matching_candidate('{"label": "B"}', ["A", "B"]), _matching_candidate(" a. ", ["A", "B"]), _matching_candidate("A or
+    B", ["A", "B"]) (1, 0, None) >>> _matching_candidate("C++", ["C", "C++"]), _matching_candidate("C#", ["C", "Java"]),
+    _matching_candidate("**.net**", [".NET", "NET"]) (1, None, 0)
     """
     try:
-        told = json.loads(answer)
-        answer = told["label"] if isinstance(told, dict) and isinstance(told.get("label"), str) else answer
+        logprobs = json.loads(answer)
+        answer = logprobs["label"] if isinstance(logprobs, dict) and isinstance(logprobs.get("label"), str) else answer
     except ValueError:
         pass
     for read in (str, str.strip, _folded, _unwrapped):
@@ -473,7 +499,7 @@ def _place(answer: str, candidates: Sequence[str]) -> int | None:
 
 
 def _folded(name: str) -> str:
-    """A name whatever its width and case; a minus is a hyphen.
+    """A name without differences of width and case; a minus sign becomes a hyphen.
 
     >>> _folded(" \uff23\uff0b\uff0b "), _folded("\u22121")
     ('c++', '-1')
@@ -482,7 +508,7 @@ def _folded(name: str) -> str:
 
 
 def _unwrapped(name: str) -> str:
-    """The same without what people and models put around a whole name (quotes, brackets, stars) and marks at its end."""
+    """The same without quotes, brackets or stars around the whole name, and without punctuation at its end."""
     inner, before = _folded(name), ""
     while inner != before:
         before = inner
@@ -490,8 +516,8 @@ def _unwrapped(name: str) -> str:
     return inner
 
 
-def _tokens(said: Any) -> int:
-    return int(getattr(getattr(said, "usage", None), "total_tokens", 0) or 0)
+def _tokens(response: Any) -> int:
+    return int(getattr(getattr(response, "usage", None), "total_tokens", 0) or 0)
 
 
 def _is_here(host: str) -> bool:
@@ -502,13 +528,13 @@ def _is_here(host: str) -> bool:
 
 
 def _checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as numbers. Raises UserError for a value that is none."""
+    """The options as numbers. Raises UserError for an invalid value."""
     found: dict[str, Any] = {}
     for option, value in given.items():
         if option == "via":
             if value not in ("chat", "completions"):
                 raise UserError(
-                    "backbone {name!r}: via is chat or completions, got {value!r}.",
+                    "backbone {name!r}: via must be chat or completions, got {value!r}.",
                     "Leave it out for chat.",
                     name=name,
                     value=value,
@@ -518,13 +544,13 @@ def _checked(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
             least = 0 if option in ("retries", "max_requests", "max_tokens") else 1
             if not str(value).isdecimal() or int(str(value)) < least:
                 raise UserError(
-                    "backbone {name!r}: {option} must be a whole number from {least}, got {value!r}.",
-                    "Type  {name}?{option}={DEFAULTS}",
+                    "backbone {name!r}: {option} must be a whole number of {least} or more, got {value!r}.",
+                    "Type  {name}?{option}={example}",
                     name=name,
                     option=option,
                     least=least,
                     value=value,
-                    DEFAULTS=_DEFAULTS[option] or 1000,
+                    example=_DEFAULTS[option] or 1000,
                 )
             found[option] = int(str(value))
     return found

@@ -228,7 +228,7 @@ def _as_exported(clf: Classifier) -> Classifier:
     backbone = clf.loaded_backbone
     if not isinstance(backbone, EncoderBackbone):
         return clf
-    how = {"engine": "torch", "precision": "float32", "threads": backbone.asked.threads}
+    how = {"engine": "torch", "precision": "float32", "threads": backbone.engine_options.threads}
     return clf.with_backbone(backbone.with_options(how))
 
 

@@ -84,7 +84,7 @@ def _plain(examples: TrainingExamples, encoder: Any) -> TrainingExamples:
 
 def _open_tuned(folder: Path, backbone: Any) -> EncoderBackbone:
     """Open the trained encoder with PyTorch in float32; measuring a faster engine would take longer than the few texts here."""
-    threads = backbone.asked.threads
+    threads = backbone.engine_options.threads
     return EncoderBackbone.open(folder, "tuned").with_options(
         {"engine": "torch", "precision": "float32", "threads": threads}
     )
