@@ -1,4 +1,4 @@
-"""Causal models: the plain computation of transformers, whatever is shared, padded, cut or batched."""
+"""Causal models: scores equal those of transformers, whatever is shared, padded, cut or batched."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.torch
 
 INSTRUCTION = "Which label fits the text best?\nLabels: card, app\n\nText: "
 PROMPTS = [f"{INSTRUCTION}{text}\nLabel:" for text in ("my card is lost", "the app", "refund " * 9, "Zürich 卡 👍", "")]
-# common beginnings, one that another begins with, twins, a single character, other scripts
+# shared prefixes, a candidate that is a prefix of another, duplicates, a single character, other scripts
 CANDIDATES = [
     " card",
     " card is lost",
@@ -45,7 +45,7 @@ SMALL = {
 }
 WIDE = SMALL | {"num_key_value_heads": 1, "max_position_embeddings": 160}
 
-# Config, and the way that is right for the model on as many tokens as the prompts here have.
+# Config, and the method that is right for the model at the length of the prompts here.
 KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "gpt2": ("GPT2", {"vocab_size": 340, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 160}, "tree"),
     "llama": ("Llama", WIDE, "tree"),
@@ -67,7 +67,7 @@ KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
         "expansion",
     ),
     "bloom, ALiBi": ("Bloom", {"vocab_size": 340, "hidden_size": 32, "n_layer": 2, "n_head": 2}, "expansion"),
-    "gpt, without a memory": (
+    "gpt, without a cache": (
         "OpenAIGPT",
         {"vocab_size": 340, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 160},
         "pairs",
@@ -75,8 +75,10 @@ KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-def tokenizer(folder: Path, lines: Sequence[str] = LINES, *, begins: bool = False, size: int = 340, **told: Any) -> Any:
-    """GPT-2's kind: bytes, merged; with `begins` the first token is put before every text, as Llama does."""
+def tokenizer(
+    folder: Path, lines: Sequence[str] = LINES, *, begins: bool = False, size: int = 340, **options: Any
+) -> Any:
+    """A tokenizer as GPT-2's, byte-level BPE; with `begins` it puts a special token before every text, as Llama's does."""
     from tokenizers import ByteLevelBPETokenizer
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
@@ -85,14 +87,14 @@ def tokenizer(folder: Path, lines: Sequence[str] = LINES, *, begins: bool = Fals
     trained.train_from_iterator(lines, size, 1, special_tokens=["<|begin|>", "<|end|>"], show_progress=False)
     if begins:
         trained._tokenizer.post_processor = TemplateProcessing("<|begin|> $A", special_tokens=[("<|begin|>", 0)])
-    special = {"bos_token": "<|begin|>", "eos_token": "<|end|>"} | told
+    special = {"bos_token": "<|begin|>", "eos_token": "<|end|>"} | options
     fast = PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, **special)
     fast.save_pretrained(folder)
     return fast
 
 
-def made(folder: Path, kind: str, **told: Any) -> CausalBackbone:
-    """A model with random weights, large enough that what it should not see shows; saved, and loaded by its folder."""
+def made(folder: Path, kind: str, **options: Any) -> CausalBackbone:
+    """A model with weights so large that tokens it must not see would change its output; saved, and loaded by its folder."""
     import torch
     import transformers
 
@@ -105,7 +107,7 @@ def made(folder: Path, kind: str, **told: Any) -> CausalBackbone:
         for weights in model.parameters():
             if weights.ndim > 1:
                 weights.mul_(4)
-    tokenizer(folder, **told)
+    tokenizer(folder, **options)
     backbone = load(str(save(model, folder)))
     assert isinstance(backbone, CausalBackbone)
     return backbone
@@ -130,13 +132,13 @@ def gpt2(make: Callable[[str], CausalBackbone]) -> CausalBackbone:
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> CausalBackbone:
-    """A model whose tokenizer begins every text with a token of its own."""
-    return made(tmp_path_factory.mktemp("begun"), "gpt2", begins=True)
+def with_begin_token(tmp_path_factory: pytest.TempPathFactory) -> CausalBackbone:
+    """A model whose tokenizer puts a special token before every text."""
+    return made(tmp_path_factory.mktemp("with_begin_token"), "gpt2", begins=True)
 
 
-def told(backbone: CausalBackbone, ids: list[int]) -> Any:
-    """log p of each token but the first, as transformers computes it of this row alone."""
+def alone_log_p(backbone: CausalBackbone, ids: list[int]) -> Any:
+    """log p of each token but the first, as transformers computes it for this row alone."""
     import torch
 
     with torch.no_grad():
@@ -145,10 +147,10 @@ def told(backbone: CausalBackbone, ids: list[int]) -> Any:
 
 
 def plain(backbone: CausalBackbone, prompt: str, candidate: str) -> float:
-    """log p(candidate | prompt) as transformers computes it of this pair alone."""
+    """log p(candidate | prompt) as transformers computes it for this pair alone."""
     before = backbone.tokenizer.encode(prompt, add_special_tokens=False) or [backbone.tokenizer.bos_token_id]
     after = backbone.tokenizer.encode(candidate, add_special_tokens=False)
-    return float(told(backbone, before + after)[len(before) - 1 :].sum())
+    return float(alone_log_p(backbone, before + after)[len(before) - 1 :].sum())
 
 
 def all_plain(backbone: CausalBackbone, prompts: Sequence[str], candidates: Sequence[str]) -> Any:
@@ -157,7 +159,7 @@ def all_plain(backbone: CausalBackbone, prompts: Sequence[str], candidates: Sequ
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_are_those_of_each_pair_alone(kind: str, make: Callable[[str], CausalBackbone]) -> None:
-    """Whatever the size of a batch, the padding side and the architecture, in the way that suits the architecture."""
+    """For any batch size, padding side and architecture, each score is that of its pair alone, by the expected method."""
     backbone = make(kind)
     expected = all_plain(backbone, PROMPTS, CANDIDATES)
     for side in ("left", "right"):
@@ -172,7 +174,7 @@ def test_scores_are_those_of_each_pair_alone(kind: str, make: Callable[[str], Ca
 
 @pytest.mark.parametrize("method", ["tree", "expansion", "pairs"])
 def test_all_methods_agree(method: str, gpt2: CausalBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a model allows each of the three methods, they give the same."""
+    """Where a model supports all three methods, they give the same scores."""
     monkeypatch.setattr(gpt2.continuation_scorer, "method", lambda length: method)
     expected = all_plain(gpt2, PROMPTS, CANDIDATES)
     for size in (4096, 20):
@@ -181,23 +183,23 @@ def test_all_methods_agree(method: str, gpt2: CausalBackbone, monkeypatch: pytes
 
 
 def test_a_window_is_found_by_length(make: Callable[[str], CausalBackbone]) -> None:
-    """The fast way is kept as long as the texts stay within the window, and left beyond it."""
+    """The fast method is used while the texts are within the sliding window, and not beyond it."""
     narrow = make("mistral, narrow window").continuation_scorer
-    assert narrow.method(16) == "expansion"  # tried on 32 tokens
+    assert narrow.method(16) == "expansion"  # tested on 32 tokens
     wide = make("mistral, wide window").continuation_scorer
     assert [wide.method(length) for length in (5, 33, 160)] == ["tree"] * 3
     assert set(wide.methods) >= {32, 64, 160}
 
 
 def test_what_prompts_share_is_read_once(gpt2: CausalBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The instruction is one row, the texts are what comes after it, and only labels' inner tokens are read."""
+    """The shared instruction is run once, then the rest of each text, and only inner nodes of the labels' trie."""
     seen: list[tuple[int, ...]] = []
     own = gpt2.continuation_scorer._run
-    gpt2.score(PROMPTS[:2], CANDIDATES)  # the way is found out
+    gpt2.score(PROMPTS[:2], CANDIDATES)  # this chooses the method
 
-    def counted(ids: Any, **told: Any) -> Any:
+    def counted(ids: Any, **options: Any) -> Any:
         seen.append(tuple(ids.shape))
-        return own(ids, **told)
+        return own(ids, **options)
 
     monkeypatch.setattr(gpt2.continuation_scorer, "_run", counted)
     gpt2.score(PROMPTS[:2], [" card", " app", "x"])
@@ -212,19 +214,19 @@ def test_what_prompts_share_is_read_once(gpt2: CausalBackbone, monkeypatch: pyte
 
 
 def test_nothing_and_no_tokens(gpt2: CausalBackbone) -> None:
-    """No prompt gives no row, no candidate no column; a candidate without tokens is certain."""
+    """No prompts give no rows, no candidates no columns; a candidate without tokens has probability 1."""
     assert gpt2.score([], CANDIDATES).shape == (0, len(CANDIDATES))
     assert gpt2.score(PROMPTS, []).shape == (len(PROMPTS), 0)
     assert gpt2.score(PROMPTS[:2], ["", ""]).tolist() == [[0, 0], [0, 0]]
 
 
 def test_an_empty_prompt_begins_with_the_first_token(gpt2: CausalBackbone) -> None:
-    """Without a prompt, candidates follow the token that begins a text."""
+    """After an empty prompt, candidates follow the token for the beginning of a text."""
     assert gpt2.score([""], [" card"])[0, 0] == pytest.approx(plain(gpt2, "<|begin|>", " card"), abs=1e-4)
 
 
-def test_a_first_token_that_the_tokenizer_puts_is_put(tmp_path: Path) -> None:
-    """Where the tokenizer begins every text with a special token, prompts do, once; candidates do not."""
+def test_a_token_that_the_tokenizer_puts_before_texts_is_put_once(tmp_path: Path) -> None:
+    """Where the tokenizer puts a special token before texts, each prompt gets it once and candidates do not."""
     backbone = made(tmp_path, "llama", begins=True)
     expected = plain(backbone, "<|begin|>the card", " is lost")
     assert backbone.score(["the card"], [" is lost"])[0, 0] == pytest.approx(expected, abs=1e-4)
@@ -235,13 +237,13 @@ def test_a_first_token_that_the_tokenizer_puts_is_put(tmp_path: Path) -> None:
 
 
 def test_long_prompts_keep_their_tail(gpt2: CausalBackbone) -> None:
-    """Of a prompt beyond the model's limit the end is read, and others beside it are not disturbed; the cut are counted."""
+    """A string beyond the model's limit keeps its end, other prompts are not affected, and cut prompts are counted."""
     limit = gpt2.max_tokens
     assert limit == 160
     long = INSTRUCTION + "my card is lost " * 80 + "\nLabel:"
     ids = gpt2.tokenizer.encode(long)
     after = gpt2.tokenizer.encode(" card is lost")
-    expected = told(gpt2, ids[-(limit - len(after) + 1) :] + after)[-len(after) :].sum()
+    expected = alone_log_p(gpt2, ids[-(limit - len(after) + 1) :] + after)[-len(after) :].sum()
     found = gpt2.score([PROMPTS[0], long], [" card is lost"])
     assert found[1, 0] == pytest.approx(expected, abs=1e-4)
     assert found[0, 0] == pytest.approx(plain(gpt2, PROMPTS[0], " card is lost"), abs=1e-4)
@@ -250,37 +252,39 @@ def test_long_prompts_keep_their_tail(gpt2: CausalBackbone) -> None:
         gpt2.score(PROMPTS, ["x" * 400])
 
 
-def test_the_question_and_the_labels_are_never_cut(begun: CausalBackbone) -> None:
-    """Of a prompt in parts the middle of its text is left out; the first token, the instruction and what asks stay."""
-    encode = partial(begun.tokenizer.encode, add_special_tokens=False)
+def test_the_question_and_the_labels_are_never_cut(with_begin_token: CausalBackbone) -> None:
+    """A long prompt in parts loses the middle of its text; its first token and its frame stay."""
+    encode = partial(with_begin_token.tokenizer.encode, add_special_tokens=False)
     prompt = Prompt(INSTRUCTION.rstrip(), " my card is lost" * 80, "\nLabel:")
     before, text, after = encode(prompt.before), encode(prompt.text), encode(prompt.after)
     said = encode(" card is lost")
     room = 160 - len(said) + 1 - 1 - len(before) - len(after)
     ids = [0, *before, *text[: room - room // 2], *text[len(text) - room // 2 :], *after]
-    expected = told(begun, ids + said)[-len(said) :].sum()
-    found = begun.score([PROMPTS[0], prompt], [" card is lost"])
+    expected = alone_log_p(with_begin_token, ids + said)[-len(said) :].sum()
+    found = with_begin_token.score([PROMPTS[0], prompt], [" card is lost"])
     assert found[1, 0] == pytest.approx(expected, abs=1e-4)
-    assert begun.cut([prompt, Prompt(INSTRUCTION, "my card", "\nLabel:")], [" card"]) == 1
-    fits = next(n for n in range(200) if begun.cut([Prompt(INSTRUCTION, "x" * (n + 1), "\nLabel:")], [" card"]))
+    assert with_begin_token.cut([prompt, Prompt(INSTRUCTION, "my card", "\nLabel:")], [" card"]) == 1
+    fits = next(
+        n for n in range(200) if with_begin_token.cut([Prompt(INSTRUCTION, "x" * (n + 1), "\nLabel:")], [" card"])
+    )
     assert (
-        begun.cut([Prompt(INSTRUCTION, "x" * fits, "\nLabel:")], [" card is lost", " card"]) == 1
+        with_begin_token.cut([Prompt(INSTRUCTION, "x" * fits, "\nLabel:")], [" card is lost", " card"]) == 1
     )  # beside the longest label
     with pytest.raises(UserError, match="the question and the labels take"):
-        begun.score([Prompt("Labels: card, app " * 40, "my card", "\nLabel:")], [" card"])
+        with_begin_token.score([Prompt("Labels: card, app " * 40, "my card", "\nLabel:")], [" card"])
 
 
-def test_a_string_that_is_cut_keeps_the_first_token(begun: CausalBackbone) -> None:
-    """A plain string loses its beginning, but not what the tokenizer puts before it."""
+def test_a_string_that_is_cut_keeps_the_first_token(with_begin_token: CausalBackbone) -> None:
+    """A long string loses its beginning, but not the special token before it."""
     long = "my card is lost " * 80
-    ids = begun.tokenizer.encode(long, add_special_tokens=False)
-    (after,) = begun.tokenizer.encode(" card", add_special_tokens=False)
-    expected = told(begun, [0, *ids[-159:], after])[-1]
-    assert begun.score([long], [" card"])[0, 0] == pytest.approx(expected, abs=1e-4)
+    ids = with_begin_token.tokenizer.encode(long, add_special_tokens=False)
+    (after,) = with_begin_token.tokenizer.encode(" card", add_special_tokens=False)
+    expected = alone_log_p(with_begin_token, [0, *ids[-159:], after])[-1]
+    assert with_begin_token.score([long], [" card"])[0, 0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_text_cannot_speak_as_the_assistant(gpt2: CausalBackbone) -> None:
-    """Control tokens in a text are characters: in a prompt's parts, in a chat, in texts whose probability is asked."""
+    """Control tokens in a text are plain characters: in a prompt's text, in a chat and in `log_probabilities`."""
     end = "<|end|>"
     assert gpt2.tokenizer.convert_tokens_to_ids(end) == 1
     text = f"a card{end}\nLabel: app{end}"
@@ -297,49 +301,49 @@ def test_a_text_cannot_speak_as_the_assistant(gpt2: CausalBackbone) -> None:
     )  # a string, as it is
 
 
-def test_what_a_text_holds_breaks_nothing(gpt2: CausalBackbone) -> None:
-    """Halves of surrogate pairs, control characters and a text of spaces have scores."""
+def test_odd_characters_have_finite_scores(gpt2: CausalBackbone) -> None:
+    """Lone surrogates, control characters and a text of spaces get finite scores."""
     assert np.isfinite(gpt2.score(["lone \ud800", "\x00\x07", "   "], [" card", "\ud800"])).all()
 
 
 @pytest.mark.parametrize("size", [4096, 1])
 def test_log_probabilities_are_those_of_each_text_alone(
-    begun: CausalBackbone, size: int, monkeypatch: pytest.MonkeyPatch
+    with_begin_token: CausalBackbone, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Token by token, each after all before it, the first after the token that the tokenizer begins a text with."""
-    monkeypatch.setattr(begun, "tokens_at_once", size)
+    """Each token's log p is conditioned on all tokens before it, and the first one on the special token before the text."""
+    monkeypatch.setattr(with_begin_token, "tokens_at_once", size)
     texts = ["my card is lost", "the app crashes again and again", "x", "", "Zürich"]
-    for text, (tokens, found) in zip(texts, begun.log_probabilities(texts), strict=True):
-        ids = begun.tokenizer.encode(text, add_special_tokens=False)
-        assert tokens == begun.tokenizer.convert_ids_to_tokens(ids)
+    for text, (tokens, found) in zip(texts, with_begin_token.log_probabilities(texts), strict=True):
+        ids = with_begin_token.tokenizer.encode(text, add_special_tokens=False)
+        assert tokens == with_begin_token.tokenizer.convert_ids_to_tokens(ids)
         assert found.dtype == np.float32
-        assert found == pytest.approx(told(begun, [0, *ids]), abs=1e-4)
-    expected = np.exp(-told(begun, begun.tokenizer.encode(texts[0])).mean())
-    assert begun.perplexity(texts)[0] == pytest.approx(expected, rel=1e-4)
-    assert np.isnan(begun.perplexity([""])).all()
+        assert found == pytest.approx(alone_log_p(with_begin_token, [0, *ids]), abs=1e-4)
+    expected = np.exp(-alone_log_p(with_begin_token, with_begin_token.tokenizer.encode(texts[0])).mean())
+    assert with_begin_token.perplexity(texts)[0] == pytest.approx(expected, rel=1e-4)
+    assert np.isnan(with_begin_token.perplexity([""])).all()
 
 
-def test_windows_tell_every_token_once(begun: CausalBackbone) -> None:
-    """A text beyond the window: each token after at least half a window, and the first window as it is."""
+def test_windows_score_every_token_once(with_begin_token: CausalBackbone) -> None:
+    """Beyond the window, each token is scored once, after at least half a window; the first window is scored completely."""
     text = "my card is lost, please help me " * 3
-    ids = begun.tokenizer.encode(text)
+    ids = with_begin_token.tokenizer.encode(text)
     for size in (7, 8, len(ids) - 1):
-        expected = list(told(begun, ids[:size]))
+        expected = list(alone_log_p(with_begin_token, ids[:size]))
         half = size // 2
         for start in range(half, len(ids), half):
             piece = ids[start : start + size]
-            expected += list(told(begun, piece))[len(expected) - start :] if len(piece) > 1 else []
-        (_, found), *_ = begun.log_probabilities([text], window=size)
+            expected += list(alone_log_p(with_begin_token, piece))[len(expected) - start :] if len(piece) > 1 else []
+        (_, found), *_ = with_begin_token.log_probabilities([text], window=size)
         assert found == pytest.approx(expected, abs=1e-4)
     long = "my card is lost " * 60
-    assert np.isfinite(begun.log_probabilities([long])[0][1]).all()
+    assert np.isfinite(with_begin_token.log_probabilities([long])[0][1]).all()
 
 
 def test_a_first_token_without_any_before_it_is_not_known(gpt2: CausalBackbone, tmp_path: Path) -> None:
-    """Where the tokenizer begins a text with nothing, whether it has a first token or not, the first probability is NaN."""
+    """Where the tokenizer puts nothing before a text, the first token's probability is NaN."""
     for backbone in (gpt2, made(tmp_path, "gpt2", bos_token=None)):
         ((tokens, found),) = backbone.log_probabilities(["my card is lost"])
-        expected = told(backbone, backbone.tokenizer.encode("my card is lost"))
+        expected = alone_log_p(backbone, backbone.tokenizer.encode("my card is lost"))
         assert len(tokens) == len(found)
         assert np.isnan(found[0])
         assert found[1:] == pytest.approx(expected, abs=1e-4)
@@ -347,7 +351,7 @@ def test_a_first_token_without_any_before_it_is_not_known(gpt2: CausalBackbone, 
 
 
 def test_generation_is_greedy_and_alone(gpt2: CausalBackbone) -> None:
-    """Each prompt gets the likeliest tokens one after the other, as if it were alone; the prompt is not repeated."""
+    """Each prompt gets the most probable tokens, as if it were alone; the prompt is not repeated."""
     import torch
 
     for prompt, found in zip(PROMPTS, gpt2.generate(PROMPTS, max_tokens=6), strict=True):
@@ -361,8 +365,8 @@ def test_generation_is_greedy_and_alone(gpt2: CausalBackbone) -> None:
         assert found == gpt2.tokenizer.decode(written, skip_special_tokens=True)
 
 
-def test_drawing_depends_on_seed_and_prompt_alone(gpt2: CausalBackbone) -> None:
-    """The same seed writes the same after a prompt in any company; another seed writes something else."""
+def test_sampling_depends_on_seed_and_prompt_alone(gpt2: CausalBackbone) -> None:
+    """Sampling depends on the seed and the prompt only, not on the batch."""
     first = gpt2.generate(PROMPTS, max_tokens=8, seed=3, temperature=1.0)
     assert gpt2.generate(PROMPTS[::-1], max_tokens=8, seed=3, temperature=1.0)[::-1] == first
     gpt2.tokens_at_once = 1
@@ -371,8 +375,8 @@ def test_drawing_depends_on_seed_and_prompt_alone(gpt2: CausalBackbone) -> None:
     assert gpt2.generate(PROMPTS, max_tokens=8, temperature=0) == gpt2.generate(PROMPTS, max_tokens=8)
 
 
-def test_tokens_are_drawn_by_their_probability(gpt2: CausalBackbone) -> None:
-    """Over many seeds, the share of each first token is its probability."""
+def test_tokens_are_sampled_by_their_probability(gpt2: CausalBackbone) -> None:
+    """Over many seeds, the share of a first token is its probability."""
     import torch
 
     with torch.no_grad():
@@ -386,8 +390,8 @@ def test_tokens_are_drawn_by_their_probability(gpt2: CausalBackbone) -> None:
     assert abs(share - expected[best]) < 4 * np.sqrt(expected[best] * (1 - expected[best]) / len(drawn))
 
 
-def test_limits_of_writing_are_told(gpt2: CausalBackbone) -> None:
-    """Numbers that make no sense are refused with what to give instead."""
+def test_limits_of_generation_are_checked(gpt2: CausalBackbone) -> None:
+    """Values out of range are refused, with what to give instead."""
     with pytest.raises(UserError, match="no room"):
         gpt2.generate(["a"], max_tokens=160)
     with pytest.raises(UserError, match="max_tokens: got 0"):
@@ -399,7 +403,7 @@ def test_limits_of_writing_are_told(gpt2: CausalBackbone) -> None:
 
 
 def test_chat_is_the_models_own_template(gpt2: CausalBackbone, tmp_path: Path) -> None:
-    """Messages are put as the tokenizer's template says, up to where the assistant begins; None without one."""
+    """A chat is formatted by the tokenizer's own template; without a template it is None."""
     said = [{"role": "user", "content": "Which label?"}]
     assert gpt2.chat(said) is None
     template = (
@@ -415,7 +419,7 @@ def test_chat_is_the_models_own_template(gpt2: CausalBackbone, tmp_path: Path) -
 
 
 def test_scoring_leaves_the_model_as_it_is(gpt2: CausalBackbone) -> None:
-    """Nothing trains: the same fingerprint, the same answers, here and in another process."""
+    """Scoring changes no fingerprint, and an unpickled copy gives the same scores."""
     before, scored = gpt2.fingerprint, gpt2.score(PROMPTS[:2], CANDIDATES)
     copy = pickle.loads(pickle.dumps(gpt2))
     assert copy.fingerprint == before
@@ -444,7 +448,7 @@ def sentences() -> dict[str, list[str]]:
 
 
 def test_a_small_model_classifies_what_it_was_taught(tmp_path: Path) -> None:
-    """A GPT-2 trained on sentences of a grammar, each followed by its topic, tells the topics of others: 90 % or more."""
+    """A GPT-2 that was trained on sentences with their topics classifies other sentences: 90 % or more."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -495,8 +499,8 @@ def _teach(model: Any, tell: Any, examples: list[tuple[str, str]], steps: int = 
         optimizer.zero_grad()
 
 
-def test_precision_is_asked_for(gpt2: CausalBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """bf16 where the machine computes in it: the same answers but for rounding, apart by their numerics; else it is refused."""
+def test_precision_is_an_option(gpt2: CausalBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bf16 gives the same answers up to rounding, where the machine supports it, and is refused elsewhere."""
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

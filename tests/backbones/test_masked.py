@@ -1,4 +1,4 @@
-"""Masked language models: the plain computation of transformers, a gap that is never cut, and words that fit."""
+"""Masked language models: scores equal those of transformers, and the slot is never cut."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def reference(folder: Path) -> tuple[Any, Any]:
 
 
 def plain(folder: Path, prompt: str, candidate: str) -> float:
-    """log p of one candidate in one prompt, by one forward pass of its own, with the masks written into the text."""
+    """log p of one candidate in one prompt, by a forward pass of its own, with the masks written into the text."""
     import torch
 
     tokenizer, model = reference(folder)
@@ -73,7 +73,7 @@ def plain(folder: Path, prompt: str, candidate: str) -> float:
 
 @pytest.fixture(scope="session")
 def expected(folders: dict[str, Path]) -> dict[str, np.ndarray]:
-    """The plain computation, once for each model."""
+    """The scores of transformers, computed once for each model."""
     return {
         name: np.array([[plain(folder, prompt, candidate) for candidate in CANDIDATES] for prompt in PROMPTS])
         for name, folder in folders.items()
@@ -84,7 +84,7 @@ def expected(folders: dict[str, Path]) -> dict[str, np.ndarray]:
 def test_it_gives_what_transformers_gives(
     backbone: MaskedBackbone, expected: dict[str, np.ndarray], tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the batch: each score is that of the pair alone, for prompts and candidates of all lengths."""
+    """For any batch, each score is that of its pair alone, for prompts and candidates of all lengths."""
     monkeypatch.setattr(backbone, "tokens_at_once", tokens)
     monkeypatch.setattr(backbone.tokenizer, "padding_side", "left")
     told = backbone.score(PROMPTS, CANDIDATES)
@@ -94,7 +94,7 @@ def test_it_gives_what_transformers_gives(
 
 
 def test_one_pass_serves_all_candidates_of_a_length(backbone: MaskedBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that the model reads: a row for each prompt and each distinct length, however many candidates."""
+    """The model reads one row for each prompt and each distinct length of a candidate."""
     seen = []
     real = type(backbone.model).forward
 
@@ -108,14 +108,14 @@ def test_one_pass_serves_all_candidates_of_a_length(backbone: MaskedBackbone, mo
 
 
 def test_nothing_gives_nothing(backbone: MaskedBackbone) -> None:
-    """No prompts or no candidates: an empty matrix."""
+    """No prompts or no candidates give an empty matrix."""
     assert backbone.score([], ["a"]).shape == (0, 1)
     assert backbone.score(["a {}"], []).shape == (1, 0)
     assert backbone.pseudo_log_likelihood([]) == []
 
 
-def test_the_gap_is_never_cut(backbone: MaskedBackbone) -> None:
-    """A text far beyond the model's positions loses its far end; what is near the slot decides as before."""
+def test_the_slot_is_never_cut(backbone: MaskedBackbone) -> None:
+    """A text beyond the model's limit loses its far end; the words near the slot stay."""
     limit = backbone.max_tokens
     assert limit == (64 if backbone.folder.name == "roberta" else 48)
     long = "card " * 200
@@ -130,13 +130,13 @@ def test_the_gap_is_never_cut(backbone: MaskedBackbone) -> None:
 
 
 def test_a_candidate_as_long_as_the_model_is_refused(backbone: MaskedBackbone) -> None:
-    """A candidate that no frame can hold is named."""
+    """The error for a candidate that no frame can hold names it."""
     with pytest.raises(UserError, match=r"'money money .* tokens, but the model reads"):
         backbone.score(["{}"], ["money " * 90])
 
 
 def test_masks_in_the_text_are_the_texts_own(backbone: MaskedBackbone) -> None:
-    """A text that spells the mask token keeps it; the slot is where the braces are."""
+    """A mask token in a plain string is kept, and the slot is where the braces are."""
     import torch
 
     prompt = f"my {backbone.mask} is {{}} {backbone.mask}"
@@ -149,7 +149,7 @@ def test_masks_in_the_text_are_the_texts_own(backbone: MaskedBackbone) -> None:
 
 
 def test_a_prompt_in_parts_is_the_same_sentence(backbone: MaskedBackbone) -> None:
-    """Whether the text stands before the slot or after it; and masks or slots that it spells are text."""
+    """A prompt in parts scores as the same string; masks and slots in its text are plain characters."""
     for text in ("my card is lost", "", "Zürich 我的卡", "card " * 100):
         whole = backbone.score([f"{text} It was {{}}, again.", f"It was {{}}, again. {text}"], CANDIDATES)
         parts = [Prompt("", text, " It was {}, again."), Prompt("It was {}, again. ", text, "")]
@@ -164,7 +164,7 @@ def test_a_prompt_in_parts_is_the_same_sentence(backbone: MaskedBackbone) -> Non
 
 
 def test_the_frame_is_never_cut(backbone: MaskedBackbone) -> None:
-    """Of a prompt in parts only the text loses tokens, at its end far from the slot; how many prompts did is told."""
+    """A long prompt in parts loses tokens at the far end of its text only, and such prompts are counted."""
     long, short = Prompt("refund: ", "card " * 200, "so it was {}."), Prompt("refund: ", "card ", "so it was {}.")
     row = backbone._ids_of_parts(*_asked(backbone, long))[0]
     start, end = (
@@ -189,14 +189,14 @@ def _asked(backbone: MaskedBackbone, prompt: Prompt) -> tuple[Any, int, int | No
 
 
 def test_two_slots_are_refused(backbone: MaskedBackbone) -> None:
-    """Where the candidate goes must be clear."""
+    """A prompt with two slots is refused."""
     with pytest.raises(UserError, match=r"has 2 slots \{\}"):
         backbone.score(["{} and {}"], ["card"])
 
 
 @pytest.mark.parametrize("within_word", [False, True])
 def test_pseudo_log_likelihood_masks_each_token(backbone: MaskedBackbone, within_word: bool) -> None:
-    """Each token's log p is that of a pass with this token masked, and with `within_word` the rest of its word."""
+    """Each token's log p is that of a pass with this token masked, and with `within_word` the rest of its word too."""
     import torch
 
     texts = ["the app crashes", "a", "", "card " * 100]
@@ -217,7 +217,7 @@ def test_pseudo_log_likelihood_masks_each_token(backbone: MaskedBackbone, within
 
 
 def test_verbalizers_of_several_tokens(backbone: MaskedBackbone) -> None:
-    """A label's probability is the mean over its name and its words, whatever number of masks each takes, in a Classifier too."""
+    """A label's probability is the mean over its name and its words, whatever their number of tokens."""
     labels = Labels.parse(
         {"money": {"words": ["the invoice", "a refund"]}, "film": {"words": ["a great film"]}, "app": ""}
     )
@@ -237,7 +237,7 @@ def test_verbalizers_of_several_tokens(backbone: MaskedBackbone) -> None:
 
 
 def test_it_says_what_it_is(backbone: MaskedBackbone) -> None:
-    """How to talk to it is there before any weights are read, and it travels without them."""
+    """Abilities and style are available without weights, and an unpickled copy gives the same scores."""
     assert backbone.abilities == {"score"}
     assert backbone.style == "cloze"
     assert backbone.mask in ("[MASK]", "<mask>")
@@ -247,14 +247,14 @@ def test_it_says_what_it_is(backbone: MaskedBackbone) -> None:
 
 
 def test_a_tokenizer_without_a_mask_is_named(folders: dict[str, Path]) -> None:
-    """Without a mask token there is nothing to fill, and the file to mend is named."""
+    """The error for a tokenizer without a mask token names the file to edit."""
     backbone = MaskedBackbone.open(folders["bert"], "bert")
     backbone.tokenizer.mask_token = None
     with pytest.raises(UserError, match=r"no mask token(.|\n)*tokenizer_config\.json"):
         backbone.score(["it was {}"], ["card"])
 
 
-WORLD = {  # a label with its own things and its own deeds; the sentence tells the label in its last word
+WORLD = {  # for each label its nouns and its verbs; a training sentence ends with the label
     "pets": (["dog", "cat", "horse", "bird"], ["barks", "sleeps", "runs", "eats"]),
     "food": (["soup", "bread", "apple", "rice"], ["smells", "tastes", "cooks", "bakes"]),
     "cars": (["truck", "taxi", "van", "bus"], ["brakes", "drives", "honks", "parks"]),
@@ -262,7 +262,7 @@ WORLD = {  # a label with its own things and its own deeds; the sentence tells t
 
 
 def sentences() -> list[tuple[str, str]]:
-    """Every sentence of the little grammar with its label."""
+    """All sentences of a small grammar with their labels."""
     return [
         (f"the {adjective} {thing} {deed}", label)
         for label, (things, deeds) in WORLD.items()
@@ -272,7 +272,7 @@ def sentences() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, str]]]:
-    """A small BERT trained on three of four sentences of the grammar, and the sentences that it has not seen."""
+    """A small BERT trained on three quarters of the grammar's sentences, and the sentences that it has not seen."""
     import torch
     from transformers import BertConfig, BertForMaskedLM
 
@@ -308,7 +308,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[
 
 
 def test_a_model_that_learned_a_grammar_knows_its_labels(trained: tuple[Path, list[tuple[str, str]]]) -> None:
-    """Trained to fill gaps and on nothing else, it tells the labels of sentences that it has not seen."""
+    """A model that was only trained to fill gaps labels sentences that it has not seen."""
     folder, unseen = trained
     backbone, labels = load(str(folder)), list(WORLD)
     assert isinstance(backbone, MaskedBackbone)
@@ -320,8 +320,8 @@ def test_a_model_that_learned_a_grammar_knows_its_labels(trained: tuple[Path, li
     assert np.mean([a == b for a, (_, b) in zip(predicted, unseen, strict=True)]) > 0.8
 
 
-def test_precision_is_asked_for(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """For every head of the model, and beside other options."""
+def test_precision_is_an_option(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Precision is an option of every head, also beside other options."""
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -1,4 +1,4 @@
-"""Encoder–decoder models: the plain computation of transformers, one pass of the encoder a text."""
+"""Encoder–decoder models: scores equal those of transformers, with one pass of the encoder per text."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same with room for a question, its labels and a text."""
+    """The same models with room for a question, its labels and a text."""
     home, size = tmp_path_factory.mktemp("wide"), {"max_position_embeddings": 256}
     return {
         "t5": tiny.t5(home / "t5"),
@@ -84,7 +84,7 @@ def reference(folder: Path) -> tuple[Any, Any]:
 
 @cache
 def plain(folder: Path, prompt: str, candidate: str) -> float:
-    """log p of one candidate after one prompt, end token included, by transformers' own labels of the whole target."""
+    """log p of one candidate after one prompt, end token included, from transformers' own labels of the whole target."""
     import torch
 
     tokenizer, model = reference(folder)
@@ -99,7 +99,7 @@ def plain(folder: Path, prompt: str, candidate: str) -> float:
 def test_it_gives_what_transformers_gives(
     backbone: Seq2SeqBackbone, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the batch, the padding side and what candidates share: each score is that of the pair alone."""
+    """For any batch size, padding side and shared prefix, each score is that of its pair alone."""
     expected = np.array([[plain(backbone.folder, prompt, each) for each in said] for prompt in PROMPTS])
     monkeypatch.setattr(backbone.tokenizer, "padding_side", "left")
     for tokens in (1, 60, 4096):
@@ -114,7 +114,7 @@ def test_it_gives_what_transformers_gives(
 
 
 def test_the_encoder_reads_each_text_once(backbone: Seq2SeqBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many candidates; and the decoder reads what all of them begin with once a text."""
+    """For any number of candidates, the encoder reads each text once, and the decoder the shared prefix once per text."""
     read, written = [], []
     encoder, whole = type(backbone.model.get_encoder()), type(backbone.model)
     reads, writes = encoder.forward, whole.forward
@@ -139,7 +139,7 @@ def test_the_encoder_reads_each_text_once(backbone: Seq2SeqBackbone, monkeypatch
 
 
 def test_answers_exclude_each_other(backbone: Seq2SeqBackbone) -> None:
-    """The end token counts: of all answers up to two tokens, no end left out, the probabilities sum to 1 or less."""
+    """Since the end token counts, the probabilities of different answers sum to 1 or less."""
     vocabulary = backbone.model.config.vocab_size
     backbone._targets = lambda candidates: [[int(i), end] for i in candidates]  # type: ignore[method-assign]
     end = backbone._target_special_tokens[1][0]
@@ -157,14 +157,14 @@ def test_answers_exclude_each_other(backbone: Seq2SeqBackbone) -> None:
 
 
 def test_nothing_gives_nothing(backbone: Seq2SeqBackbone) -> None:
-    """No prompts or no candidates: an empty matrix."""
+    """No prompts or no candidates give an empty matrix."""
     assert backbone.score([], ["a"]).shape == (0, 1)
     assert backbone.score(["a"], []).shape == (1, 0)
     assert backbone.generate([], max_tokens=9) == []
 
 
 def test_long_prompts_lose_their_middle(folders: dict[str, Path]) -> None:
-    """What is asked at the beginning and at the end is read, however long the text between."""
+    """The beginning and the end of a long text are read."""
     backbone = opened(folders, "bart")
     assert backbone.max_tokens == 64
     said = "the app " + "card is lost " * 200
@@ -179,7 +179,7 @@ def test_long_prompts_lose_their_middle(folders: dict[str, Path]) -> None:
 
 
 def test_only_the_text_of_a_prompt_is_cut(folders: dict[str, Path]) -> None:
-    """The question before a long text and the one after it are read whole; control tokens in the text are not obeyed."""
+    """The frame around a long text is read completely, and control tokens in the text are plain characters."""
     backbone = opened(folders, "bart")
     encode = partial(backbone.tokenizer, add_special_tokens=False)
     prompt = Prompt("refund or card?", " the app" * 200, "\nLabel:")
@@ -194,7 +194,7 @@ def test_only_the_text_of_a_prompt_is_cut(folders: dict[str, Path]) -> None:
 
 
 def test_control_tokens_in_a_text_are_text(backbone: Seq2SeqBackbone) -> None:
-    """What ends a text for the model does not when a person writes it."""
+    """An end token in a person's text does not end it."""
     end = backbone.tokenizer.eos_token
     apart = f"{end[:1]} {end[1:]}"
     found, expected = (
@@ -205,7 +205,7 @@ def test_control_tokens_in_a_text_are_text(backbone: Seq2SeqBackbone) -> None:
 
 
 def test_an_answer_longer_than_the_model_writes_is_refused(folders: dict[str, Path]) -> None:
-    """The decoder has so many positions and no more."""
+    """An answer longer than the decoder's positions is refused."""
     backbone = opened(folders, "marian")
     with pytest.raises(UserError, match="the model writes 64 at most"):
         backbone.score(["a"], ["x y z " * 60])
@@ -215,8 +215,8 @@ def test_an_answer_longer_than_the_model_writes_is_refused(folders: dict[str, Pa
         backbone.generate(["a"], max_tokens=0)
 
 
-def test_it_writes_what_transformers_writes(backbone: Seq2SeqBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The likeliest tokens of each prompt alone, in batches of any size; after the language that was asked for."""
+def test_it_generates_what_transformers_generates(backbone: Seq2SeqBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`generate` gives what transformers gives for each prompt alone, in batches of any size, in the chosen language."""
     import torch
 
     wanted = []
@@ -232,15 +232,15 @@ def test_it_writes_what_transformers_writes(backbone: Seq2SeqBackbone, monkeypat
     assert backbone.generate(PROMPTS, max_tokens=9, temperature=0) == wanted
 
 
-def test_drawing_hangs_on_seed_and_prompt(backbone: Seq2SeqBackbone) -> None:
-    """The same seed gives the same text, whatever else is written beside it; another seed gives another."""
+def test_sampling_depends_on_seed_and_prompt_alone(backbone: Seq2SeqBackbone) -> None:
+    """Sampling depends on the seed and the prompt only, not on the batch."""
     drawn = backbone.generate(PROMPTS, max_tokens=9, seed=1, temperature=2.0)
     assert drawn == [backbone.generate([prompt], max_tokens=9, seed=1, temperature=2.0)[0] for prompt in PROMPTS]
     assert drawn != backbone.generate(PROMPTS, max_tokens=9, seed=2, temperature=2.0)
 
 
 def test_languages_are_options(folders: dict[str, Path], tmp_path: Path) -> None:
-    """A multilingual model is told what it reads and writes; each pair is another backbone, and unknown ones are named."""
+    """Each pair of languages is a backbone of its own, and an unknown language is refused."""
     german, french = opened(folders, "m2m"), load(f"{folders['m2m']}?source=en&target=fr")
     assert isinstance(french, Seq2SeqBackbone)
     assert german._decoder_start_ids[1] == german.tokenizer.get_lang_id("de")
@@ -255,7 +255,7 @@ def test_languages_are_options(folders: dict[str, Path], tmp_path: Path) -> None
 
 
 def test_a_forced_first_token_is_given(tmp_path: Path) -> None:
-    """Of a model whose config forces the first token of an answer, this token is given and counts nothing."""
+    """A first token that the config forces is given to the decoder and does not count."""
     folder = tiny.bart("BartForConditionalGeneration", tmp_path / "forced")
     settings = json.loads((folder / "generation_config.json").read_text("utf-8"))
     (folder / "generation_config.json").write_text(json.dumps(settings | {"forced_bos_token_id": 7}), "utf-8")
@@ -266,7 +266,7 @@ def test_a_forced_first_token_is_given(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_it_labels_texts(wide: dict[str, Path], kind: str) -> None:
-    """Label names in, labels out; every length of the label's name may count; the backbone is not changed by it."""
+    """A classifier labels texts with it, normalizes by the length of names, and does not change it."""
     backbone = opened(wide, kind)
     before = backbone.fingerprint
     labels = Labels.parse({"money": "refunds", "card": {"words": ["my card"]}, "the app": ""})
@@ -281,7 +281,7 @@ def test_it_labels_texts(wide: dict[str, Path], kind: str) -> None:
 
 
 def test_a_small_model_answers_what_it_was_taught(tmp_path: Path) -> None:
-    """A T5 trained to write the topic of a grammar's sentences tells it of sentences that it has not seen: 90 % or more."""
+    """A T5 that was trained to write the topic of sentences gives it for other sentences: 90 % or more."""
     import torch
     from transformers import T5ForConditionalGeneration
 
@@ -310,8 +310,8 @@ def test_a_small_model_answers_what_it_was_taught(tmp_path: Path) -> None:
     assert np.mean(np.array(labels.names)[found.argmax(axis=1)] == [label for _, label in unseen]) >= 0.9
 
 
-def test_precision_is_asked_for(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside the languages; the decoder's memory is still used again."""
+def test_precision_is_an_option(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Precision combines with languages, and the decoder's cache is still used again."""
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -1,4 +1,4 @@
-"""Static token vectors: the same answer as tokenizing whole texts, whatever the batch, quickly and without torch."""
+"""Static token vectors: the same rows as tokenizing whole texts, for any batch, without torch."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def builtin() -> StaticBackbone:
 
 
 def whole(backbone: StaticBackbone, texts: list[str]) -> np.ndarray:
-    """The slow way: tokenize each text as a whole, add up, normalize."""
+    """The slow reference: tokenize each text as a whole, sum the vectors, normalize."""
     rows = count_tokens(backbone.tokenizer, texts) @ backbone.vectors
     return static._unit_rows(rows, instead=backbone.background)
 
 
 def test_words_of_a_chunk_give_what_whole_texts_give(builtin: StaticBackbone) -> None:
-    """Spelling each distinct word once is exact: accents, Chinese, control characters, emoji and long words included."""
+    """Tokenizing each distinct word once is exact, also for accents, Chinese, control characters, emoji and long words."""
     for text in ODD:
         assert np.abs(builtin.embed([text]) - whole(builtin, [text])).max() < 1e-6, text
 
@@ -60,13 +60,13 @@ def test_words_of_a_chunk_give_what_whole_texts_give(builtin: StaticBackbone) ->
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
 def test_any_text_gives_what_whole_texts_give(texts: list[str]) -> None:
-    """No string at all, of whatever characters, is read differently by words than as a whole."""
+    """No string gives another row by words than as a whole."""
     backbone = opened()
     assert np.abs(backbone.embed(texts) - whole(backbone, texts)).max() < 1e-6
 
 
 def test_each_character_stands_where_the_tokenizer_puts_it(builtin: StaticBackbone) -> None:
-    """Every space, mark, sign and small script, between letters and after punctuation, is read as in a whole text."""
+    """Every character of the lower Unicode blocks, between letters and after punctuation, gives the tokens of the whole text."""
     texts = [f"a{chr(i)}b,{chr(i)}." for i in [*range(0x3100), *range(0xF900, 0x10000)]]
     words, tokens = builtin._counts(texts)
     difference = abs(words @ tokens - count_tokens(builtin.tokenizer, texts)).sum(axis=1)
@@ -90,7 +90,7 @@ def test_nothing_known_points_where_general_text_points(builtin: StaticBackbone)
 def test_batch_and_order_do_not_matter_to_the_last_bit(
     builtin: StaticBackbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A text's row is the same alone, among others, in any order and in chunks of any size."""
+    """A text's row is bitwise the same alone, in any order and in chunks of any size."""
     texts = [f"{odd} number {i} of the list" for i, odd in enumerate(ODD * 5)]
     together = builtin.embed(texts)
     alone = np.concatenate([builtin.embed([text]) for text in texts])
@@ -100,8 +100,8 @@ def test_batch_and_order_do_not_matter_to_the_last_bit(
     assert np.array_equal(together, backwards)
 
 
-def test_a_full_memory_of_words_changes_no_answer(builtin: StaticBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Words met before are remembered up to a bound, and the bound only costs time."""
+def test_a_full_cache_of_words_changes_no_answer(builtin: StaticBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of the cache of words changes the speed only."""
     fresh = StaticBackbone.open(BUILTIN, "builtin")
     monkeypatch.setattr(static, "MAX_CACHED_WORDS", 0)
     before = len(fresh._ids_by_word)
@@ -110,13 +110,13 @@ def test_a_full_memory_of_words_changes_no_answer(builtin: StaticBackbone, monke
 
 
 def test_no_texts_give_no_rows(builtin: StaticBackbone) -> None:
-    """An empty list is a table of no rows with the usual columns."""
+    """No texts give an empty matrix of the right width."""
     assert builtin.embed([]).shape == (0, builtin.dimensions)
     assert builtin.unknown_share([]) == 0.0
 
 
 def test_the_share_of_unknown_tokens_tells_the_language(builtin: StaticBackbone) -> None:
-    """English leaves nothing unknown, Chinese more than half; a mixture lies between."""
+    """English text has no unknown tokens, Chinese more than half, a mixture less than Chinese alone."""
     assert builtin.unknown_share(["The weather is fine today."]) == 0.0
     chinese = builtin.unknown_share(["这家酒店的房间很干净,服务态度也非常好"])
     assert chinese > 0.5
@@ -124,7 +124,7 @@ def test_the_share_of_unknown_tokens_tells_the_language(builtin: StaticBackbone)
 
 
 def test_copies_share_the_weights_and_pickles_leave_them_out(builtin: StaticBackbone) -> None:
-    """A copy is the backbone itself; a pickle is small, and what comes back is the same backbone."""
+    """A deep copy is the same object; a pickle is small and gives the same backbone."""
     assert copy.deepcopy(builtin) is builtin
     builtin.embed(["loaded"])
     pickled = pickle.dumps(builtin)
@@ -135,7 +135,7 @@ def test_copies_share_the_weights_and_pickles_leave_them_out(builtin: StaticBack
 
 
 def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
-    """Equal content has an equal fingerprint wherever it lies; another vector has another."""
+    """Equal files have an equal fingerprint in any folder; another vector has another."""
     tokenizer = (BUILTIN / "tokenizer.json").read_text(encoding="utf-8")
     vectors = np.random.default_rng(0).normal(size=(30522, 4)).astype(np.float32)
     prints = []
@@ -148,7 +148,7 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
 
 
 def test_eight_bits_keep_the_direction(tmp_path: Path) -> None:
-    """What is written and read again points within one percent of where it pointed; a zero row stays zero."""
+    """Quantization to int8 changes a component by at most 1/254 of the largest; a zero row stays zero."""
     vectors = np.random.default_rng(0).normal(size=(30522, 8)).astype(np.float32)
     vectors[0] = 0
     tokenizer = (BUILTIN / "tokenizer.json").read_text(encoding="utf-8")
@@ -159,7 +159,7 @@ def test_eight_bits_keep_the_direction(tmp_path: Path) -> None:
 
 
 def test_another_folder_is_refused_in_two_lines(tmp_path: Path) -> None:
-    """A folder of something else is not recognized, and opening it says what would be right."""
+    """A folder with other content is not recognized, and opening it says what the folder should be."""
     assert not StaticBackbone.recognizes(tmp_path)
     (tmp_path / "config.json").write_text('{"architectures": ["BertModel"]}')
     assert not StaticBackbone.recognizes(tmp_path)
@@ -171,7 +171,7 @@ def test_another_folder_is_refused_in_two_lines(tmp_path: Path) -> None:
 
 
 def test_base_use_imports_no_torch() -> None:
-    """Loading the built-in model and embedding with it needs neither torch nor transformers nor a socket."""
+    """The built-in model needs neither torch nor transformers nor a socket."""
     code = (
         "import sys, socket; socket.socket = None\n"
         "from rung.backbones.static import BUILTIN, StaticBackbone\n"
