@@ -162,7 +162,7 @@ class EncoderBackbone(Pretrained):
 
     @cached_property
     def control(self) -> ControlTokens:
-        """The tokenizer's control tokens, and texts in which they are characters like all others."""
+        """The tokenizer's control tokens."""
         return ControlTokens(self._tokenizer)
 
     def embed(self, texts: Sequence[str], role: Role = "text") -> Array:
@@ -246,8 +246,10 @@ class EncoderBackbone(Pretrained):
 
 
 def control_tokens(encoder: Any) -> ControlTokens:
-    """The control tokens of a sentence-transformers encoder, which its own tokenization reads wherever a text spells them."""
-    return ControlTokens(getattr(encoder.tokenizer, "tokenizer", encoder.tokenizer))  # a processor holds one
+    """The control tokens of a sentence-transformers encoder, which its tokenizer reads wherever a text contains them."""
+    return ControlTokens(
+        getattr(encoder.tokenizer, "tokenizer", encoder.tokenizer)
+    )  # a multimodal processor contains one
 
 
 def _reads_tokens(encoder: Any) -> bool:

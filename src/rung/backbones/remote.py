@@ -482,9 +482,12 @@ def _matching_candidate(answer: str, candidates: Sequence[str]) -> int | None:
     The literal answer is compared first, then answer and candidates without differences of width and case, then without quotes,
     brackets and full stops around them. Signs that tell names apart, such as + and #, are never removed.
 
-    >>> _matching_candidate('{"label": "B"}', ["A", "B"]), _matching_candidate(" a. ", ["A", "B"]), _matching_candidate("A or
-    B", ["A", "B"]) (1, 0, None) >>> _matching_candidate("C++", ["C", "C++"]), _matching_candidate("C#", ["C", "Java"]),
-    _matching_candidate("**.net**", [".NET", "NET"]) (1, None, 0)
+    >>> _matching_candidate('{"label": "B"}', ["A", "B"]), _matching_candidate(" a. ", ["A", "B"])
+    (1, 0)
+    >>> _matching_candidate("A or B", ["A", "B"]), _matching_candidate("C#", ["C", "Java"])
+    (None, None)
+    >>> _matching_candidate("C++", ["C", "C++"]), _matching_candidate("**.net**", [".NET", "NET"])
+    (1, 0)
     """
     try:
         logprobs = json.loads(answer)

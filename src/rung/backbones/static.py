@@ -59,7 +59,7 @@ class StaticBackbone(NativeFormatBackbone):
         return self.tensor("vectors") * self.tensor("scales")[:, None]
 
     def summed_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What `embed` sums, as it is kept: vectors (vocabulary, d) int8 and scales (vocabulary,)."""
+        """The arrays that `embed` sums, as they are stored: vectors (vocabulary, d) int8 and scales (vocabulary,)."""
         return {name: self._tensors[name] for name in ("vectors", "scales")}
 
     def tensor(self, name: str) -> Array:

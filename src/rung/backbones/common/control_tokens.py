@@ -73,12 +73,12 @@ class ControlTokens:
         return text
 
     def plain(self, texts: Sequence[str], rows: Sequence[Sequence[int]], before: str = "", usual: int = 0) -> list[str]:
-        """The texts, those apart as by `as_text` whose `rows` of ids hold more control tokens than the `usual` number."""
-        told = zip(texts, rows, strict=True)
-        return [self.as_text(text, before) if self.count(ids) > usual else text for text, ids in told]
+        """The texts; a text whose ids (in `rows`) hold more control tokens than the `usual` number is escaped as by `as_text`."""
+        pairs = zip(texts, rows, strict=True)
+        return [self.as_text(text, before) if self.count(ids) > usual else text for text, ids in pairs]
 
     def as_texts(self, texts: Sequence[str]) -> list[str]:
-        """Each text as `as_text` gives it; all are tokenized together."""
+        """Each text as `as_text` gives it; all are tokenized in one call."""
         return self.plain(texts, plain_token_ids(self._tokenizer, texts))
 
     def text_ids(self, texts: Sequence[str]) -> list[list[int]]:
