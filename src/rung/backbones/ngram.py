@@ -76,7 +76,7 @@ class NgramBackbone(NativeFormatBackbone):
         return unknown / words if words else 0.0
 
     def summed_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays that `embed` sums, as stored: vectors (kept + 1, r) int8, scales (kept + 1,), places (2¹⁸,) by bucket, radius."""
+        """What `embed` sums, as stored: vectors (kept + 1, r) int8, scales (kept + 1,), places (2¹⁸,) by bucket, radius."""
         whole, scales = self._tensors["weights"], self._tensors["scales"]
         none = np.zeros((1, whole.shape[1]), dtype=whole.dtype)
         vectors, scales = np.vstack([whole, none]), np.append(scales, np.float32(0))
