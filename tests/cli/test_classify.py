@@ -613,3 +613,15 @@ def test_shares_are_read_with_the_wide_signs_of_chinese(rung: Run, source: Path)
     """What a Chinese keyboard types between names and shares is understood, as between labels."""
     ran = rung("classify", source, *BASE, "--shares", "billing＝0.4，biling=0.1")
     assert "'biling' is none of the labels" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("several", "hint"), [((), "--multi-label"), (("--multi-label",), "Write  billing|bug report")]
+)
+def test_several_labels_in_a_cell_with_other_signs_get_the_right_hint(
+    several: tuple[str, ...], hint: str, rung: Run, source: Path, tmp_path: Path
+) -> None:
+    """The hint says how several labels are given, and not that one of them was meant."""
+    (tmp_path / "k.csv").write_text("text,label\ncharged twice,billing; bug report\n")
+    ran = rung("classify", source, *BASE, "--known", tmp_path / "k.csv", *several)
+    assert (ran.code, hint in ran.err.splitlines()[1]) == (2, True), ran.err

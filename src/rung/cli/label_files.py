@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -86,8 +87,17 @@ class LabelReader:
         names = [str(value) for value in self._index]
         shown = ", ".join(names[:_SHOWN])
         choice = tr("The labels are {names}. Where none fits, write  {word}", names=shown, word=NONE_OF_THESE)
-        hint = did_you_mean(name, names, choice)
+        hint = self._joined(name) or did_you_mean(name, names, choice)
         return UserError("{where}: {name!r} is none of the labels.", hint, where=where, name=name)
+
+    def _joined(self, name: str) -> str | None:
+        """The hint for several labels that stand in one cell with other signs between them."""
+        parts = [part.strip() for part in re.split("[,;|，；、]", name)]
+        if len(parts) < 2 or not all(part in self._index for part in parts):
+            return None
+        if not self._multi_label:
+            return tr("A text has one label here; with  --multi-label  it may have several.")
+        return tr("Write  {joined}", joined=SEPARATOR.join(parts))
 
 
 def _labels_under(labels: Labels) -> dict[LabelValue, set[LabelValue]]:
