@@ -68,7 +68,7 @@ def test_the_code_and_the_catalogs_agree() -> None:
     ran = subprocess.run(
         [sys.executable, ROOT / "tools" / "message_catalog.py", "--check"], capture_output=True, text=True, check=False
     )
-    assert not [line for line in ran.stdout.splitlines() if line.startswith("zh: other") or ".py:" in line], ran.stdout
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_one_and_many_are_two_whole_messages(monkeypatch: pytest.MonkeyPatch) -> None:
