@@ -116,7 +116,7 @@ def killed(folder: Path, way: str) -> dict[str, Any]:
             process.send_signal(signal.SIGKILL)
             process.wait()
         again = subprocess.run(command(file, out, way), check=True, stderr=subprocess.PIPE, text=True)
-        went_on += "going on after row" in again.stderr
+        went_on += "resuming after row" in again.stderr
         same += filecmp.cmp(whole, out, shallow=False)
         print(way, moments[-1], "same" if same == i + 1 else "DIFFERENT", flush=True)
     row = {"rung": way, "rows": KILLED_ROWS, "seconds_unbroken": round(seconds, 2), "killed_at_s": moments}

@@ -1,4 +1,4 @@
-"""Labels kept apart on the command line: honest probabilities, and sets that hold the true label."""
+"""Held-out labels on the command line: calibrated probabilities, and sets that contain the true label."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROWS = [
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """80 texts, all with their true label, every second of which is kept apart."""
+    """80 texts, all with their true label; every second one has it in the column `apart` too."""
     file = tmp_path / "in.csv"
     lines = [f"{text},{name if i % 2 else ''},{name}" for i, (text, name) in enumerate(ROWS)]
     file.write_text("\n".join(["text,apart,truth", *lines]) + "\n", "utf-8")
@@ -41,7 +41,7 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_labels_kept_apart_make_sets_that_hold_the_truth(rung: Run, source: Path) -> None:
+def test_held_out_labels_give_sets_that_contain_the_true_label(rung: Run, source: Path) -> None:
     """--calibrate changes probabilities and no label, --level adds the sets, and the summary says by how many labels."""
     plain, ran = (rung("classify", source, *BASE, *more) for more in ((), ("--calibrate", "apart", "--level", "0.8")))
     assert ran.code == 0, ran.err
@@ -71,8 +71,8 @@ def test_a_file_calibrates_several_labels_too(rung: Run, source: Path, tmp_path:
     assert np.mean([row["truth"] in row["labels"].split("|") for row in rows(ran.out)]) >= 0.7
 
 
-def test_too_few_labels_are_said(rung: Run, source: Path, tmp_path: Path) -> None:
-    """With fewer labels than a level takes every set holds all labels, and the summary says how many it takes."""
+def test_the_summary_says_that_labels_are_too_few(rung: Run, source: Path, tmp_path: Path) -> None:
+    """With fewer labels than a level needs, every set contains all labels, and the summary says how many are needed."""
     apart = tmp_path / "apart.csv"
     apart.write_text("text,label\nmy invoice,billing\nit crashed,bug report\n", "utf-8")
     ran = rung("classify", source, *BASE, "--calibrate", apart, "--level", "0.9")
@@ -91,7 +91,7 @@ def test_too_few_labels_are_said(rung: Run, source: Path, tmp_path: Path) -> Non
     ],
 )
 def test_what_cannot_be_calibrated_is_refused(rung: Run, source: Path, typed: tuple[str, ...], what: str) -> None:
-    """Two lines, and nothing on standard output."""
+    """An impossible calibration is refused in two lines, with nothing on standard output."""
     ran = rung("classify", source, *BASE, *typed)
     assert (ran.code, ran.out) == (2, "")
     assert what in ran.err.splitlines()[0]

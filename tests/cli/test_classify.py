@@ -1,4 +1,4 @@
-"""`rung classify`: the main job, as a person types it."""
+"""`rung classify`, as a person types it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_every_text_gets_a_label_and_keeps_its_columns(rung: Run, source: Path, tmp_path: Path) -> None:
-    """OUT is IN as it was written, 007 included, with label, probability and error."""
+    """OUT has the columns of IN unchanged (007 stays 007), and label, probability and error."""
     ran = rung("classify", source, *BASE, "--out", tmp_path / "out.csv")
     assert ran.code == 0, ran.err
     found = rows((tmp_path / "out.csv").read_text("utf-8"))
@@ -92,8 +92,8 @@ def test_formats_in_and_out(ending: str, rung: Run, source: Path, tmp_path: Path
     assert [(row["id"], row["second_label"]) for row in found] == [("007", "billing"), ("008", "bug report")]
 
 
-def test_what_people_have_is_read(rung: Run, tmp_path: Path) -> None:
-    """Byte-order mark, semicolons, quoted line breaks, gzip: one file with all of them."""
+def test_files_from_spreadsheets_are_read(rung: Run, tmp_path: Path) -> None:
+    """One file with a byte-order mark, semicolons, quoted line breaks and gzip is read."""
     file = tmp_path / "excel.csv.gz"
     file.write_bytes(gzip.compress('\ufeffNr;text\r\n007;"the invoice\r\nis wrong"\r\n'.encode()))
     found = list(
@@ -104,7 +104,7 @@ def test_what_people_have_is_read(rung: Run, tmp_path: Path) -> None:
 
 
 def test_a_row_without_a_text_keeps_its_place(rung: Run, tmp_path: Path) -> None:
-    """Label empty, `error` says why, exit code 0, and the summary counts it."""
+    """Its label is empty, `error` says why, the exit code is 0, and the summary counts it."""
     file = tmp_path / "in.csv"
     file.write_text("id,text\n1,the invoice\n2,\n3,it crashes\n", "utf-8")
     ran = rung("classify", file, *BASE)
@@ -123,7 +123,7 @@ def test_a_classifier_is_saved_and_applied(rung: Run, source: Path, tmp_path: Pa
 
 
 @pytest.mark.shared
-def test_it_says_when_it_does_not_know_the_language(rung: Run, shared: Path, tmp_path: Path) -> None:
+def test_an_unknown_language_gives_a_warning(rung: Run, shared: Path, tmp_path: Path) -> None:
     """Chinese texts get a warning, and the name of a model that reads them; English ones get none."""
     for name in ("chnsenticorp_htl", "thucnews", "waimai_10k"):
         ran = rung(
@@ -225,7 +225,7 @@ def test_bad_input_gets_two_lines(
 
 
 def test_an_output_is_replaced_only_with_force(rung: Run, source: Path, tmp_path: Path) -> None:
-    """What stands at OUT is safe without --force, also a saved classifier."""
+    """An existing file or saved classifier is overwritten only with --force."""
     out = tmp_path / "out.csv"
     out.write_text("precious")
     ran = rung("classify", source, *BASE, "--out", out)
@@ -237,8 +237,8 @@ def test_an_output_is_replaced_only_with_force(rung: Run, source: Path, tmp_path
     assert (refused.code, refused.out) == (2, "")
 
 
-def test_no_labels_at_all_is_said(rung: Run, source: Path) -> None:
-    """The labels are what makes it a task."""
+def test_missing_labels_are_an_error(rung: Run, source: Path) -> None:
+    """Without --labels and --classifier there is an error."""
     ran = rung("classify", source)
     assert ran.code == 2
     assert "no labels are given" in ran.err
@@ -382,7 +382,7 @@ def test_a_folder_that_takes_no_classifier_is_refused_before_a_long_fit(
 
 
 def test_the_bar_of_a_resumed_run_starts_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was done before is in the bar, and not in the rate."""
+    """Rows of the stopped run are in the bar, but not in the rate."""
     import rich.progress
 
     from rung.cli import display
@@ -407,7 +407,7 @@ def test_the_bar_of_a_resumed_run_starts_where_it_stands(monkeypatch: pytest.Mon
         assert task.speed <= 10
 
 
-def test_without_the_pool_each_row_stands_by_itself(rung: Run, source: Path, tmp_path: Path) -> None:
+def test_without_the_pool_rows_are_independent(rung: Run, source: Path, tmp_path: Path) -> None:
     """With --no-pool the answers are those of the label names, whatever the other rows are."""
     ran = rung("classify", source, *BASE, "--no-pool")
     assert "rung names" in ran.err
@@ -445,8 +445,8 @@ def test_what_is_known_must_be_a_label(rung: Run, source: Path, tmp_path: Path) 
     assert "no column 'label'" in rung("classify", source, *BASE, "--known", labels).err
 
 
-def test_contradictions_are_told(rung: Run, tmp_path: Path) -> None:
-    """One text with two labels is said aloud, and both stand."""
+def test_contradictions_give_a_warning(rung: Run, tmp_path: Path) -> None:
+    """One text with two labels gives a warning, and each row keeps its own label."""
     table = tmp_path / "in.csv"
     table.write_text("text,mine\nthe same,billing\nthe same,bug report\nan invoice,\n", "utf-8")
     with pytest.warns(

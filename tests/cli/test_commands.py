@@ -1,4 +1,4 @@
-"""The commands around the main job, and the command line itself."""
+"""The other commands, and the command line itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Run = Callable[..., "object"]
 
 
 def test_help_names_every_command(rung: Run) -> None:
-    """A command is a file in cli/; all of them are listed."""
+    """`rung --help` lists every command."""
     ran = rung("--help")
     assert ran.code == 0
     for command in ("classify", "models", "doctor", "cache"):
@@ -32,7 +32,7 @@ def test_the_version_is_the_packages(rung: Run) -> None:
 
 
 def test_a_mistyped_command_gets_two_lines(rung: Run) -> None:
-    """What is wrong, and where help is."""
+    """The lines say what is wrong and where the help is."""
     ran = rung("clasify")
     assert ran.code == 2
     assert len(ran.err.splitlines()) == 2
@@ -40,7 +40,7 @@ def test_a_mistyped_command_gets_two_lines(rung: Run) -> None:
 
 
 def test_models_are_listed_with_what_is_here(rung: Run) -> None:
-    """Every model of the catalog stands in a row; the one that auto takes is marked."""
+    """Every model of the catalog has a row; the one that auto uses is marked."""
     out = rung("models").out
     assert "bge-m3" in out
     assert out.count(" *") == 1
@@ -56,7 +56,7 @@ def test_doctor_tries_the_backbones(rung: Run) -> None:
 
 
 def test_doctor_begins_with_what_matters(rung: Run) -> None:
-    """First what auto takes and which models work, then the rest; no package is named twice."""
+    """First comes what auto uses and which models work, then the rest; no package is named twice."""
     lines = [line.split() for line in rung("doctor").out.splitlines() if line.strip()]
     assert lines[2][:2] == ["auto", "uses"]
     names = [line[0] for line in lines[[*map(" ".join, lines)].index("packages") + 1 :]]
@@ -65,7 +65,7 @@ def test_doctor_begins_with_what_matters(rung: Run) -> None:
 
 
 def test_the_cache_is_shown_and_cleared(rung: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Size and holdings by backbone; --clear forgets them."""
+    """`rung cache` shows size and entries by backbone; --clear deletes them."""
     monkeypatch.setenv("RUNG_CACHE", str(tmp_path))
     assert "empty" in rung("cache").out
     Cache().put("space", ["a"], np.zeros((1, 4), np.float32), backbone="minilm")
@@ -75,7 +75,7 @@ def test_the_cache_is_shown_and_cleared(rung: Run, tmp_path: Path, monkeypatch: 
 
 
 def test_no_cache_leaves_no_trace(rung: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --no-cache nothing is written but the answer."""
+    """With --no-cache only the answers are written."""
     monkeypatch.setenv("RUNG_CACHE", str(tmp_path / "cache"))
     ran = rung(
         "classify", "-", "--format", "txt", "--labels", "a,b", "--backbone", "builtin", "--no-cache", stdin=b"x\n"
@@ -134,8 +134,8 @@ def test_it_opens_no_socket(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_a_reader_who_leaves_is_no_error() -> None:
-    """`rung classify … | head -1` ends quietly."""
+def test_a_closed_pipe_is_no_error() -> None:
+    """`rung classify … | head -1` ends without an error message."""
     command = " ".join(f"'{part}'" for part in CLASSIFY)
     script = f"yes 'a fine day' | head -20000 | {command} | head -1"
     ran = subprocess.run(["bash", "-o", "pipefail", "-c", script], capture_output=True, env=os.environ)

@@ -1,4 +1,4 @@
-"""`rung compare`: a table of settings, best first, and what it says of mistakes."""
+"""`rung compare`: a table of settings, the best first, and errors for mistakes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.mark.filterwarnings("ignore::rung.inference.language.LanguageWarning")  # random weights read no language
 def test_settings_in_one_command(rung: Any, table: Path, tiny_encoder: Path, tmp_path: Path) -> None:
-    """A line for each setting with its interval, what cannot be with its reason, and the folder to go on with."""
+    """A line for each setting with its interval, what cannot be tried with its reason, and a folder that a second run continues."""
     how = ["--known", "label", "--labels", "money,fault", "--backbone", tiny_encoder, "--out", tmp_path / "out"]
     tried = ["--try", "way=frozen,contrastive", "--try", "steps=5", "--try", f"backbone={tiny_encoder},builtin"]
     ran = rung("compare", table, *how, *tried)
@@ -41,7 +41,7 @@ def test_settings_in_one_command(rung: Any, table: Path, tiny_encoder: Path, tmp
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "message"),
     [
         (["--try", "way"], "--try way=frozen,contrastive"),
         (["--try", "lerning-rate=1e-5"], "Did you mean 'learning_rate'"),
@@ -49,7 +49,7 @@ def test_settings_in_one_command(rung: Any, table: Path, tiny_encoder: Path, tmp
         (["--try", "way=frozen", "--folds", "1"], "folds is 1"),
     ],
 )
-def test_mistakes_are_told_in_two_lines(rung: Any, table: Path, tiny_encoder: Path, how: Any, said: str) -> None:
-    """Exit code 2, what is wrong, what to type."""
+def test_mistakes_give_two_lines(rung: Any, table: Path, tiny_encoder: Path, how: Any, message: str) -> None:
+    """A mistake gives exit code 2, a line that says what is wrong and a line that says what to type."""
     ran = rung("compare", table, "--known", "label", "--labels", "money,fault", "--backbone", tiny_encoder, *how)
-    assert (ran.code, said in ran.err, len(ran.err.strip().splitlines())) == (2, True, 2)
+    assert (ran.code, message in ran.err, len(ran.err.strip().splitlines())) == (2, True, 2)

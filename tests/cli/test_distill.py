@@ -43,8 +43,8 @@ def test_a_student_in_one_command(rung: Any, tmp_path: Path) -> None:
     assert (again.code, "holds a classifier already" in again.err) == (2, True)
 
 
-def test_too_few_texts_are_told(rung: Any, tmp_path: Path) -> None:
-    """Two lines and exit code 2; nothing is left behind."""
+def test_too_few_texts_are_refused(rung: Any, tmp_path: Path) -> None:
+    """Too few texts give two lines and exit code 2, and no folder is left behind."""
     table = tmp_path / "in.csv"
     table.write_text("text\nan invoice\na crash\n", "utf-8")
     ran = rung("distill", table, "--labels", LABELS, "--backbone", "builtin", "--out", tmp_path / "student")
@@ -53,7 +53,7 @@ def test_too_few_texts_are_told(rung: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.torch
-def test_a_skipped_student_is_told(
+def test_a_skipped_student_is_named(
     rung: Any, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With --student auto the summary names the kind that was not tried and says why, as the record does."""

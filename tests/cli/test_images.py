@@ -38,7 +38,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_a_folder_of_images_is_labelled(rung: Run, pictures: Path, base: tuple[str, ...]) -> None:
-    """A row an image, with label and probability; one that cannot be read says why."""
+    """Each image has a row with label and probability, or the reason why it cannot be read."""
     ran = rung("classify", pictures, *base)
     assert ran.code == 0, ran.err
     found = {row["file"]: row for row in rows(ran.out)}
@@ -50,7 +50,7 @@ def test_a_folder_of_images_is_labelled(rung: Run, pictures: Path, base: tuple[s
 
 
 def test_a_table_names_images(rung: Run, pictures: Path, base: tuple[str, ...]) -> None:
-    """Relative to the table's own folder or absolute; other columns stay, a gap is a gap."""
+    """Names are absolute or relative to the table's folder; other columns stay, and an empty cell gets no label."""
     table = pictures / "scans.csv"
     absolute = pictures / "1.png"
     table.write_text(f"id,path,text\n007,0.png,at night\n008,{absolute},\n009,,\n010,none.png,\n")
@@ -76,7 +76,7 @@ def test_known_labels_and_saving(rung: Run, pictures: Path, base: tuple[str, ...
 
 
 def test_images_are_suggested(rung: Run, pictures: Path, base: tuple[str, ...], tmp_path: Path) -> None:
-    """By the names that --known takes back."""
+    """suggest writes the file names that --known reads."""
     ran = rung("suggest", pictures, *base, "-n", 3, "--out", tmp_path / "to-label.csv")
     assert ran.code == 0, ran.err
     found = [row["file"] for row in rows((tmp_path / "to-label.csv").read_text())]
@@ -86,7 +86,7 @@ def test_images_are_suggested(rung: Run, pictures: Path, base: tuple[str, ...], 
 
 
 def test_a_folder_is_refused_where_texts_are_read(rung: Run, pictures: Path) -> None:
-    """File names are no texts; two lines, and exit 2."""
+    """A folder is not a table of texts: two lines and exit code 2."""
     ran = rung("classify", pictures, "--labels", "a,b", "--backbone", "builtin")
     assert ran.code == 2
     assert "folder" in ran.err
@@ -102,7 +102,7 @@ def test_texts_are_rows_without_answers(rung: Run, base: tuple[str, ...], tmp_pa
 
 
 def test_models_says_what_is_read(rung: Run) -> None:
-    """Models of images are listed as such."""
+    """The list of models says which ones read images."""
     lines = [line.split() for line in rung("models").out.splitlines()]
     of = {line[0]: line for line in lines if line}
     assert "image" in of["siglip-base"]

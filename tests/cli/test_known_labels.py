@@ -1,4 +1,4 @@
-"""Labels that a person knows, and the loop that asks for more: nothing that was given is lost."""
+"""Labels that a person knows, and the loop that suggests more texts to label: no given label is lost."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def rows(text: str, delimiter: str = ",") -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
 
 
-def said(rung: Run, source: Path, *arguments: object) -> tuple[dict[str, dict[str, str]], str]:
-    """What a run of classify answers, by text, and what it says."""
+def classified(rung: Run, source: Path, *arguments: object) -> tuple[dict[str, dict[str, str]], str]:
+    """The rows that classify writes, by text, and its summary."""
     ran = rung("classify", source, *BASE, "--text", "text", *arguments)
     assert ran.code == 0, ran.err
     return {row["text"]: row for row in rows(ran.out)}, ran.err
 
 
 def test_files_and_columns_add_up(rung: Run, source: Path, tmp_path: Path) -> None:
-    """Two files and a column: each label stands in the answers, and all are learned from."""
+    """With two files and a column, each known label is in the answers, and all are learned from."""
     one = written(tmp_path / "one.csv", "text,label\nit crashes,billing\n")
     two = written(tmp_path / "two.jsonl", '{"text": "please send the bill", "label": "bug report"}\n')
-    found, err = said(rung, source, "--known", one, "--known", "mine", "--known", two)
+    found, err = classified(rung, source, "--known", one, "--known", "mine", "--known", two)
     assert [found[text]["label"] for text in ("it crashes", "odd one", "please send the bill")] == [
         "billing",
         "bug report",
@@ -59,32 +59,32 @@ def test_files_and_columns_add_up(rung: Run, source: Path, tmp_path: Path) -> No
 
 
 def test_a_text_is_the_same_after_an_editor_saved_it(rung: Run, tmp_path: Path) -> None:
-    """Line ends and spaces at the end, which spreadsheets change, do not part a label from its text."""
+    """A label is found for its text although a spreadsheet changed line ends and spaces."""
     source = written(tmp_path / "in.csv", 'text\n"two\r\nlines "\nan invoice\n')
     known = written(tmp_path / "known.csv", 'text,label\r\n"two\nlines",bug report\r\n')
-    found, err = said(rung, source, "--known", known)
+    found, err = classified(rung, source, "--known", known)
     assert next(row["label"] for text, row in found.items() if text.startswith("two")) == "bug report"
     assert "is not in" not in err
 
 
 @pytest.mark.parametrize("word", ["none of these", "None of these"])
 def test_none_of_these_is_an_answer_without_a_label(word: str, rung: Run, source: Path, tmp_path: Path) -> None:
-    """The row has no label, says that this was given, is learned as no label, and is counted apart."""
+    """The row has no label, its error says that this was given, it is not learned as a label, and it is counted separately."""
     known = written(tmp_path / "known.csv", f"text,label\nodd one,{word}\nit crashes,bug report\n")
-    found, err = said(rung, source, "--known", known)
+    found, err = classified(rung, source, "--known", known)
     assert (found["odd one"]["label"], found["odd one"]["probability"]) == ("", "1.0")
     assert found["odd one"]["error"] == "none of these, as given"
     assert "learned from 1 label" in err
     assert "1 text got no label, as --known says" in err
     assert "fits well enough" not in err
-    several, _ = said(rung, source, "--known", known, "--multi-label")
+    several, _ = classified(rung, source, "--known", known, "--multi-label")
     assert (several["odd one"]["label"], several["it crashes"]["label"]) == ("", "bug report")
-    assert said(rung, source, "--known", known, "--reject", "0.2")[0]["odd one"]["label"] == ""
+    assert classified(rung, source, "--known", known, "--reject", "0.2")[0]["odd one"]["label"] == ""
 
 
 @pytest.mark.parametrize("way", ["column", "file", "two files"])
-def test_two_labels_of_a_text_warn_alike(way: str, rung: Run, tmp_path: Path) -> None:
-    """From a column, from a file, or from two: both places are named as the person's own files number them."""
+def test_two_labels_of_a_text_give_the_same_warning(way: str, rung: Run, tmp_path: Path) -> None:
+    """From a column, a file or two files: the warning names both places by file and line."""
     lines = ["text,label", "the same,billing", '"two', 'lines",', "the same,bug report", "an invoice,"]
     here = written(tmp_path / "here.csv", "\n".join(lines) + "\n")
     there = written(tmp_path / "there.csv", "text,label\nthe same,billing\n")
@@ -115,7 +115,7 @@ def test_two_labels_of_a_text_warn_alike(way: str, rung: Run, tmp_path: Path) ->
 
 @pytest.mark.parametrize("command", ["classify", "suggest"])
 def test_a_source_without_a_single_label_says_so(command: str, rung: Run, source: Path, tmp_path: Path) -> None:
-    """A file, or a column, of which no row is filled in: two lines, and nothing is written."""
+    """A file or a column without a single label is refused in two lines, and nothing is written."""
     empty = written(tmp_path / "empty.csv", "text,label\nit crashes,\n")
     ran = rung(command, source, *BASE, "--text", "text", "--known", empty, "--out", tmp_path / "o.csv")
     assert (ran.code, "empty.csv: no row has a label" in ran.err) == (2, True)
@@ -143,7 +143,7 @@ def test_a_source_without_a_single_label_says_so(command: str, rung: Run, source
 def test_a_label_that_is_none_is_named_by_its_line(
     name: str, content: str, place: str, rung: Run, source: Path, tmp_path: Path
 ) -> None:
-    """The person's own file and line, and the nearest label, before anything is written: also where nothing is fitted."""
+    """The error names the person's own file, the line and the nearest label, before anything is written, with or without a fit."""
     known = written(tmp_path / name, content)
     saved = tmp_path / "saved"
     assert rung("classify", source, *BASE, "--text", "text", "--save", saved).code == 0
@@ -155,7 +155,7 @@ def test_a_label_that_is_none_is_named_by_its_line(
 
 
 def test_the_row_of_a_table_without_lines_is_named(rung: Run, source: Path, tmp_path: Path) -> None:
-    """Parquet has rows, counted from 1."""
+    """In Parquet the error names the row, counted from 1."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -166,10 +166,10 @@ def test_the_row_of_a_table_without_lines_is_named(rung: Run, source: Path, tmp_
     assert "k.parquet, row 2: 'nothing' is none of the labels" in ran.err
 
 
-def test_what_no_row_shows_is_counted_aloud(rung: Run, source: Path, tmp_path: Path) -> None:
-    """Labelled texts that are not in IN, labels beside an empty text, rows that are not filled in."""
+def test_labels_that_no_row_shows_are_counted_in_the_summary(rung: Run, source: Path, tmp_path: Path) -> None:
+    """The summary counts labelled texts that are not in IN, labels of empty texts, and rows without a label."""
     known = written(tmp_path / "known.csv", "text,label\nelsewhere,billing\nodd one,billing\n,billing\nit crashes,\n")
-    _, err = said(rung, source, "--known", known)
+    _, err = classified(rung, source, "--known", known)
     assert f"1 labelled text of {known} is not in {source}: it is learned from all the same" in err
     assert f"1 label of {known} belongs to an empty text: not used" in err
     assert f"1 row of {known} has no label yet" in err
@@ -181,7 +181,7 @@ def test_what_no_row_shows_is_counted_aloud(rung: Run, source: Path, tmp_path: P
 
 
 def test_a_file_of_labels_may_hold_other_columns(rung: Run, source: Path, tmp_path: Path) -> None:
-    """The texts are in the column that is called as that of IN, whatever words stand beside."""
+    """The texts are read from the column with the same name as in IN, whatever other columns there are."""
     table = written(tmp_path / "in.csv", "message,note\nodd one,a remark\nan invoice,another one\n")
     known = written(tmp_path / "known.csv", "note,message,label\nsome words here,odd one,bug report\n")
     ran = rung("classify", table, *BASE, "--text", "message", "--known", known)
@@ -190,7 +190,7 @@ def test_a_file_of_labels_may_hold_other_columns(rung: Run, source: Path, tmp_pa
 
 
 def test_a_file_whose_texts_are_not_clear_is_told_how_to_name_them(rung: Run, source: Path, tmp_path: Path) -> None:
-    """--text names a column of IN, so it is no help for a file of labels: the name that helps is said."""
+    """--text names a column of IN and not of a file of labels, so the hint gives the name that the column should have."""
     known = written(tmp_path / "known.csv", "a,b,label\nsome words,other words,billing\n")
     ran = rung("classify", source, *BASE, "--text", "text", "--known", known)
     assert (ran.code, "2 columns could hold the texts" in ran.err) == (2, True)
@@ -209,7 +209,7 @@ def filled(file: Path, labels: dict[str, str], delimiter: str) -> None:
 
 
 def test_the_loop_goes_around_twice_in_one_file(rung: Run, tmp_path: Path) -> None:
-    """suggest, fill in, classify, suggest again: separator, mark, line ends, columns and labels stay; rows come below."""
+    """suggest, fill in, classify, suggest again: the file keeps its format, columns and labels, and rows are added below."""
     table = tmp_path / "in.csv"
     lines = [f"{i:03};{'invoice' if i % 2 else 'crash'} number {i};web" for i in range(30)]
     table.write_bytes(("\ufeffNr;Nachricht;Kanal\r\n" + "\r\n".join(lines) + "\r\n").encode("utf-8"))
@@ -245,7 +245,7 @@ def test_the_loop_goes_around_twice_in_one_file(rung: Run, tmp_path: Path) -> No
 
 
 def test_next_names_all_files_of_the_loop(rung: Run, source: Path, tmp_path: Path) -> None:
-    """Labels that came from one file are not lost when more are asked for in another."""
+    """The next command keeps all sources of labels when texts are suggested in another file."""
     one = written(tmp_path / "one.csv", "text,label\nit crashes,billing\n")
     ran = rung(
         "suggest", source, *BASE, "--text", "text", "--known", one, "--known", "mine", "--out", tmp_path / "two.csv"
@@ -261,7 +261,7 @@ def test_next_names_all_files_of_the_loop(rung: Run, source: Path, tmp_path: Pat
 def test_the_file_to_fill_in_is_of_the_format_that_its_name_says(
     name: str, rung: Run, source: Path, tmp_path: Path
 ) -> None:
-    """JSON Lines, TSV, gzip: written, read back with labels, and added to below."""
+    """JSON Lines, TSV and gzip are written, read back with labels, and get more rows."""
     ask = tmp_path / name
     assert rung("suggest", source, *BASE, "--text", "text", "-n", "2", "--out", ask).code == 0
     plain = gzip.decompress(ask.read_bytes()) if name.endswith(".gz") else ask.read_bytes()
@@ -286,8 +286,8 @@ def test_the_file_to_fill_in_is_of_the_format_that_its_name_says(
     assert len({row["text"] for row in found}) == 4
 
 
-def test_a_label_that_the_input_has_is_not_taken_for_a_persons(rung: Run, tmp_path: Path) -> None:
-    """IN may be what classify wrote: its column label is empty in the file to fill in."""
+def test_a_label_in_the_input_is_not_taken_for_a_persons(rung: Run, tmp_path: Path) -> None:
+    """IN may be the output of classify: the column label is empty in the file to fill in."""
     table = written(tmp_path / "in.csv", "text,label\nthe invoice,billing\nit crashes,billing\nthe bill,billing\n")
     ran = rung("suggest", table, *BASE, "--text", "text", "-n", "2", "--out", tmp_path / "ask.csv")
     assert ran.code == 0, ran.err
@@ -295,7 +295,7 @@ def test_a_label_that_the_input_has_is_not_taken_for_a_persons(rung: Run, tmp_pa
 
 
 def test_suggest_asks_any_kind_of_classifier(rung: Run, source: Path, tmp_path: Path) -> None:
-    """Several labels, a tree, a saved classifier; the next command repeats what it needs."""
+    """suggest works with several labels, a tree and a saved classifier; the next command repeats their options."""
     several = rung("suggest", source, *BASE, "--text", "text", "--multi-label", "--out", tmp_path / "a.csv")
     assert several.code == 0, several.err
     assert "--multi-label" in several.err.splitlines()[-1]
@@ -317,7 +317,7 @@ def test_suggest_asks_any_kind_of_classifier(rung: Run, source: Path, tmp_path: 
 
 
 def test_when_all_is_labelled_nothing_is_written(rung: Run, tmp_path: Path) -> None:
-    """No empty file, and a word why."""
+    """No empty file is written, and a line says why."""
     table = written(tmp_path / "in.csv", "text,mine\nthe invoice,billing\nit crashes,bug report\n")
     ran = rung("suggest", table, *BASE, "--text", "text", "--known", "mine", "--out", tmp_path / "ask.csv")
     assert (ran.code, "nothing to suggest" in ran.err) == (0, True)
@@ -325,7 +325,7 @@ def test_when_all_is_labelled_nothing_is_written(rung: Run, tmp_path: Path) -> N
 
 
 def test_rows_are_never_put_below_a_file_that_cannot_grow(rung: Run, source: Path, tmp_path: Path) -> None:
-    """Parquet is no file that rows can be added to: it stays, and another name is proposed."""
+    """Rows cannot be added to Parquet: the file stays as it is, and another name is proposed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -340,7 +340,7 @@ def test_rows_are_never_put_below_a_file_that_cannot_grow(rung: Run, source: Pat
 def test_a_full_disk_leaves_the_labels(
     rung: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No room while rows are added: two lines, and the file with the labels is as it was."""
+    """If the disk is full while rows are added, there are two lines, and the file with the labels stays as it was."""
     known = written(tmp_path / "k.csv", "text,label\nit crashes,billing\n")
     write = Path.write_bytes
 
@@ -356,11 +356,11 @@ def test_a_full_disk_leaves_the_labels(
 
 
 def test_labels_that_agree_give_no_warning(rung: Run, source: Path, tmp_path: Path) -> None:
-    """The same label twice, from a column and a file, is no contradiction."""
+    """The same label from a column and from a file is not a contradiction."""
     known = written(tmp_path / "k.csv", "text,label\nodd one,bug report\n")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found, err = said(rung, source, "--known", known, "--known", "mine")
+        found, err = classified(rung, source, "--known", known, "--known", "mine")
     assert found["odd one"]["label"] == "bug report"
     assert "learned from 1 label" in err
 

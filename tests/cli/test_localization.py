@@ -48,8 +48,8 @@ def test_help_is_in_the_language_of_the_person(rung: Run, monkeypatch: pytest.Mo
     assert max(map(cell_len, page.splitlines())) <= 80
 
 
-def test_english_help_is_that_of_the_library(rung: Run) -> None:
-    """In English nothing is changed."""
+def test_english_help_is_unchanged(rung: Run) -> None:
+    """In English the help is what typer writes."""
     page = rung("classify", "--help").out
     assert page.startswith("Usage: rung classify [OPTIONS]")
     assert "Show this message and exit." in page
@@ -95,8 +95,8 @@ def test_errors_are_in_the_language_of_the_person(rung: Run, tmp_path: Path) -> 
         (("compare", "x.csv"), "--known is missing.", "rung compare --help"),
     ],
 )
-def test_what_was_typed_wrongly_is_said_with_its_value(rung: Run, typed: tuple[str, ...], what: str, hint: str) -> None:
-    """Two lines: the option and its value, then what was meant or the help of that very command."""
+def test_a_usage_error_names_the_wrong_value(rung: Run, typed: tuple[str, ...], what: str, hint: str) -> None:
+    """A usage error has two lines: the option and its value, then what was meant, or the help of that command."""
     ran = rung(*typed)
     first, second = ran.err.splitlines()
     assert ran.code == 2
@@ -105,14 +105,14 @@ def test_what_was_typed_wrongly_is_said_with_its_value(rung: Run, typed: tuple[s
 
 
 def test_columns_are_aligned_by_what_a_terminal_shows() -> None:
-    """Chinese characters take two places; a short row ends where it ends."""
+    """A Chinese character is two columns wide, and a short row has no spaces at its end."""
     lines = display.columns([("账单", "1"), ("a bill", "2"), ("だれ", "3"), ("last",)])
     assert [cell_len(line[: line.index(digit)]) for line, digit in zip(lines, "123", strict=False)] == [10, 10, 10]
     assert lines[3] == "  last"
 
 
 def test_a_paragraph_is_broken_by_what_a_terminal_shows() -> None:
-    """Lines fit, nothing is lost, and no line begins with a mark that ends a clause."""
+    """Lines fit, no text is lost, and no line begins with a punctuation mark that ends a clause."""
     text = "请把文件交回，rung 会从中学习。每个标签至少写一个例子，最好是三个。"
     lines = display.wrapped(text, 21)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")

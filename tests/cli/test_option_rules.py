@@ -1,4 +1,4 @@
-"""Options that would do nothing where they are given are refused, before anything is written."""
+"""Options that have no effect with the others are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_option_that_would_do_nothing_is_refused(rung: Run, source: Path, typ
     assert second.startswith("  ")
 
 
-def test_beside_known_labels_the_same_options_count(rung: Run, source: Path, tmp_path: Path) -> None:
+def test_with_known_labels_the_same_options_have_an_effect(rung: Run, source: Path, tmp_path: Path) -> None:
     """--no-pool with --known is fitted on the labelled texts, so what is learned from texts is taken."""
     (tmp_path / "known.csv").write_text("text,label\nmy invoice,billing\nit crashes,bug report\n", "utf-8")
     ran = rung("classify", source, *BASE, "--no-pool", "--known", tmp_path / "known.csv", "--balanced", "--explain")
@@ -59,7 +59,7 @@ def test_beside_known_labels_the_same_options_count(rung: Run, source: Path, tmp
 
 
 def test_every_rule_names_options_that_are_there() -> None:
-    """The table speaks of commands and options that exist, so that no rule sleeps after an option is renamed."""
+    """The table speaks of commands and options that exist, so that no rule is forgotten when an option is renamed."""
     from typer.main import get_command
 
     commands = get_command(cli.app).commands
@@ -71,7 +71,7 @@ def test_every_rule_names_options_that_are_there() -> None:
 
 
 def test_confidence_is_the_depth_of_answers_in_a_tree(rung: Run, source: Path, tmp_path: Path) -> None:
-    """The surer an answer has to be, the higher in the tree it is; also for a saved classifier; a share beyond 1 is refused."""
+    """The more probable an answer must be, the higher in the tree it is, also of a saved classifier; a value above 1 is refused."""
     tree = tmp_path / "tree.csv"
     tree.write_text(TREE, "utf-8")
     base = ("--labels", tree, "--backbone", "builtin", "--no-pool")
@@ -90,7 +90,7 @@ def test_confidence_is_the_depth_of_answers_in_a_tree(rung: Run, source: Path, t
     assert ran.err.startswith("--confidence: got 70")
 
 
-def test_another_model_can_say_where_texts_lie(rung: Run, source: Path, tmp_path: Path) -> None:
+def test_a_second_model_can_place_the_texts(rung: Run, source: Path, tmp_path: Path) -> None:
     """--geometry goes to the classifier, is checked like a backbone, and stands in the next command of the loop."""
     ran = rung("classify", source, *BASE, "--geometry", "bultin")
     assert (ran.code, ran.out) == (2, "")

@@ -35,7 +35,7 @@ def test_a_model_in_one_command(rung: Any, tmp_path: Path) -> None:
 
 
 def test_masked_words_and_the_next_sentence(rung: Any, tmp_path: Path) -> None:
-    """The accuracy of the next sentence is told with its interval."""
+    """The summary has the accuracy on next sentences with its interval."""
     how = ("--kind", "masked+next", "--join", "--held-out", 0.3)
     ran = rung("pretrain", lines(tmp_path), "--out", tmp_path / "model", *how, *SMALL)
     assert ran.code == 0, ran.err
@@ -43,7 +43,7 @@ def test_masked_words_and_the_next_sentence(rung: Any, tmp_path: Path) -> None:
 
 
 def test_a_folder_in_use_is_refused(rung: Any, tmp_path: Path) -> None:
-    """Two lines, exit code 2."""
+    """A folder with other files is refused in two lines with exit code 2."""
     ran = rung("pretrain", lines(tmp_path), "--out", tmp_path, *SMALL)
     assert (ran.code, len(ran.err.strip().splitlines())) == (2, 2)
     assert "holds other files" in ran.err

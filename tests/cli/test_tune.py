@@ -1,4 +1,4 @@
-"""`rung tune`: from a file with some labels to a folder that classifies, and what it says of mistakes."""
+"""`rung tune`: from a file with some labels to a folder that classifies, and errors for mistakes."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def test_a_tuned_classifier_in_one_command(rung: Any, table: Path, tiny_encoder:
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "message"),
     [
         (["--labels", "money,fault", "--steps", "0"], "steps is 0"),
         (["--labels", "money,other"], "none of the labels"),
         (["--labels", "money,fault", "--backbone", "builtin"], "no sentence encoder"),
     ],
 )
-def test_mistakes_are_told_in_two_lines(
-    rung: Any, table: Path, tiny_encoder: Path, tmp_path: Path, how: Any, said: str
+def test_mistakes_give_two_lines(
+    rung: Any, table: Path, tiny_encoder: Path, tmp_path: Path, how: Any, message: str
 ) -> None:
-    """Exit code 2, what is wrong, what to type; nothing is left behind."""
+    """A mistake gives exit code 2 and two lines, and no file is left behind."""
     ran = rung("tune", table, "--out", tmp_path / "tuned", "--known", "label", "--backbone", tiny_encoder, *how)
-    assert (ran.code, said in ran.err, len(ran.err.strip().splitlines())) == (2, True, 2)
+    assert (ran.code, message in ran.err, len(ran.err.strip().splitlines())) == (2, True, 2)
     assert [each.name for each in tmp_path.iterdir()] == ["in.csv"]

@@ -109,7 +109,7 @@ def test_a_share_that_cannot_be_is_refused(share: object) -> None:
 
 
 def test_an_empty_pool_is_refused() -> None:
-    """There is nothing to compare with, and the error says what to type."""
+    """Without texts nothing can be learned, and the error says what to type."""
     with pytest.raises(UserError, match="no unlabelled texts"):
         Reject().fit(pool()[:0], MEANS, GENERAL)
 
