@@ -228,3 +228,12 @@ def test_a_sign_that_belongs_to_a_name_is_kept(tmp_path: Path) -> None:
     """A hashtag or a minus with its number is a name."""
     (tmp_path / "l.txt").write_text("#metoo\n-1\n#1 priority\n", "utf-8")
     assert set(read_labels(str(tmp_path / "l.txt")).names) == {"#metoo", "-1", "#1 priority"}
+
+
+def test_a_mistyped_label_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of labels that was probably meant stands in the hint."""
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as found:
+        read_labels("labels.tx")
+    assert "labels.txt" in found.value.hint

@@ -162,7 +162,9 @@ def check_free(folder: Path, *, force: bool) -> None:
         raise UserError("save: {folder} exists already and holds other files.", "Name a new folder.", folder=folder)
     if not force:
         raise UserError(
-            "save: {folder} holds a classifier already.", "Name a new folder, or replace it with --force", folder=folder
+            "save: {folder} holds a classifier already.",
+            "Name a new folder, or replace it:  --force  (in Python:  force=True)",
+            folder=folder,
         )
 
 
@@ -284,7 +286,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(
             "classifier: {folder} holds no saved classifier.",
-            "It should hold {file}; save one with --save {folder}",
+            "It should hold {file}; save one with  --save {folder}  (in Python:  clf.save(folder))",
             folder=folder,
             file=_FACTS,
         )

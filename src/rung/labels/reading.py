@@ -73,13 +73,22 @@ def ready_made() -> list[str]:
     return sorted(each.name.removesuffix(".yaml") for each in folder.iterdir() if each.name.endswith(".yaml"))
 
 
+def _label_files_beside(spec: str) -> list[str]:
+    """The files of labels in the folder that `spec` names a file of, written as `spec` is: one of them may be meant."""
+    try:
+        found = sorted(path for path in Path(spec).parent.iterdir() if path.suffix.lower() in READERS)
+    except OSError:
+        return []
+    return [str(path) for path in found[:1000]]
+
+
 def _of_list(spec: str) -> Labels:
     names = [name.strip() for name in _SEPARATORS.split(spec)]
     if len(names) == 1:
         others = tr("Write  a,b,c  or a file. Ready-made sets: {sets}.", sets=", ".join(ready_made()))
         raise UserError(
             "labels: {spec!r} is a single name; it is not a list (a,b,c), a file or a ready-made set.",
-            did_you_mean(spec, ready_made(), others),
+            did_you_mean(spec, [*ready_made(), *_label_files_beside(spec)], others),
             spec=spec,
         )
     _refuse_quoted(spec, names)
