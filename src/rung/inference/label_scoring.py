@@ -26,9 +26,9 @@ Length = Literal["sum", "token", "byte"]
 NEUTRAL = ("N/A", "...", "The text.")  # texts without content: a label gets their score from any text
 _UNCALIBRATED = "entailment"  # a style for which a neutral premise only adds noise
 _BATCH_SIZE = 256  # texts between two writes to the cache and two steps of a progress bar
-_CHOSEN = 0.9  # a label that was chosen without probabilities counts as so sure: a belief, not a measurement
+_CHOSEN = 0.9  # the probability of a label that was chosen without probabilities: an assumption, not a measurement
 _MAX_NATS = 30.0  # float32 cannot represent a probability closer to 0 or 1
-UNSCORED_GAP = 1.0  # nats by which the labels that were not scored follow the last that was
+UNSCORED_GAP = 1.0  # nats by which labels without a score lie below the lowest scored label
 
 
 def with_label_scores(
@@ -43,10 +43,10 @@ def with_label_scores(
     cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
-    """The same texts with what `backbone` says of them, as scores; `evidence` is another backbone's, for their geometry.
+    """`evidence` with the scores of `backbone` added; its features come from another backbone, the geometry.
 
-    A backbone that does not score, but embeds, speaks through the names rung. `shortlist`: how many labels, the likeliest by
-    the geometry's own names, are scored. Texts that could not be scored are marked with the reason.
+    For a backbone that embeds but does not score, the names rung gives the scores. `shortlist` is the number of labels that are
+    scored, the most probable ones by the names of the geometry. A text that could not be scored gets a reason.
     """
     if "score" not in backbone.abilities:
         own = label_evidence(labels, backbone, cache=cache)
@@ -97,14 +97,14 @@ def score_labels(
 
     A label with several words gets the mean of their probabilities. `length` says what a word of several tokens t counts:
 
-    sum     Σ log p(t | before): the model's own probability. Long names lose: every further token costs something
+    sum     Σ log p(t | before): the model's own probability. Long names lose: every token lowers the sum
     token   its mean over tokens. Names of many tokens gain, since the later tokens of a word follow from the first
     byte    the sum over the bytes of the name: the same whatever the tokenizer, with the bias of `token` for long words
 
-    A model that reads text and label in pairs says of each label by itself how probable p it is. Given that exactly one of them
-    holds, their probabilities are as the odds p / (1 − p), so these are the scores.
+    A model that reads pairs of text and label gives each label its own probability p. If exactly one label holds, the probabilities
+    of the labels are proportional to their odds p / (1 − p), so the log-odds are the scores.
 
-    `among` (n, k): only these labels are scored, where the backbone takes pairs; the others follow after the last of them.
+    among (n, k): only these labels are scored, where the backbone reads pairs; all others lie below the lowest of them.
     """
     wording = label_prompts(labels, require(backbone, "score"))
     pairs = None if among is None else among[:, wording.owner]
@@ -117,12 +117,12 @@ def score_labels(
     per_token = _lengths(wording, backbone, length)
     distinct, first, inverse = np.unique(np.array(texts, dtype=object), return_index=True, return_inverse=True)
     if pairs is not None:
-        rows, why = _in_parts(distinct.tolist(), wording, backbone, pairs[first], None, progress)
+        rows, why = _scored_in_batches(distinct.tolist(), wording, backbone, pairs[first], None, progress)
     else:
-        rows, why = _looked_up(distinct.tolist(), wording, backbone, cache, progress)
+        rows, why = _scored_with_cache(distinct.tolist(), wording, backbone, cache, progress)
     found = _of_labels(rows / per_token, wording.owner, len(labels))
     found = _odds(found) if getattr(backbone, "pairwise", False) else found
-    return _with_the_rest(found)[inverse], [why[i] for i in inverse]
+    return _fill_unscored(found)[inverse], [why[i] for i in inverse]
 
 
 def count_truncated(texts: Sequence[str], labels: Labels, backbone: Any) -> int:
@@ -133,10 +133,10 @@ def count_truncated(texts: Sequence[str], labels: Labels, backbone: Any) -> int:
     return int(backbone.cut([wording.prompt(text) for text in texts], wording.candidates))
 
 
-def _looked_up(
+def _scored_with_cache(
     texts: list[str], wording: LabelPrompts, backbone: Any, cache: Cache | None, progress: Progress | None
 ) -> tuple[Array, list[str | None]]:
-    """Rows (n, m) of distinct texts, those that were scored before from the cache."""
+    """Scores (n, m) of distinct texts, from the cache where it has them; and for each text the reason why there are none."""
     rows = np.full((len(texts), len(wording.candidates)), np.nan, dtype=np.float32)
     why: list[str | None] = [None] * len(texts)
     space = f"{backbone.fingerprint}/{backbone.numerics}/score/{wording.key}"
@@ -147,26 +147,28 @@ def _looked_up(
         progress(len(known))
     new = sorted((i for i in range(len(texts)) if i not in known), key=lambda i: (len(texts[i]), texts[i]))
     keep = None if cache is None else partial(cache.put, space, backbone=backbone.name)
-    rows[new], told = _in_parts([texts[i] for i in new], wording, backbone, None, keep, progress)
-    for i, reason in zip(new, told, strict=True):
+    rows[new], reasons = _scored_in_batches([texts[i] for i in new], wording, backbone, None, keep, progress)
+    for i, reason in zip(new, reasons, strict=True):
         why[i] = reason
     return rows, why
 
 
-def _in_parts(
+def _scored_in_batches(
     texts: list[str], wording: LabelPrompts, backbone: Any, pairs: Flags | None, keep: Any, progress: Progress | None
 ) -> tuple[Array, list[str | None]]:
-    """Rows (n, m) of texts, some hundred at a time; what is told of them is kept at once, so that a broken run loses little."""
+    """Scores (n, m) of texts, computed in batches; each batch is cached at once, so that an interrupted run loses little."""
     rows = np.zeros((len(texts), len(wording.candidates)), dtype=np.float32)
     why: list[str | None] = []
     for start in range(0, len(texts), _BATCH_SIZE):
         part = slice(start, start + _BATCH_SIZE)
         prompts = [wording.prompt(text) for text in texts[part]]
-        rows[part], told = _asked(backbone, prompts, wording.candidates, None if pairs is None else pairs[part])
-        why += told
+        rows[part], reasons = _batch_scores(
+            backbone, prompts, wording.candidates, None if pairs is None else pairs[part]
+        )
+        why += reasons
         if keep is not None:
-            sure = [i for i in range(start, start + len(prompts)) if not np.isnan(rows[i]).any()]
-            keep([texts[i] for i in sure], rows[sure])
+            scored = [i for i in range(start, start + len(prompts)) if not np.isnan(rows[i]).any()]
+            keep([texts[i] for i in scored], rows[scored])
         if progress is not None:
             progress(len(prompts))
     return rows, why
@@ -175,7 +177,7 @@ def _in_parts(
 def neutral_scores(
     labels: Labels, backbone: Any, *, length: Length = "sum", cache: Cache | None = None
 ) -> Array | None:
-    """The scores (g, k) of texts that say nothing; None where they would mean nothing."""
+    """The scores (g, k) of neutral texts; None where they would carry no information."""
     if backbone.style == _UNCALIBRATED:
         return None
     found, _ = score_labels(NEUTRAL, labels, backbone, length=length, cache=cache)
@@ -183,8 +185,10 @@ def neutral_scores(
     return scored if len(scored) else None
 
 
-def _asked(backbone: Any, prompts: list[Prompt], candidates: list[str], pairs: Any) -> tuple[Array, list[str | None]]:
-    """Scores (n, m), and why there are none; where a model can be held to a choice, that stands in for missing scores."""
+def _batch_scores(
+    backbone: Any, prompts: list[Prompt], candidates: list[str], pairs: Any
+) -> tuple[Array, list[str | None]]:
+    """Scores (n, m) and reasons; where a score is missing and the backbone can choose, its choice stands in for the score."""
     if pairs is not None:
         return backbone.score(prompts, candidates, among=pairs), [None] * len(prompts)
     if not hasattr(backbone, "scored"):
@@ -200,7 +204,7 @@ def _asked(backbone: Any, prompts: list[Prompt], candidates: list[str], pairs: A
 
 
 def _chosen(place: int | None, m: int) -> Array:
-    """Log-probabilities (m,) of a choice that came without any: the chosen one .9, the others share the rest."""
+    """Log-probabilities (m,) of a choice without probabilities: .9 for the chosen candidate, the rest is shared by the others."""
     if place is None:
         return np.full(m, np.nan, dtype=np.float32)
     row = np.full(m, np.log((1 - _CHOSEN) / max(m - 1, 1)), dtype=np.float32)
@@ -209,7 +213,7 @@ def _chosen(place: int | None, m: int) -> Array:
 
 
 def _lengths(wording: LabelPrompts, backbone: Any, length: Length) -> Array:
-    """What the sum over a candidate's tokens is divided by, (m,)."""
+    """The divisor (m,) of the sum over the tokens of each candidate."""
     if length not in ("sum", "token", "byte"):
         raise UserError("length: got {length!r}.", 'Choose  length="sum", "token" or "byte"', length=length)
     if length == "sum" or wording.style in ("entailment", "following", "options"):
@@ -230,8 +234,8 @@ def _odds(log_p: Array) -> Array:
     return np.asarray(clipped - np.log(-np.expm1(clipped)), dtype=np.float32)
 
 
-def _with_the_rest(found: Array) -> Array:
-    """The scores (n, k), where labels that were not scored follow the last that was; rows without any stay NaN."""
+def _fill_unscored(found: Array) -> Array:
+    """Scores (n, k) in which labels without a score lie below the lowest scored label; rows without any score stay NaN."""
     some = ~np.isnan(found).all(axis=1, keepdims=True)
     least = np.min(np.where(np.isnan(found), np.inf, found), axis=1, keepdims=True)
     return np.where(np.isnan(found) & some, least - np.float32(UNSCORED_GAP), found).astype(np.float32)

@@ -1,15 +1,15 @@
-"""Texts and labels put into words that a scoring backbone can answer: a prompt for each text, candidates for each label.
+"""Prompts for backbones that score: a prompt for each text, candidates for each label.
 
-A backbone's `score` adds nothing to what it is given, so all wording is here. A prompt has two parts: the frame is ours and the
-model's, the text is a person's; names and descriptions of labels stand in the frame, and are text too. The backbone's `style`
-says what kind of words it takes:
+A backbone's `score` adds nothing to its input, so all wording is here. A prompt has two parts: the frame, which rung and the model
+define, and the person's text. Names and descriptions of labels stand in the frame, but control tokens in them are text. The
+backbone's `style` says what kind of prompt it takes:
 
 continuation    a causal model continues the prompt; with a chat template, as the assistant
 answer          an encoder–decoder writes the label
 cloze           a masked model fills the slot {} of a sentence
 entailment      a cross-encoder says whether the text entails a hypothesis
 following       a model says whether a sentence follows the text (BERT's next sentence)
-options         a remote model picks a letter, since only a few next tokens come back with their probabilities
+options         a remote model picks a letter, since servers return the probabilities of a few next tokens only
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SENTENCES = ("entailment", "following")  # labels are put as sentences, which a
 
 @dataclass(frozen=True)
 class LabelPrompts:
-    """Prompts and candidates for one set of labels: `owner` (m,) is the label that each candidate speaks for."""
+    """Prompts and candidates for one set of labels: `owner` (m,) is the label that each candidate belongs to."""
 
     style: str
     frame: str
@@ -41,13 +41,13 @@ class LabelPrompts:
     owner: npt.NDArray[np.intp]
 
     def prompt(self, text: str) -> Prompt:
-        """The text in its frame; where the frame has a slot, what looks like one in the text itself is taken apart."""
-        before, _, after = self.frame.rpartition("{text}")  # the last one: a label may be called so
+        """The text in its frame. Where the frame has a slot {}, a slot that the text spells is broken by a space."""
+        before, _, after = self.frame.rpartition("{text}")  # the last one, since a label may have this name
         return Prompt(before, text.replace("{}", "{ }") if self.style == "cloze" else text, after)
 
     @property
     def key(self) -> str:
-        """What the scores depend on besides the text; "parts" sets them apart from those of prompts that were one string."""
+        """A hash of all that the scores depend on besides the text; "parts" separates them from scores of single-string prompts."""
         return sha256("\x1f".join(["parts", self.style, self.frame, *self.candidates]).encode()).hexdigest()
 
 
@@ -62,25 +62,25 @@ def label_prompts(labels: Labels, backbone: Any) -> LabelPrompts:
             style=style,
             styles=", ".join(STYLES),
         )
-    told = [_as_text(label, backbone) for label in labels]
+    plain = [_as_text(label, backbone) for label in labels]
     if style == "options":
-        return _options(told)
-    frame, candidate = _frames(told, backbone)
-    said = [[_described(label) if style in _SENTENCES else label.wording, *label.words] for label in told]
-    words = [candidate.replace("{label}", name) for each in said for name in each]
-    return LabelPrompts(style, frame, words, np.repeat(np.arange(len(told)), [len(each) for each in said]))
+        return _options(plain)
+    frame, candidate = _frames(plain, backbone)
+    phrases = [[_described(label) if style in _SENTENCES else label.wording, *label.words] for label in plain]
+    words = [candidate.replace("{label}", name) for each in phrases for name in each]
+    return LabelPrompts(style, frame, words, np.repeat(np.arange(len(plain)), [len(each) for each in phrases]))
 
 
 def _as_text(label: Label, backbone: Any) -> Label:
-    """The label with the control tokens that it spells taken apart, since its name stands in the frame."""
-    plain = getattr(backbone, "as_text", str)
-    words = tuple(map(plain, label.words))
-    value = plain(label.value) if isinstance(label.value, str) else label.value  # a number spells nothing
-    return replace(label, value=value, description=plain(label.description), words=words)
+    """The label with its control tokens broken by spaces, since its name stands in the frame, where they would be obeyed."""
+    as_text = getattr(backbone, "as_text", str)
+    words = tuple(map(as_text, label.words))
+    value = as_text(label.value) if isinstance(label.value, str) else label.value  # a number holds no control token
+    return replace(label, value=value, description=as_text(label.description), words=words)
 
 
 def _frames(labels: Sequence[Label], backbone: Any) -> tuple[str, str]:
-    """The frame of a text and that of a label."""
+    """The frame of texts, and the frame of labels."""
     if backbone.style == "cloze":
         return "{text} This text is about {}.", "{label}"
     if backbone.style in _SENTENCES:
@@ -93,7 +93,7 @@ def _frames(labels: Sequence[Label], backbone: Any) -> tuple[str, str]:
 
 
 def _options(labels: Sequence[Label]) -> LabelPrompts:
-    """A letter a label; beyond the alphabet, the names themselves, among which a server can be held to choose."""
+    """One letter per label. With more labels than letters the candidates are the names, to which a server can be constrained."""
     if len(labels) > len(string.ascii_uppercase):
         frame = f"{_instruction(labels)}\n\nText: {{text}}\n\nAnswer with the label only."
         return LabelPrompts("options", frame, [label.wording for label in labels], np.arange(len(labels)))
