@@ -563,7 +563,7 @@ def test_a_missing_package_is_no_missing_network(monkeypatch: pytest.MonkeyPatch
 
     pytest.importorskip("huggingface_hub")
     monkeypatch.setattr("huggingface_hub.snapshot_download", lacks)
-    monkeypatch.setattr(loading, "_snapshot", lambda repository: None)
+    monkeypatch.setattr(loading, "_cached_snapshot", lambda repository: None)
     with pytest.raises(UserError, match=r"needs hf_xet, which is not installed(.|\n)*pip install hf-xet") as caught:
         loading.load("hf:nobody/nothing")
     assert "network" not in str(caught.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rung import UserError
@@ -58,6 +58,7 @@ def test_a_pool_like_general_texts_is_not_judged(foreign: int) -> None:
     assert not reject.rejected(GENERAL).any()
 
 
+@settings(max_examples=30)  # each takes two fits by EM
 @given(share=st.floats(0, 0.4), more=st.floats(0, 0.4))
 def test_a_larger_share_rejects_no_fewer(share: float, more: float) -> None:
     """The threshold rises with the believed share; at 0 nothing is rejected."""

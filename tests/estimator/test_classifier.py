@@ -201,7 +201,7 @@ def test_options_of_a_backbone_survive_save_and_load(tiny_encoder: Path, tmp_pat
     clf.save(tmp_path / "saved")
     again = Classifier.load(tmp_path / "saved")
     assert again.loaded_backbone.numerics == "torch-bf16"
-    assert getattr(again.geometry_backbone, "asked").threads == 1  # noqa: B009 - a protocol without it
+    assert getattr(again.geometry_backbone, "engine_options").threads == 1  # noqa: B009 - a protocol without it
     assert again.predict_proba(["my card"]).tolist() == clf.predict_proba(["my card"]).tolist()
     Classifier(["card", "app"], backbone="builtin").save(tmp_path / "plain")
     assert Classifier.load(tmp_path / "plain").backbone == "builtin"

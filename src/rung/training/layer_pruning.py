@@ -80,7 +80,7 @@ def transformer_layers(transformer: Any) -> Any:
 def evenly_spaced(keep: int, layers: int) -> list[int]:
     """Indices of `keep` of the `layers` layers, evenly spaced, including the last one.
 
-    >>> spread(3, 6)
+    >>> evenly_spaced(3, 6)
     [1, 3, 5]
     """
     return [layers * (i + 1) // keep - 1 for i in range(keep)] if 0 < keep <= layers else []

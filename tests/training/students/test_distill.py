@@ -137,7 +137,7 @@ def test_copies_of_a_text_are_in_one_part(teacher: Classifier) -> None:
         ({"ce_weight": -1}, "ce_weight is -1"),
         ({"size": 8}, "means something else for every student"),
         ({"student": "shallow"}, "no sentence encoder"),
-        ({"student": "static", "size": 10_000}, "Ask for fewer"),
+        ({"student": "static", "size": 10_000}, "smaller number of dimensions"),
     ],
 )
 def test_invalid_settings_are_refused(teacher: Classifier, how: dict[str, Any], match: str) -> None:

@@ -100,6 +100,7 @@ def test_labels_at_random_leave_the_weights_frozen(clf: Classifier) -> None:
     assert made.loaded_backbone is clf.loaded_backbone
 
 
+@pytest.mark.filterwarnings("ignore::rung.inference.language.LanguageWarning")  # random weights read no language
 def test_weights_that_are_clearly_worse_on_the_first_fold_are_not_trained_again(
     clf: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

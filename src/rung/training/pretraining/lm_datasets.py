@@ -48,7 +48,7 @@ def passages(texts: Iterable[str | None]) -> list[str]:
 def split_sentences(text: str) -> list[str]:
     r"""Split a text at the ends of sentences and of lines.
 
-    >>> sentences("Go on. Why?\nNo")
+    >>> split_sentences("Go on. Why?\nNo")
     ['Go on.', 'Why?', 'No']
     """
     return [sentence for sentence in map(str.strip, _SENTENCE.split(text)) if sentence]
