@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rung.decide.correctness import NONE_OF_THESE_INDEX
 from rung.estimator.label_space import LabelSpace
-from rung.inference.label_inputs import NONE_OF_THESE_INDEX
 from rung.labels import Labels, as_array
 
 LABELS = Labels.parse({10: {"children": [1, 2]}, 20: {"children": [3]}})

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rung import UserError
+from rung.decide.correctness import NONE_OF_THESE_INDEX
 from rung.inference.label_inputs import (
-    NONE_OF_THESE_INDEX,
     UNKNOWN_LABEL,
     align_to_rows,
     encode_indicators,

@@ -18,14 +18,13 @@ def fit_or_resume(
     run: Run, table: Table, known_labels: KnownLabels, classifier: Classifier, *, pool: bool
 ) -> Classifier:
     """The classifier fitted on the table; where a stopped run had fitted it already, that one."""
-    from rung.inference.language import LanguageWarning
+    from rung.inference.language import without_language_warnings
 
     if run.classifier is not None:
         loaded = type(classifier).load(run.classifier, backbone=classifier.backbone)
         loaded.set_params(cache=classifier.cache)
         return loaded
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LanguageWarning)  # the summary says it, of all rows
+    with without_language_warnings():  # the summary warns about all rows
         texts, _ = fit_on_table(table, known_labels, classifier, pool=pool)
     if texts:
         run.save_classifier(classifier)

@@ -13,14 +13,14 @@ from rung.labels.order import LabelIndex
 
 Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
-NO_PLACE = -2  # the place of "none of these"
+NONE_OF_THESE_INDEX = -2  # the index of "none of these"; −1 is that of a text of which nothing is known
 
 
 def right_labels(answers: npt.NDArray[Any], truth: Indices, labels: list[Any], tree: Tree | None) -> Flags:
     """Whether each answer (n,) is the true label; truth (n,) are places in `labels`, below 0 where it is none of them.
 
-    The answer None is right where truth is `NO_PLACE`, and nowhere else. In a tree, whose nodes `labels` are in any order, an
-    answer under the true label is right too.
+    The answer None is right where truth is `NONE_OF_THESE_INDEX`, and nowhere else. In a tree, whose nodes `labels` are in any
+    order, an answer under the true label is right too.
     """
     index = LabelIndex(labels)
     places = {value: index.find(value) for value in set(answers.tolist())}
@@ -29,7 +29,7 @@ def right_labels(answers: npt.NDArray[Any], truth: Indices, labels: list[Any], t
     under = np.eye(len(labels), dtype=bool) if tree is None else tree.lies_under[np.ix_(order, order)]
     without_label = np.array([value is None for value in answers.tolist()], dtype=bool)
     is_right = (answered >= 0) & (truth >= 0) & under[answered, truth]
-    return np.asarray(is_right | (without_label & (truth == NO_PLACE)))
+    return np.asarray(is_right | (without_label & (truth == NONE_OF_THESE_INDEX)))
 
 
 def share_right(right: npt.ArrayLike, labelled: npt.ArrayLike, weights: Any = None) -> float:

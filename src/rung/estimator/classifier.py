@@ -18,7 +18,7 @@ from sklearn.utils.validation import validate_data
 from rung.decide.active_learning import suggest
 from rung.decide.answer import Answer
 from rung.decide.calibration import Calibration, MultiLabelCalibration
-from rung.decide.correctness import share_right
+from rung.decide.correctness import NONE_OF_THESE_INDEX, share_right
 from rung.decide.label_selection import Choice
 from rung.decide.rejection import checked_share
 from rung.errors import UserError
@@ -34,7 +34,6 @@ from rung.evidence import Backbone, Evidence, Long, Progress
 from rung.inference.evidence_sources import EvidenceSources
 from rung.inference.inputs import as_items, holds_texts, is_matrix
 from rung.inference.label_inputs import (
-    NONE_OF_THESE_INDEX,
     align_to_rows,
     is_missing_label,
     label_column,

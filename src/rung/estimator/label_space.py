@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rung.decide.correctness import right_labels
+from rung.decide.correctness import NONE_OF_THESE_INDEX, right_labels
 from rung.decide.hierarchy import Tree
 from rung.decide.parent_labels import parents_of, with_leaves
-from rung.inference.label_inputs import NONE_OF_THESE_INDEX, encode_indicators, encode_labels
+from rung.inference.label_inputs import encode_indicators, encode_labels
 from rung.labels import Labels, as_array
 from rung.labels.normal_form import LabelValue
 

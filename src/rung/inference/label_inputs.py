@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rung.decide.correctness import NO_PLACE
+from rung.decide.correctness import NONE_OF_THESE_INDEX
 from rung.errors import UserError
 from rung.evidence.images import Picture
 from rung.labels.containers import (
@@ -34,7 +34,6 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 
-NONE_OF_THESE_INDEX = NO_PLACE  # the place of "none of these"; −1 is that of a text of which nothing is known
 UNKNOWN_LABEL = -3  # the place of a label that is none of the labels, where that is no mistake
 _SHOWN = 3  # contradictions that a warning lists
 

@@ -45,7 +45,7 @@ def warn_of_language(texts: Iterable[object], labels: Labels, *backbones: Backbo
 
 @contextmanager
 def without_language_warnings() -> Iterator[None]:
-    """No `LanguageWarning` inside: for fits on parts of texts about which the person was warned already."""
+    """No `LanguageWarning` inside: for fits on texts about which the person is warned elsewhere, and once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LanguageWarning)
         yield

@@ -204,7 +204,7 @@ class Pool:
         """Centre the texts and fit the anchored mixture; return z (n, d) and the scores (n, k) from which the readings start."""
         x, anchors = texts.features, texts.anchors.astype(np.float64)
         self.centre_ = x.mean(axis=0, dtype=np.float64)
-        self.directions_ = _unit(anchors - anchors.mean(axis=0))
+        self.directions_ = unit_rows(anchors - anchors.mean(axis=0))
         z = self._centred(x)
         self.anchored_ = AnchoredMixture().fit(x, anchors, to_probabilities(self._cosines(z)))
         spread = max(_spread(self.anchored_.scores(x)), 1e-9)
@@ -243,7 +243,7 @@ class Pool:
 
     def _alignment(self, means: Floats, shares: Floats) -> float:
         """Σ_k share_k cos(μ_k − μ̄, p_k − p̄) of a reading's means (k, d) and shares (k,)."""
-        around = _unit(means - shares @ means)
+        around = unit_rows(means - shares @ means)
         return float(shares @ (around * self.directions_).sum(axis=1))
 
     def _compare(self, texts: Evidence) -> None:
@@ -336,7 +336,7 @@ def anchors_from_scores(texts: Evidence, names: Floats) -> Evidence:
         return texts
     weights = np.exp(names)
     means = weights.T @ texts.features / np.maximum(weights.sum(axis=0), 1e-12)[:, None]
-    return replace(texts, anchors=_unit(means).astype(np.float32))
+    return replace(texts, anchors=unit_rows(means).astype(np.float32))
 
 
 def _too_few(n: int, *, balanced: bool) -> str:
@@ -473,5 +473,6 @@ def _spread(scores: Rows) -> float:
     return float(np.sqrt(np.concatenate(parts).mean()))
 
 
-def _unit(rows: Floats) -> Floats:
+def unit_rows(rows: Floats) -> Floats:
+    """Rows of length 1, in the precision that they have; a zero row stays zero."""
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))

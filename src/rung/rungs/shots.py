@@ -15,7 +15,7 @@ from rung.evidence.hashing import hashes
 from rung.messages import tr_n
 from rung.rungs.logistic import Logistic
 from rung.rungs.nearest_neighbors import centred, nearest, sample
-from rung.rungs.pool import Pool, evenness
+from rung.rungs.pool import Pool, evenness, unit_rows
 from rung.rungs.sinkhorn import offsets
 from rung.rungs.softmax import blocks, to_log_probabilities, to_probabilities
 from rung.rungs.tied_mixture import TiedMixture
@@ -171,7 +171,7 @@ class Shots:
     def _prepare(self, texts: Evidence) -> None:
         anchors = texts.anchors.astype(np.float64)
         self.centre_ = texts.features.astype(np.float64).mean(axis=0)
-        self.directions_ = _unit(anchors - anchors.mean(axis=0))
+        self.directions_ = unit_rows(anchors - anchors.mean(axis=0))
         self.texts_ = self._centred(texts.features)
         self.offsets_ = offsets(self._cosines(self.texts_), self.below.prior_)
 
@@ -304,7 +304,3 @@ def _propagate_labels(graph: csr_matrix, start: Rows, certain: Rows, shares: Flo
         spread += np.float32(0.1) * first
     spread *= (shares / np.maximum(spread.sum(axis=0, dtype=np.float64), 1e-12)).astype(np.float32)
     return np.asarray(spread / np.maximum(spread.sum(axis=1, keepdims=True), np.float32(1e-12)))
-
-
-def _unit(rows: Floats) -> Floats:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rung.decide.correctness import NONE_OF_THESE_INDEX
 from rung.errors import UserError
 from rung.estimator.classifier import Classifier
 from rung.evidence.text_faults import fault
 from rung.inference.inputs import as_texts
-from rung.inference.label_inputs import NONE_OF_THESE_INDEX, align_to_rows, encode_labels
+from rung.inference.label_inputs import align_to_rows, encode_labels
 from rung.training.cross_validation import stratified_folds
 from rung.training.provenance import rows_digest
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from rung.decide.correctness import NONE_OF_THESE_INDEX
 from rung.decide.rejection import Reject, label_means
 from rung.errors import UserError
 from rung.estimator.classifier import Classifier
@@ -20,7 +21,7 @@ from rung.estimator.persistence import check_free
 from rung.evidence import Backbone, Evidence, Progress
 from rung.evidence.embedding import embed
 from rung.inference.inputs import as_texts
-from rung.inference.label_inputs import NONE_OF_THESE_INDEX, align_to_rows, encode_labels
+from rung.inference.label_inputs import align_to_rows, encode_labels
 from rung.intervals import interval
 from rung.messages import tr
 from rung.rungs.linear import Linear
